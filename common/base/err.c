@@ -42,6 +42,15 @@ static const struct class_row rows[ERR_CLASS_COUNT] = {
     [ERR_INTERNAL] = {"internal", 32, 13, false},
 };
 
+/* A message that is too long is cut: the beginning says what and where. */
+static void append(char *dst, size_t dst_bytes, const char *more) {
+    size_t used = strlen(dst), len = strlen(more);
+    if (len > dst_bytes - 1 - used)
+        len = dst_bytes - 1 - used;
+    memcpy(dst + used, more, len);
+    dst[used + len] = 0;
+}
+
 int err_setv(struct err *err, enum err_class class, const char *fmt, va_list ap) {
     if (!err)
         return -1;
@@ -87,8 +96,8 @@ int err_os(struct err *err, enum err_class class, int errno_value, const char *f
     char reason[128];
     /* the GNU form returns the text, possibly not in the buffer */
     const char *text = strerror_r(errno_value, reason, sizeof(reason));
-    size_t used = strlen(err->text);
-    snprintf(err->text + used, sizeof(err->text) - used, ": %s", text);
+    append(err->text, sizeof(err->text), ": ");
+    append(err->text, sizeof(err->text), text);
     return -1;
 }
 
@@ -114,7 +123,8 @@ int err_context(struct err *err, const char *fmt, ...) {
     va_end(ap);
     if (n < 0 || (size_t)n >= sizeof(text))
         n = (int)sizeof(text) - 1;
-    snprintf(text + n, sizeof(text) - (size_t)n, ": %s", err->text);
+    append(text, sizeof(text), ": ");
+    append(text, sizeof(text), err->text);
     memcpy(err->text, text, sizeof(text));
     return -1;
 }
@@ -122,13 +132,13 @@ int err_context(struct err *err, const char *fmt, ...) {
 int err_hint(struct err *err, const char *fmt, ...) {
     if (!err)
         return -1;
-    size_t used = strlen(err->text);
     char text[ERR_TEXT_MAX];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    snprintf(err->text + used, sizeof(err->text) - used, ". %s", text);
+    append(err->text, sizeof(err->text), ". ");
+    append(err->text, sizeof(err->text), text);
     return -1;
 }
 
