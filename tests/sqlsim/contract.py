@@ -132,6 +132,7 @@ class Param:
     type: SqlType
     value: Any
     output: bool = False
+    default: bool = False  # the caller asked for the procedure's default
 
 
 @dataclass
@@ -146,6 +147,11 @@ class Login:
     library: str = ""
     read_only: bool = False
     odbc: bool = False
+    pid: int = 0
+    address: str = ""  # of the client, host:port
+    encrypted: bool = False
+    packet_size: int = 4096
+    tds: int = 0x74000004
 
 
 class SessionApi(Protocol):
@@ -234,6 +240,10 @@ class DatabaseApi(Protocol):
     def begin(self, session: SessionApi) -> Any:
         """A write transaction (its `.connection` is the SQLite connection to use); waits for the database's writer lock."""
 
+    # `tran` also has execute_ddl(sqlite_sql) for other schema changes (they must be logged), next_identity(table, seed, step, count)
+    # -> first reserved value, note_identity(table, value or None). database.alter_table(tran, TableDef) replaces a definition and adds
+    # the columns that are new; database.tables(tran) shows what the transaction sees.
+
     def commit(self, tran: Any, mark: Optional[tuple[str, str]] = None) -> None:
         """Durable when it returns. `mark` is (name, description) of BEGIN TRAN name WITH MARK 'description'."""
 
@@ -271,8 +281,26 @@ class EngineApi(Protocol):
         return status; raises SqlError 2812 when unknown."""
 
     def security(self, session: SessionApi, database: str, verb: str, args: dict[str, Any]) -> None:
-        """CREATE/ALTER/DROP LOGIN and USER, ALTER ROLE ... ADD MEMBER, GRANT/REVOKE/DENY, ALTER AUTHORIZATION, as parsed by tsql:
-        verb 'CREATE LOGIN', 'GRANT', ..."""
+        """CREATE/ALTER/DROP LOGIN and USER, ALTER ROLE ... ADD MEMBER, GRANT/REVOKE/DENY, ALTER AUTHORIZATION, as parsed by tsql.
+        verb -> args (missing keys mean "not written"):
+        CREATE LOGIN name, password, sid (bytes), default_database, windows (bool); ALTER LOGIN name, password, default_database,
+        enable (bool), new_name; DROP LOGIN name. CREATE USER name, login (None: same name, False: WITHOUT LOGIN); ALTER USER name,
+        login, new_name; DROP USER name, if_exists. CREATE ROLE / DROP ROLE name. ALTER ROLE, ALTER SERVER ROLE role, member, add (bool).
+        GRANT, REVOKE, DENY permissions (list of upper-case names), object (None or 'dbo.t'), object_class ('SERVER', 'DATABASE',
+        'OBJECT', ... or None), to (list). ALTER AUTHORIZATION object, object_class, to. CREATE/DROP CREDENTIAL name, identity, secret.
+        CREATE MASTER KEY password; CREATE CERTIFICATE name, subject; DROP CERTIFICATE name; BACKUP CERTIFICATE name, file, key_file."""
+
+    def session_closed(self, session: SessionApi) -> None:
+        """The session's close() calls it last."""
+
+    def checkdb(self, session: SessionApi, database: str, emit: Emit) -> None:
+        """DBCC CHECKDB: error events for damaged pages, then the summary infos."""
+
+    def trace(self, session: SessionApi, flags: list[int], on: Optional[bool]) -> list[tuple]:
+        """DBCC TRACEON/TRACEOFF (on True/False) and TRACESTATUS (None): rows (TraceFlag, Status, Global, Session)."""
+
+    def shutdown(self, session: Optional[SessionApi] = None) -> None:
+        """SHUTDOWN: stops the server from a thread of its own."""
 
     def backup(self, session: SessionApi, stmt: BackupStatement, emit: Emit) -> None:
         """Runs a BACKUP to its end: emits Info/Done pairs and the final Info 3014 + Done. Raises SqlError (3013 in `also`)."""
