@@ -151,7 +151,8 @@ bool clock_parse(const char *s, int64_t *ret_at) {
         return false;
     if (!parse_offset(&s, &offset) || *s)
         return false;
-    if (c.month < 1 || c.month > 12 || c.day < 1 || c.day > days_in_month(c.year, c.month) || c.hour > 23 || c.minute > 59 || c.second > 59)
+    if (c.month < 1 || c.month > 12 || c.day < 1 || c.day > days_in_month(c.year, c.month) || c.hour > 23 || c.minute > 59 ||
+        c.second > 59)
         return false;
     *ret_at = clock_from_civil(&c) - offset;
     return true;

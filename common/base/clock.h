@@ -16,8 +16,8 @@
 #define CLOCK_DAY (24 * CLOCK_HOUR)
 #define CLOCK_TEXT_MAX 40
 
-int64_t clock_wall(void);     /* microseconds since the epoch, UTC */
-int64_t clock_mono_us(void);  /* never goes back */
+int64_t clock_wall(void); /* microseconds since the epoch, UTC */
+int64_t clock_mono_us(void); /* never goes back */
 /* Test hook: NULL restores the system's clocks. */
 void clock_set_hooks(int64_t (*wall)(void), int64_t (*mono_us)(void));
 

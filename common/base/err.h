@@ -20,30 +20,30 @@
 /* Order is not meaning: exit codes and gRPC codes are in the table of err.c and never reused. */
 enum err_class {
     ERR_NONE = 0,
-    ERR_USAGE,       /* wrong command line or request argument */
-    ERR_CONFIG,      /* configuration or policy is not acceptable */
-    ERR_NOT_FOUND,   /* no such database, backup, object, key */
-    ERR_EXISTS,      /* already there, with other content */
-    ERR_CONFLICT,    /* somebody else owns or runs it */
-    ERR_BUSY,        /* try again soon: serialised operation, limit of concurrent work */
-    ERR_CONNECT,     /* peer not reachable or connection lost */
-    ERR_AUTH,        /* login or token refused */
-    ERR_PERMISSION,  /* the identity is known but lacks a right */
-    ERR_TIMEOUT,     /* deadline passed or no progress */
-    ERR_CANCELLED,   /* asked to stop */
-    ERR_STATE,       /* the database or the program is in a state that does not allow it (yet) */
-    ERR_CHAIN,       /* log chain broken or differential base missing: needs another kind of backup */
-    ERR_SPACE,       /* disk, quota or staging full */
-    ERR_IO,          /* file or device failed */
-    ERR_STORE,       /* the backup store answered with an error */
-    ERR_CORRUPT,     /* bytes are not what they should be */
-    ERR_CRYPTO,      /* key missing, wrong or not usable */
-    ERR_SQL,         /* SQL Server refused for a reason of no other class */
+    ERR_USAGE, /* wrong command line or request argument */
+    ERR_CONFIG, /* configuration or policy is not acceptable */
+    ERR_NOT_FOUND, /* no such database, backup, object, key */
+    ERR_EXISTS, /* already there, with other content */
+    ERR_CONFLICT, /* somebody else owns or runs it */
+    ERR_BUSY, /* try again soon: serialised operation, limit of concurrent work */
+    ERR_CONNECT, /* peer not reachable or connection lost */
+    ERR_AUTH, /* login or token refused */
+    ERR_PERMISSION, /* the identity is known but lacks a right */
+    ERR_TIMEOUT, /* deadline passed or no progress */
+    ERR_CANCELLED, /* asked to stop */
+    ERR_STATE, /* the database or the program is in a state that does not allow it (yet) */
+    ERR_CHAIN, /* log chain broken or differential base missing: needs another kind of backup */
+    ERR_SPACE, /* disk, quota or staging full */
+    ERR_IO, /* file or device failed */
+    ERR_STORE, /* the backup store answered with an error */
+    ERR_CORRUPT, /* bytes are not what they should be */
+    ERR_CRYPTO, /* key missing, wrong or not usable */
+    ERR_SQL, /* SQL Server refused for a reason of no other class */
     ERR_UNSUPPORTED, /* version, edition or feature does not have it */
-    ERR_PROTOCOL,    /* peer broke a protocol */
-    ERR_LIMIT,       /* a bound of ours was reached */
-    ERR_DATA_LOSS,   /* going on would lose data: needs an acknowledgement */
-    ERR_INTERNAL,    /* a defect of this program */
+    ERR_PROTOCOL, /* peer broke a protocol */
+    ERR_LIMIT, /* a bound of ours was reached */
+    ERR_DATA_LOSS, /* going on would lose data: needs an acknowledgement */
+    ERR_INTERNAL, /* a defect of this program */
     ERR_CLASS_COUNT,
 };
 
@@ -51,8 +51,8 @@ enum err_class {
 
 struct err {
     enum err_class class;
-    int os;           /* errno, 0 when none */
-    int sql_number;   /* message number of SQL Server, 0 when none */
+    int os; /* errno, 0 when none */
+    int sql_number; /* message number of SQL Server, 0 when none */
     int sql_severity; /* its severity */
     char text[ERR_TEXT_MAX];
 };
@@ -65,7 +65,8 @@ int err_setv(struct err *err, enum err_class class, const char *fmt, va_list ap)
 /* As err_set with ": <strerror>" appended and os = errno_value. The class is chosen from errno when class is ERR_NONE
  * (ENOSPC, EDQUOT -> SPACE, ENOENT -> NOT_FOUND, EACCES, EPERM, EROFS -> PERMISSION, else IO). */
 int err_os(struct err *err, enum err_class class, int errno_value, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
-int err_sql(struct err *err, enum err_class class, int number, int severity, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+int err_sql(struct err *err, enum err_class class, int number, int severity, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
 /* Puts "<context>: " in front of the text; the class stays. */
 int err_context(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Appends " (<hint>)" style advice as a second sentence: ". <hint>". */

@@ -33,7 +33,7 @@ ssize_t file_read_full(int fd, void *data, size_t len, struct err *err) ERR_CHEC
 struct file_space {
     uint64_t total_bytes;
     uint64_t free_bytes; /* available to us */
-    uint64_t device;     /* st_dev: equal numbers are one volume */
+    uint64_t device; /* st_dev: equal numbers are one volume */
 };
 int file_space_of(const char *path, struct file_space *ret_space, struct err *err) ERR_CHECK;
 

@@ -21,8 +21,8 @@ struct pool {
     pthread_mutex_t lock;
     pthread_cond_t more;
     struct list queue, finished; /* under lock */
-    unsigned queued, pending;    /* under lock */
-    bool stopping;               /* under lock */
+    unsigned queued, pending; /* under lock */
+    bool stopping; /* under lock */
 };
 
 static void list_init(struct list *l) {

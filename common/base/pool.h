@@ -15,7 +15,7 @@ struct pool;
 struct pool_item {
     void (*work)(struct pool_item *item);
     void (*done)(struct pool_item *item); /* may free the item */
-    struct pool_item *next;               /* the pool's */
+    struct pool_item *next; /* the pool's */
 };
 
 /* `threads` workers, at most `queue_max` items waiting. wake(user) is called from a worker when results are ready; it must only

@@ -37,6 +37,6 @@ const char *str_nearest(const char *s, const char *const *candidates, size_t cou
 /* Valid UTF-8 without NUL or other control characters (tab allowed)? */
 bool str_is_clean_utf8(const char *s, size_t len);
 void str_hex(char *dst, const uint8_t *data, size_t len); /* dst: 2 * len + 1 bytes, lower case */
-bool str_unhex(const char *s, uint8_t *dst, size_t len);  /* exactly 2 * len digits */
+bool str_unhex(const char *s, uint8_t *dst, size_t len); /* exactly 2 * len digits */
 
 #endif

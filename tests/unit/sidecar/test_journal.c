@@ -66,7 +66,7 @@ static void a_torn_write_leaves_the_older_copy(void **state) {
     struct journal *j = open_ok(dir, 0);
     struct journal_entry a = entry_of("20260101T000000Z-log-00000001", 1);
     unsigned slot, count;
-    assert_succeeds(journal_add(j, &a, &slot, &err), err);            /* sequence 1: copy 1 */
+    assert_succeeds(journal_add(j, &a, &slot, &err), err); /* sequence 1: copy 1 */
     assert_succeeds(journal_advance(j, slot, JOURNAL_TAKEN, &err), err); /* sequence 2: copy 0 */
     journal_close(j);
     tear(dir, 4096 + 20);

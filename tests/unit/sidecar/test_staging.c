@@ -70,9 +70,15 @@ static void names_round_trip_and_others_are_left_alone(void **state) {
         assert_int_equal(stripe, 2);
         mem_free(third);
     }
-    static const char *const foreign[] = {"db1.bak", "20261121.trn", "", ".reserve", "20261121T024700Z-log-1a2b3c4d.bak",
-                                          "20261121T024700Z-log-1a2b3c4d", "20261121T024700Z-log-1a2b3c4d.0.trn",
-                                          "20261121T024700Z-log-1a2b3c4d.x.trn", "20261121T024700Z-log-1a2b3c4d.trn.zst"};
+    static const char *const foreign[] = {"db1.bak",
+                                          "20261121.trn",
+                                          "",
+                                          ".reserve",
+                                          "20261121T024700Z-log-1a2b3c4d.bak",
+                                          "20261121T024700Z-log-1a2b3c4d",
+                                          "20261121T024700Z-log-1a2b3c4d.0.trn",
+                                          "20261121T024700Z-log-1a2b3c4d.x.trn",
+                                          "20261121T024700Z-log-1a2b3c4d.trn.zst"};
     for (size_t i = 0; i < ARRAY_LEN(foreign); i++) {
         enum backup_kind k;
         uint32_t stripe;
@@ -113,7 +119,8 @@ static void scan_measures_ours_only(void **state) {
     assert_int_equal(bytes, 800);
     assert_succeeds(staging_remove(s, "20261121T024600Z-full-1a2b3c4d", BACKUP_FULL, 2, &err), err);
     assert_succeeds(staging_remove(s, "20261121T024600Z-full-1a2b3c4d", BACKUP_FULL, 2, &err), err); /* again is harmless */
-    assert_fails(staging_sync(s, "20261121T024600Z-full-1a2b3c4d", BACKUP_FULL, 2, &bytes, &err), err, ERR_NOT_FOUND, "staged file");
+    assert_fails(staging_sync(s, "20261121T024600Z-full-1a2b3c4d", BACKUP_FULL, 2, &bytes, &err), err, ERR_NOT_FOUND,
+                 "staged file");
     staging_close(s);
 }
 

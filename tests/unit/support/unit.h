@@ -18,21 +18,21 @@
 #include "common/base/mem.h"
 
 /* The call must fail with this class, and the message must contain `part`. */
-#define assert_fails(call, err_, class_, part)                                                              \
-    do {                                                                                                    \
-        err_clear(&(err_));                                                                                 \
-        assert_int_equal((call), -1);                                                                       \
-        if ((err_).class != (class_))                                                                       \
-            fail_msg("class %s, want %s: %s", err_class_name((err_).class), err_class_name(class_), (err_).text); \
-        if (!strstr((err_).text, (part)))                                                                   \
-            fail_msg("message '%s' does not contain '%s'", (err_).text, (part));                            \
+#define assert_fails(call, err_, class_, part)                                                                                   \
+    do {                                                                                                                         \
+        err_clear(&(err_));                                                                                                      \
+        assert_int_equal((call), -1);                                                                                            \
+        if ((err_).class != (class_))                                                                                            \
+            fail_msg("class %s, want %s: %s", err_class_name((err_).class), err_class_name(class_), (err_).text);                \
+        if (!strstr((err_).text, (part)))                                                                                        \
+            fail_msg("message '%s' does not contain '%s'", (err_).text, (part));                                                 \
     } while (0)
 
-#define assert_succeeds(call, err_)                     \
-    do {                                                \
-        err_clear(&(err_));                             \
-        if ((call) != 0)                                \
-            fail_msg("%s: %s", #call, (err_).text);     \
+#define assert_succeeds(call, err_)                                                                                              \
+    do {                                                                                                                         \
+        err_clear(&(err_));                                                                                                      \
+        if ((call) != 0)                                                                                                         \
+            fail_msg("%s: %s", #call, (err_).text);                                                                              \
     } while (0)
 
 /* A fresh directory; the caller removes it with unit_rm(). */
