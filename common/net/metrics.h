@@ -39,7 +39,7 @@ struct metric_spec {
     const char *name;
     const char *help;
     const char *labels[METRIC_LABELS_MAX + 1]; /* NULL-terminated */
-    const double *buckets;                     /* histograms: rising upper bounds without +Inf, ended by a 0 after the first */
+    const double *buckets;                     /* histograms: positive, rising upper bounds without +Inf, ended by 0 */
     unsigned max_series;                       /* 0 = METRIC_SERIES_DEFAULT */
 };
 /* Is the specification acceptable? ERR_USAGE says which rule it breaks. metrics_add() checks the same. */
@@ -59,7 +59,8 @@ struct metric *metrics_add(struct metrics *reg, const struct metric_spec *spec) 
 extern const double metric_buckets_seconds[];
 extern const double metric_buckets_bytes[];
 
-/* Label values follow in the order of the names, exactly as many. Counters only go up: a negative value is ignored. */
+/* Label values follow in the order of the names, exactly as many. Counters only go up: a negative value is ignored, and
+ * metric_set() on one is for totals that are counted elsewhere (CPU time). */
 #define metric_add(metric, value, ...) metric_update((metric), METRIC_OP_ADD, (value), METRIC_VALUES(__VA_ARGS__))
 #define metric_inc(metric, ...) metric_update((metric), METRIC_OP_ADD, 1, METRIC_VALUES(__VA_ARGS__))
 #define metric_set(metric, value, ...) metric_update((metric), METRIC_OP_SET, (value), METRIC_VALUES(__VA_ARGS__))
@@ -81,7 +82,7 @@ void metrics_on_collect(struct metrics *reg, void (*fn)(void *user), void *user)
 void metrics_add_process(struct metrics *reg);
 /* Appends the whole text. False when the buffer's maximum was reached (nothing of it is then to be used). */
 bool metrics_render(struct metrics *reg, struct buf *out);
-/* Calls fn with every counter and gauge series, in the order of the output. */
+/* Calls fn with every counter and gauge series, in the order of the output. fn must not touch the registry. */
 void metrics_each(struct metrics *reg,
                   void (*fn)(void *user, const struct metric_spec *spec, const char *const *values, double value), void *user);
 #define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
