@@ -221,7 +221,8 @@ static int add_locked(struct journal *j, const struct journal_entry *entry, unsi
         *ret_slot = slot;
         return 0;
     }
-    return err_set(err, ERR_LIMIT, "%u backups wait to be shipped: no room in the journal until the store takes some", JOURNAL_SLOTS);
+    return err_set(err, ERR_LIMIT, "%u backups wait to be shipped: no room in the journal until the store takes some",
+                   JOURNAL_SLOTS);
 }
 
 int journal_add(struct journal *journal, const struct journal_entry *entry, unsigned *ret_slot, struct err *err) {

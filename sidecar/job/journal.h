@@ -16,7 +16,7 @@
 #include "common/base/guid.h"
 #include "common/chain/backup.h"
 
-#define RUN_ID_MAX 40       /* "20261121T024700Z-log-1a2b3c4d" */
+#define RUN_ID_MAX 40 /* "20261121T024700Z-log-1a2b3c4d" */
 #define DATABASE_NAME_MAX 513 /* 128 UTF-16 characters are at most 512 bytes of UTF-8 */
 #define JOURNAL_SLOTS 2048
 #define JOURNAL_STRIPES_MAX 64
@@ -24,8 +24,8 @@
 /* Persisted; numbers never change their meaning. */
 enum journal_step {
     JOURNAL_FREE = 0,
-    JOURNAL_PLANNED = 1,   /* BACKUP may be running, or may have succeeded without our knowing */
-    JOURNAL_TAKEN = 2,     /* the staged file is complete and durable: never removed before the commit */
+    JOURNAL_PLANNED = 1, /* BACKUP may be running, or may have succeeded without our knowing */
+    JOURNAL_TAKEN = 2, /* the staged file is complete and durable: never removed before the commit */
     JOURNAL_COMMITTED = 3, /* the manifest is durable in the store: the staged file may go */
     JOURNAL_STEP_COUNT,
 };
@@ -34,17 +34,17 @@ enum journal_step {
 struct journal_entry {
     char run_id[RUN_ID_MAX];
     char database[DATABASE_NAME_MAX];
-    char trigger[32];          /* schedule, healing, request, ... */
-    char reason[64];           /* stable word of the decision */
+    char trigger[32]; /* schedule, healing, request, ... */
+    char reason[64]; /* stable word of the decision */
     enum journal_step step;
     enum backup_kind kind;
-    uint32_t flags;            /* BACKUP_COPY_ONLY, BACKUP_TAIL, BACKUP_DAMAGED as asked for */
+    uint32_t flags; /* BACKUP_COPY_ONLY, BACKUP_TAIL, BACKUP_DAMAGED as asked for */
     uint32_t stripes;
     uint32_t incarnation;
-    int32_t utc_offset_s;      /* the server's, sampled before the statement */
+    int32_t utc_offset_s; /* the server's, sampled before the statement */
     int64_t planned_at;
-    int64_t sampled_at;        /* the server's clock in UTC, sampled before the statement: lower bound of valid_until */
-    struct guid family_guid;   /* which database it was, whatever its name is now */
+    int64_t sampled_at; /* the server's clock in UTC, sampled before the statement: lower bound of valid_until */
+    struct guid family_guid; /* which database it was, whatever its name is now */
     struct guid database_guid;
 };
 

@@ -54,8 +54,8 @@ static enum staging_verdict too_small(struct err *err, const char *what, uint64_
     char a[32], b[32];
     str_from_bytes(a, sizeof(a), need);
     str_from_bytes(b, sizeof(b), have);
-    err_set(err, ERR_SPACE, "staging is too small: the %s backup needs about %s (%llu bytes), %s (%llu bytes) may be used", what, a,
-            (unsigned long long)need, b, (unsigned long long)have);
+    err_set(err, ERR_SPACE, "staging is too small: the %s backup needs about %s (%llu bytes), %s (%llu bytes) may be used", what,
+            a, (unsigned long long)need, b, (unsigned long long)have);
     err_hint(err, "Give the volume more space, raise staging.quota, or ship faster");
     return STAGING_TOO_SMALL;
 }
@@ -92,9 +92,11 @@ static int check_directory(const char *path, struct err *err) {
         return err_set(err, ERR_CONFIG, "staging path %s is not a directory", path);
     if (access(path, R_OK | W_OK | X_OK) < 0) {
         int saved = errno;
-        err_os(err, saved == EROFS ? ERR_CONFIG : ERR_PERMISSION, saved, "staging directory %s (uid %u, gid %u, mode %04o) is not writable by uid %u, gid %u",
-               path, st.st_uid, st.st_gid, st.st_mode & 07777, geteuid(), getegid());
-        return err_hint(err, "It must belong to the user SQL Server runs as (10001 in its images), mode 2770, on a volume mounted writable");
+        err_os(err, saved == EROFS ? ERR_CONFIG : ERR_PERMISSION, saved,
+               "staging directory %s (uid %u, gid %u, mode %04o) is not writable by uid %u, gid %u", path, st.st_uid, st.st_gid,
+               st.st_mode & 07777, geteuid(), getegid());
+        return err_hint(
+            err, "It must belong to the user SQL Server runs as (10001 in its images), mode 2770, on a volume mounted writable");
     }
     return 0;
 }

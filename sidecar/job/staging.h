@@ -17,8 +17,9 @@
 #include "sidecar/job/journal.h"
 
 struct staging_limits {
-    uint64_t quota_bytes;   /* what our files may take together; 0 = the smaller of 40 % of the volume and free space less the floor */
-    uint64_t floor_bytes;   /* free space that data backups leave alone; 0 = the larger of 10 % of the volume and 2 GiB */
+    uint64_t
+        quota_bytes; /* what our files may take together; 0 = the smaller of 40 % of the volume and free space less the floor */
+    uint64_t floor_bytes; /* free space that data backups leave alone; 0 = the larger of 10 % of the volume and 2 GiB */
     uint64_t reserve_bytes; /* size of the reserve file; 0 = none */
     unsigned log_share_percent; /* of the quota, kept for log backups */
 };
@@ -26,9 +27,9 @@ struct staging_limits {
 struct staging_state {
     uint64_t total_bytes;
     uint64_t free_bytes;
-    uint64_t used_bytes;    /* our staged files; the reserve file does not count */
+    uint64_t used_bytes; /* our staged files; the reserve file does not count */
     uint64_t pending_bytes; /* estimates of backups that run now */
-    bool reserve_held;      /* the reserve file exists */
+    bool reserve_held; /* the reserve file exists */
 };
 
 enum staging_verdict {
@@ -79,7 +80,8 @@ int staging_scan(struct staging *staging, struct staged_file **ret_files, unsign
 int staging_sync(struct staging *staging, const char *run_id, enum backup_kind kind, uint32_t stripes, uint64_t *ret_bytes,
                  struct err *err) ERR_CHECK;
 /* Durably removes every file of the run. */
-int staging_remove(struct staging *staging, const char *run_id, enum backup_kind kind, uint32_t stripes, struct err *err) ERR_CHECK;
+int staging_remove(struct staging *staging, const char *run_id, enum backup_kind kind, uint32_t stripes,
+                   struct err *err) ERR_CHECK;
 
 const char *const *staging_fault_points(void);
 
