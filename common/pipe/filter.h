@@ -36,8 +36,8 @@ struct filter_ops {
     const char *name;
     const char *suffix; /* of object names, with its dot; "" for none */
     int (*open)(const struct filter_params *params, struct filter **ret_filter, struct err *err);
-    /* The most bytes one record can become (stored bytes when writing, plain when reading). */
-    size_t (*bound)(const struct filter *filter, size_t plain_bytes);
+    /* The most stored bytes that a record of so many plain bytes can have; the same in both directions. */
+    size_t (*stored_bound)(const struct filter *filter, size_t plain_bytes);
     /* One whole record in, one whole record out. ERR_CORRUPT for bytes that are none. */
     int (*process)(struct filter *filter, const void *in, size_t in_len, void *out, size_t out_cap, size_t *ret_len, struct err *err);
     /* Inverse only: how many of these stored bytes belong to the record that is being gathered. *ret_end says that it is

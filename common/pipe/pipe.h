@@ -31,7 +31,7 @@
 struct pipe_spec {
     const char *codec;   /* name of a filter; NULL is "none" */
     int level;           /* 0: the filter's default */
-    size_t record_bytes; /* plain bytes of a record; 0: default */
+    size_t record_bytes; /* plain bytes of a record; 0: 1 MiB when writing, any up to 4 MiB when reading */
 };
 
 /* The largest record size with which `streams` pipes at once stay inside 32 MiB. */
@@ -62,7 +62,7 @@ struct pipe_progress {
 struct pipe_control {
     void (*progress)(void *user, const struct pipe_progress *progress); /* after each record */
     void *user;
-    const atomic_bool *cancel; /* becomes ERR_CANCELLED within 50 ms, waiting for the rate included */
+    const atomic_bool *cancel; /* ERR_CANCELLED at the next record, and within 50 ms while it waits for the rate */
     struct rate *rate;         /* counts plain bytes */
 };
 
