@@ -62,7 +62,7 @@ struct sql_session;
 struct sql_ops {
     int (*run)(struct sql_session *session, const char *text, const struct sql_call *call, sql_row_fn row,
                void *row_user, struct sql_messages *messages, struct err *err);
-    void (*cancel)(struct sql_session *session);
+    void (*cancel)(struct sql_session *session, bool on);
     void (*abort)(struct sql_session *session);
     bool (*alive)(const struct sql_session *session);
     void (*close)(struct sql_session *session);
