@@ -34,6 +34,9 @@ void tz_rule_at(const struct tz_rule *rule, int64_t at_s, struct tz_step *ret_st
 /* The first change after at_s; false when the rule has none. */
 bool tz_rule_next(const struct tz_rule *rule, int64_t at_s, struct tz_step *ret_step);
 
+/* A zone without offset and changes. */
+struct tz *tz_new_utc(const char *name);
+
 /* Is the name one that cannot leave the directory? */
 bool tz_name_valid(const char *name);
 
