@@ -175,6 +175,7 @@ class Connection:
         self.worker.start_session(login, done)
         # A client that goes away while it waits must not be waited for.
         leaving = asyncio.create_task(self.channel.read_packet())
+        leaving.add_done_callback(lambda task: task.cancelled() or task.exception())  # it is looked at later, or never
         await asyncio.wait([answer, leaving], return_when=asyncio.FIRST_COMPLETED)
         if not answer.done():
             leaving.result()

@@ -41,8 +41,20 @@ def login_error(number: int, login: Login, text: Optional[str] = None, state: in
 
 
 class _Refusal:
-    def __init__(self, number: int, text: Optional[str], state: int, cls: Optional[int], times: Optional[int], user: Optional[str]) -> None:
+    """`databases`: only logins that ask for one of these; an empty list stands for all but master."""
+
+    def __init__(self, number: int, text: Optional[str], state: int, cls: Optional[int], times: Optional[int],
+                 user: Optional[str], databases: Optional[list[str]]) -> None:  # fmt: skip
         self.number, self.text, self.state, self.cls, self.times, self.user = number, text, state, cls, times, user
+        self.databases = databases
+
+    def hits(self, login: Login) -> bool:
+        if self.user and self.user.lower() != login.user.lower():
+            return False
+        asked = (login.database or "master").lower()
+        if self.databases is None:
+            return True
+        return asked in (d.lower() for d in self.databases) if self.databases else asked != "master"
 
 
 class WireFaults:
@@ -62,9 +74,14 @@ class WireFaults:
             self.rate, self.latency = None, 0.0
 
     def refuse_logins(self, number: int = 18456, text: Optional[str] = None, state: int = 1, cls: Optional[int] = None,
-                      times: Optional[int] = None, user: Optional[str] = None) -> None:  # fmt: skip
+                      times: Optional[int] = None, user: Optional[str] = None,
+                      databases: Optional[list[str]] = None) -> None:  # fmt: skip
         with self._lock:
-            self._refusal = _Refusal(int(number), text, int(state), cls, times, user)
+            self._refusal = _Refusal(int(number), text, int(state), cls, times, user, databases)
+
+    def refuse_databases(self, databases: Optional[list[str]] = None, number: int = 4060) -> None:
+        """Logins that ask for a database other than master are refused, as while it recovers."""
+        self.refuse_logins(number, databases=list(databases or []))
 
     def accept_logins(self) -> None:
         with self._lock:
@@ -93,7 +110,7 @@ class WireFaults:
             time.sleep(min(left, 0.05))
         with self._lock:
             refusal = self._refusal
-            if refusal is None or (refusal.user and refusal.user.lower() != login.user.lower()):
+            if refusal is None or not refusal.hits(login):
                 return
             if refusal.times is not None:
                 refusal.times -= 1

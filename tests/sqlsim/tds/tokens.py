@@ -80,10 +80,9 @@ class ReplyEncoder:
         self._return_status: Optional[int] = None
         self._last_info = 0
         self._error = 0
-        self._reply_error = False
 
     def emit(self, event: Event) -> bool:
-        """Adds an event; True when it is worth sending what there is at once."""
+        """Adds an event; True when it is worth sending what there is at once: the progress of a BACKUP."""
         if isinstance(event, Row):
             self._row(event)
             return False
@@ -103,8 +102,6 @@ class ReplyEncoder:
             self._last_info = event.number if isinstance(event, Info) else 0
             if isinstance(event, Error):
                 self._error = event.number
-                self._reply_error = True
-            return isinstance(event, Info)
         else:
             raise TypeError(f"not an event: {event!r}")
         return False

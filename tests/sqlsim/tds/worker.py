@@ -146,7 +146,8 @@ class Worker(threading.Thread):
         except Cancelled:
             encoder.interrupt()
         except SessionKilled as err:
-            alive = self._say_last(encoder, err.error or (STOPPING if self.stopping.is_set() else KILLED))
+            stopping = self.stopping.is_set() or not getattr(self._server, "running", True)
+            alive = self._say_last(encoder, err.error or (STOPPING if stopping else KILLED))
         except ProtocolError as err:
             alive = self._say_last(encoder, protocol_error(err))
         except Closed:
