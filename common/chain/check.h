@@ -13,7 +13,8 @@
 struct chain_expectation {
     enum backup_kind kind;
     bool copy_only;
-    bool new_incarnation; /* as decided */
+    bool new_incarnation;  /* as decided */
+    struct lsn not_before; /* the tip's max_lsn when the backup began: the server cannot be behind it */
 };
 
 struct chain_verdict {
@@ -28,7 +29,8 @@ struct chain_verdict {
     char text[CHAIN_TEXT_MAX];
 };
 
-/* view: as before the backup; foreign rows may be read again after it, so that they name who did it. */
+/* view: server as before the backup, tip as it is now without the set; foreign rows read again after the backup name who
+ * did it. The set's incarnation is not looked at: the verdict says which it belongs to. */
 void chain_check(const struct chain_view *view, const struct chain_expectation *expected,
                  const struct backup *set, struct chain_verdict *ret_verdict);
 

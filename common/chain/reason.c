@@ -48,7 +48,7 @@ static const struct reason_row reasons[CHAIN_REASON_COUNT] = {
     [CHAIN_REASON_KIND_UNEXPECTED] = {"unexpected_set", "the backup set is not of the kind that was asked for", CHAIN_HOLE_NONE},
     [CHAIN_REASON_INCOMPLETE] = {"incomplete_header", "the backup set has no usable header (incomplete metadata)", CHAIN_HOLE_INCOMPLETE},
     [CHAIN_REASON_DAMAGED] = {"damaged", "the backup was taken over damaged pages and is no base for a restore", CHAIN_HOLE_NONE},
-    [CHAIN_REASON_MASTER] = {"full_only", "this database allows full backups only", CHAIN_HOLE_NONE},
+    [CHAIN_REASON_FULL_ONLY] = {"full_only", "this database allows full backups only", CHAIN_HOLE_NONE},
 };
 
 struct cause_row {

@@ -73,7 +73,7 @@ enum chain_reason {
     CHAIN_REASON_KIND_UNEXPECTED,    /* check: the set is not what was asked for */
     CHAIN_REASON_INCOMPLETE,         /* check: header without LSNs */
     CHAIN_REASON_DAMAGED,            /* check: taken over bad pages */
-    CHAIN_REASON_MASTER,             /* system database that allows full backups only */
+    CHAIN_REASON_FULL_ONLY,             /* system database that allows full backups only */
     CHAIN_REASON_COUNT,
 };
 

@@ -160,6 +160,7 @@ static bool segment_eq(const struct chain_tip *a, const struct chain_tip *b) {
 static bool interval_eq(const struct chain_tip *a, const struct chain_tip *b) {
     if (a->open != b->open || !point_eq(&a->from, &b->from) || a->cause != b->cause ||
         a->bad != b->bad || lsn_cmp(a->bad_lsn, b->bad_lsn) || lsn_cmp(a->base_lsn, b->base_lsn) ||
+        lsn_cmp(a->lost_lsn, b->lost_lsn) || a->lost_at != b->lost_at ||
         a->pending_count != b->pending_count || a->base_count != b->base_count)
         return false;
     for (unsigned i = 0; i < a->pending_count; i++) {

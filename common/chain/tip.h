@@ -70,6 +70,9 @@ struct chain_tip {
     struct lsn bad_lsn;          /* its end */
     struct lsn base_lsn;         /* end of the newest data backup that is a base */
 
+    struct lsn lost_lsn; /* newest reachable point before the newest hole; zero on another path */
+    int64_t lost_at;
+
     struct chain_point pending[CHAIN_PENDING_MAX]; /* bases beyond the segment, by LSN */
     unsigned pending_count;
 
@@ -109,7 +112,10 @@ struct chain_window {
 
 /* An empty tip. */
 void chain_tip_init(struct chain_tip *tip);
-/* One more set, which is committed. Foreign sets (BACKUP_FOREIGN) are evidence only. */
+/*
+ * One more set, as soon as its header was read: the server's last_log_backup_lsn moved when it was taken, so a set that
+ * is still staged must be in the tip when the next decision is made. Foreign sets (BACKUP_FOREIGN) are evidence only.
+ */
 void chain_tip_add(struct chain_tip *tip, const struct backup *set);
 /* A set got a copy on another volume. Copies are made oldest first; another order understates off_until_at. */
 void chain_tip_off_volume(struct chain_tip *tip, const struct backup *set);

@@ -23,12 +23,22 @@ static void span_emit(struct chain_walk *w, const struct chain_span *span) {
         w->emit(w->user, span);
 }
 
+/* What was reachable before the newest hole. */
+static void lost_note(struct chain_tip *t, struct lsn lsn, int64_t at) {
+    if (lsn_cmp(lsn, t->lost_lsn) < 0)
+        return;
+    t->lost_lsn = lsn;
+    if (at > t->lost_at)
+        t->lost_at = at;
+}
+
 /* A point alone. What comes next is not joined to it because of `next`. */
 static void point_emit(struct chain_walk *w, const struct chain_point *point, enum chain_hole_cause next,
                        bool tip) {
     struct chain_span span = {.path = w->tip->path, .from = *point, .until_lsn = point->lsn,
                               .until_at = point->at, .cause = w->tip->cause, .tip = tip};
     span_emit(w, &span);
+    lost_note(w->tip, point->lsn, point->at);
     w->tip->cause = next;
 }
 
@@ -42,12 +52,14 @@ static void segment_emit(struct chain_walk *w, enum chain_hole_cause next, bool 
         if (span.until_at < span.from.at)
             span.until_at = span.from.at;
         t->cause = next;
+        lost_note(t, t->seg_last, span.until_at);
     } else {
-        span.unreachable = true;
-        span.from = (struct chain_point){.lsn = t->seg_first, .at = t->seg_from_at};
         /* What made these logs unreachable also explains the hole behind them. */
         if (!t->cause)
             t->cause = t->bad ? t->bad : CHAIN_HOLE_BASE_MISSING;
+        span.cause = t->cause;
+        span.unreachable = true;
+        span.from = (struct chain_point){.lsn = t->seg_first, .at = t->seg_from_at};
     }
     span_emit(w, &span);
 }
@@ -119,9 +131,11 @@ static void base_add(struct chain_walk *w, const struct backup *b) {
         pending_add(w, &point);
     } else if (lsn_cmp(point.lsn, t->seg_first) >= 0) {
         segment_open(w, &point);
-    } else if (!t->gap) { /* it came late, and the logs between it and the segment are missing */
+    } else { /* it came late, and the logs between it and the segment are missing */
+        lost_note(t, point.lsn, point.at);
+        if (!t->gap)
+            t->cause = gap_cause(t, point.lsn);
         gap_count(t);
-        t->cause = gap_cause(t, point.lsn);
     }
 }
 
@@ -288,6 +302,7 @@ static void path_enter(struct chain_walk *w, const struct backup *set, enum chai
     t->path = chain_path_of(set);
     t->path_at = set->finish_at;
     t->cause = cause;
+    t->lost_at = old.lost_at;
     if (cause != CHAIN_HOLE_FORK)
         return;
     /* The same database on another fork: a differential may still build on its fulls. */
