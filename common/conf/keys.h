@@ -56,7 +56,7 @@ struct conf_key {
     const char *fallback;     /* default, as it would be written; lists separated by commas; NULL none */
     int64_t min, max;         /* 0, 0: no bounds but those of the kind */
     const char *const *words; /* NULL-terminated */
-    /* Further check of a text or of each item of a list. The message reads on after "KEY: VALUE ...": "is not a cron line: ...". */
+    /* Further check of a text or of each item of a list. Its message follows "KEY: " and names the value and what is allowed. */
     int (*check)(const char *text, struct err *err);
     const char *doc;
 };

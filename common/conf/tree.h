@@ -15,6 +15,7 @@
 #define CONF_BYTES_MAX (1024 * 1024)
 #define CONF_DEPTH_MAX 16
 #define CONF_NODES_MAX 20000
+#define CONF_KEYS_MAX 1000 /* in one map */
 
 enum conf_type {
     CONF_NULL, /* empty, ~ or null: as if the key were not there */
