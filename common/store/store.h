@@ -106,6 +106,9 @@ typedef int store_entry_fn(void *user, const struct store_entry *entry, struct e
  * is greater than `after` (NULL: all); *ret_more says that there are others: call again with the last name. */
 int store_list(struct store *store, const char *prefix, const char *after, unsigned limit, store_entry_fn *fn, void *user, bool *ret_more,
                struct err *err) ERR_CHECK;
+/* What is visible survives a power loss when this returned 0: for what an earlier life made visible and may not have
+ * finished. ERR_NOT_FOUND when it is not there. */
+int store_make_durable(struct store *store, const char *name, struct err *err) ERR_CHECK;
 /* Durable. A missing object is success. */
 int store_remove(struct store *store, const char *name, struct err *err) ERR_CHECK;
 

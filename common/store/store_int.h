@@ -23,6 +23,7 @@ struct store_ops {
     int (*stat)(struct store *store, const char *name, struct store_entry *ret_entry, struct err *err);
     int (*list)(struct store *store, const char *prefix, const char *after, unsigned limit, store_entry_fn *fn, void *user, bool *ret_more,
                 struct err *err);
+    int (*make_durable)(struct store *store, const char *name, struct err *err);
     int (*remove)(struct store *store, const char *name, struct err *err);
     int (*clean)(struct store *store, int64_t older_than_ms, unsigned *ret_removed, struct err *err);
     int (*space)(struct store *store, struct store_space *ret_space, struct err *err);
