@@ -113,7 +113,10 @@ void sidecar_config_done(struct sidecar_config *config);
  * password is "sql.password". */
 void sidecar_config_diff(const struct sidecar_config *old, const struct sidecar_config *new_config, struct conf_list *reload,
                          struct conf_list *restart);
-/* YAML that can be loaded again. */
+/* After a reload: takes what can change at run time (policy and passwords included) from `fresh` into `live`; `fresh` gets the old values and
+ * is the caller's to free. Rules that policy_for_database() gave before are `fresh`'s then. */
+void sidecar_config_adopt(struct sidecar_config *live, struct sidecar_config *fresh);
+/* YAML that can be loaded again; secrets are not in it. */
 void sidecar_config_print(const struct sidecar_config *config, struct buf *out);
 void sidecar_config_reference(struct buf *out);
 void sidecar_config_help(struct buf *out);

@@ -96,6 +96,10 @@ static size_t field_bytes(enum conf_kind kind) {
     switch (kind) {
     case CONF_BOOL:
         return sizeof(bool);
+    case CONF_TEXT:
+        return sizeof(char *);
+    case CONF_TEXTS:
+        return sizeof(struct conf_list);
     case CONF_ENUM:
         return sizeof(int);
     default:
@@ -120,6 +124,19 @@ void conf_keys_copy(const struct conf_schema *schema, void *dst, const void *src
         } else {
             memcpy(to, from, field_bytes(key->kind));
         }
+    }
+}
+
+void conf_keys_swap(const struct conf_schema *schema, void *a, void *b, unsigned flags) {
+    for (size_t i = 0; i < schema->count; i++) {
+        const struct conf_key *key = &schema->keys[i];
+        if (no_field(key) || (key->flags & flags) != flags)
+            continue;
+        unsigned char held[sizeof(struct conf_list)];
+        size_t bytes = field_bytes(key->kind);
+        memcpy(held, conf_field(key, a), bytes);
+        memcpy(conf_field(key, a), conf_field(key, b), bytes);
+        memcpy(conf_field(key, b), held, bytes);
     }
 }
 

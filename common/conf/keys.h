@@ -82,13 +82,15 @@ void conf_keys_defaults(const struct conf_schema *schema, void *object);
 int conf_keys_apply(const struct conf_schema *schema, void *object, const char *file, const char *prefix, const struct conf_node *map,
                     struct err *err) ERR_CHECK;
 /* Sets one key from text. `origin` begins the message ("environment MSSQL_SIDECAR_SQL_HOST"). ERR_USAGE for an unknown path. */
-int conf_keys_set(const struct conf_schema *schema, void *object, const char *origin, const char *path, const char *text,
-                  struct err *err) ERR_CHECK;
+int conf_keys_set(const struct conf_schema *schema, void *object, const char *origin, const char *prefix, const char *path,
+                  const char *text, struct err *err) ERR_CHECK;
 /* Each required key has a value? */
 int conf_keys_required(const struct conf_schema *schema, const void *object, const char *origin, struct err *err) ERR_CHECK;
 void conf_keys_done(const struct conf_schema *schema, void *object);
 /* Deep copy into a zeroed struct; CONF_OWN fields are the caller's. */
 void conf_keys_copy(const struct conf_schema *schema, void *dst, const void *src);
+/* Exchanges the values of the keys that have all of `flags`. */
+void conf_keys_swap(const struct conf_schema *schema, void *a, void *b, unsigned flags);
 /* Paths of the keys whose values differ are appended, each to the list that fits; either may be NULL. */
 void conf_keys_diff(const struct conf_schema *schema, const void *old_object, const void *new_object, const char *prefix,
                     struct conf_list *reload, struct conf_list *restart);

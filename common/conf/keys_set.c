@@ -107,7 +107,7 @@ static int refuse_twice(struct applier *a, const struct conf_key *key) {
 
 static int apply_key(struct applier *a, const struct conf_key *key, const struct conf_node *node) {
     if (key->kind == CONF_REFUSED)
-        return conf_fail_at(a->err, ERR_CONFIG, &a->where, key->path, "is not accepted here: %s", key->doc);
+        return conf_fail_at(a->err, ERR_CONFIG, &a->where, key->path, "is not accepted: %s", key->doc);
     if (refuse_gap(a->schema, &a->where, key->path, node->type == CONF_SCALAR ? node->text : NULL, a->err) < 0)
         return -1;
     if (refuse_twice(a, key) < 0)
@@ -219,14 +219,14 @@ int conf_keys_apply(const struct conf_schema *schema, void *object, const char *
     return rc;
 }
 
-int conf_keys_set(const struct conf_schema *schema, void *object, const char *origin, const char *path, const char *text,
-                  struct err *err) {
+int conf_keys_set(const struct conf_schema *schema, void *object, const char *origin, const char *prefix, const char *path,
+                  const char *text, struct err *err) {
     const struct conf_key *key = conf_keys_find(schema, path);
     if (!key || key->kind == CONF_OWN)
         return err_set(err, ERR_USAGE, "%s: no such key '%s'", origin, path);
-    struct conf_where where = {.origin = origin};
+    struct conf_where where = {.origin = origin, .prefix = prefix};
     if (key->kind == CONF_REFUSED)
-        return conf_fail_at(err, ERR_CONFIG, &where, path, "is not accepted here: %s", key->doc);
+        return conf_fail_at(err, ERR_CONFIG, &where, path, "is not accepted: %s", key->doc);
     if (key->kind != CONF_TEXTS)
         return set_scalar(schema, key, object, &where, text, err);
     struct conf_key one = *key;

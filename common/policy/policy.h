@@ -92,6 +92,9 @@ void policy_init(struct policy *policy);
 void policy_done(struct policy *policy);
 /* Sets what `map` gives; NULL gives nothing. `prefix` stands before key names in messages: "policy." or "". */
 int policy_apply(struct policy *policy, const char *file, const char *prefix, const struct conf_node *map, struct err *err) ERR_CHECK;
+/* The overrides alone, again: each begins as the policy is now. For callers that change the policy's own rules after policy_apply(). */
+int policy_apply_overrides(struct policy *policy, const char *file, const char *prefix, const struct conf_node *map,
+                           struct err *err) ERR_CHECK;
 /* Compares values with each other, compiles schedules, zones and windows, collects warnings. Call it once everything is set; may be called
  * again after further changes. */
 int policy_finish(struct policy *policy, struct err *err) ERR_CHECK;
@@ -104,6 +107,7 @@ void policy_copy(struct policy *dst, const struct policy *src);
 void policy_to_yaml(const struct policy *policy, struct buf *out, unsigned indent);
 void policy_to_json(const struct policy *policy, struct buf *out);
 bool policy_eq(const struct policy *a, const struct policy *b);
+bool policy_overrides_eq(const struct policy *a, const struct policy *b);
 
 enum policy_scope {
     POLICY_IN,
