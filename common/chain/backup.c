@@ -36,8 +36,7 @@ bool backup_kind_from_type(const char *type, enum backup_kind *ret_kind) {
 }
 
 bool backup_has_lsns(const struct backup *b) {
-    return !lsn_is_zero(b->first_lsn) && !lsn_is_zero(b->last_lsn) &&
-           lsn_cmp(b->first_lsn, b->last_lsn) <= 0;
+    return !lsn_is_zero(b->first_lsn) && !lsn_is_zero(b->last_lsn) && lsn_cmp(b->first_lsn, b->last_lsn) <= 0;
 }
 
 int64_t backup_reach_at(const struct backup *b) {
@@ -51,6 +50,5 @@ bool backup_crosses_fork(const struct backup *b) {
 }
 
 bool backup_is_base(const struct backup *b) {
-    return b->kind == BACKUP_FULL && backup_has_lsns(b) &&
-           !(b->flags & (BACKUP_DAMAGED | BACKUP_SNAPSHOT | BACKUP_FOREIGN));
+    return b->kind == BACKUP_FULL && backup_has_lsns(b) && !(b->flags & (BACKUP_DAMAGED | BACKUP_SNAPSHOT | BACKUP_FOREIGN));
 }

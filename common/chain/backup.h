@@ -17,17 +17,17 @@ enum backup_kind { BACKUP_FULL, BACKUP_DIFF, BACKUP_LOG, BACKUP_KIND_COUNT };
 /* Bits of struct backup.flags; the same values are stored, so never renumber. */
 enum backup_flag {
     BACKUP_COPY_ONLY = 1 << 0,
-    BACKUP_BULK_LOGGED = 1 << 1,       /* log with minimally logged changes: no moment inside is reachable */
-    BACKUP_DAMAGED = 1 << 2,           /* taken WITH CONTINUE_AFTER_ERROR over bad pages */
+    BACKUP_BULK_LOGGED = 1 << 1, /* log with minimally logged changes: no moment inside is reachable */
+    BACKUP_DAMAGED = 1 << 2, /* taken WITH CONTINUE_AFTER_ERROR over bad pages */
     BACKUP_CHECKSUMS = 1 << 3,
     BACKUP_BEGINS_LOG_CHAIN = 1 << 4,
-    BACKUP_TAIL = 1 << 5,              /* tail of the log, database left RESTORING */
+    BACKUP_TAIL = 1 << 5, /* tail of the log, database left RESTORING */
     BACKUP_SNAPSHOT = 1 << 6,
-    BACKUP_READ_ONLY = 1 << 7,         /* database was read-only: consecutive logs overlap legitimately (4217) */
-    BACKUP_COMPRESSED = 1 << 8,        /* by SQL Server itself */
+    BACKUP_READ_ONLY = 1 << 7, /* database was read-only: consecutive logs overlap legitimately (4217) */
+    BACKUP_COMPRESSED = 1 << 8, /* by SQL Server itself */
     BACKUP_ENCRYPTED_BY_SERVER = 1 << 9,
-    BACKUP_FOREIGN = 1 << 10,          /* known from msdb only: somebody else took it, we do not have it */
-    BACKUP_OFF_VOLUME = 1 << 11,       /* a copy exists on another volume than the data's */
+    BACKUP_FOREIGN = 1 << 10, /* known from msdb only: somebody else took it, we do not have it */
+    BACKUP_OFF_VOLUME = 1 << 11, /* a copy exists on another volume than the data's */
     BACKUP_HELD = 1 << 12,
     BACKUP_UTC_OFFSET_KNOWN = 1 << 13,
 };
@@ -36,12 +36,12 @@ struct backup {
     enum backup_kind kind;
     uint32_t flags;
 
-    struct guid set_guid;       /* BackupSetGUID: identity of the set */
-    struct guid family_guid;    /* FamilyGUID: constant through restores of one original database */
-    struct guid database_guid;  /* BindingID */
-    struct guid first_fork;     /* FirstRecoveryForkID: fork at the start */
-    struct guid last_fork;      /* RecoveryForkID: fork at the end */
-    struct lsn fork_point;      /* ForkPointLSN, zero unless the forks differ */
+    struct guid set_guid; /* BackupSetGUID: identity of the set */
+    struct guid family_guid; /* FamilyGUID: constant through restores of one original database */
+    struct guid database_guid; /* BindingID */
+    struct guid first_fork; /* FirstRecoveryForkID: fork at the start */
+    struct guid last_fork; /* RecoveryForkID: fork at the end */
+    struct lsn fork_point; /* ForkPointLSN, zero unless the forks differ */
     struct guid diff_base_guid; /* DifferentialBaseGUID: set GUID of the base full; diffs only */
     struct lsn diff_base_lsn;
 
@@ -50,17 +50,17 @@ struct backup {
     struct lsn checkpoint_lsn;
     struct lsn database_backup_lsn; /* CheckpointLSN of the last regular full, 0 when none */
 
-    int64_t start_at;  /* BackupStartDate in UTC */
+    int64_t start_at; /* BackupStartDate in UTC */
     int64_t finish_at; /* BackupFinishDate in UTC */
     /* LastValidRestoreTime in UTC where the server knows it (2022), else the server's clock sampled before BACKUP LOG: every
      * commit up to here is in the set. 0 for fulls and differentials without it. */
     int64_t valid_until;
-    int32_t utc_offset_s;  /* the server's offset when it wrote the dates: STOPAT text is the source's local time */
-    uint32_t incarnation;  /* counts volume reverts seen under this database: LSNs repeat across them */
-    uint64_t size_bytes;   /* BackupSize: logical */
+    int32_t utc_offset_s; /* the server's offset when it wrote the dates: STOPAT text is the source's local time */
+    uint32_t incarnation; /* counts volume reverts seen under this database: LSNs repeat across them */
+    uint64_t size_bytes; /* BackupSize: logical */
     uint64_t stored_bytes; /* what the store holds */
-    uint16_t stripes;      /* files of the set */
-    uint16_t position;     /* in its file, from 1 */
+    uint16_t stripes; /* files of the set */
+    uint16_t position; /* in its file, from 1 */
 };
 
 static inline bool backup_has(const struct backup *b, enum backup_flag flag) {

@@ -14,18 +14,15 @@ static void verdict_set(struct chain_verdict *v, enum chain_reason reason, const
 }
 
 /* The server's LSNs were behind what we have of the same fork. */
-static bool set_is_behind(const struct chain_view *view, const struct chain_expectation *expected,
-                          const struct backup *set) {
+static bool set_is_behind(const struct chain_view *view, const struct chain_expectation *expected, const struct backup *set) {
     const struct chain_tip *t = view->tip;
     struct chain_path path = chain_path_of(set);
-    if (!t->known || expected->new_incarnation || path.incarnation != t->path.incarnation ||
-        !chain_path_eq(&path, &t->path))
+    if (!t->known || expected->new_incarnation || path.incarnation != t->path.incarnation || !chain_path_eq(&path, &t->path))
         return false;
     if (lsn_cmp(set->last_lsn, expected->not_before) < 0)
         return true;
-    return set->kind == BACKUP_LOG && !backup_has(set, BACKUP_COPY_ONLY) &&
-           !backup_has(set, BACKUP_READ_ONLY) && !view->server->is_read_only &&
-           lsn_cmp(set->first_lsn, t->log_lsn) < 0;
+    return set->kind == BACKUP_LOG && !backup_has(set, BACKUP_COPY_ONLY) && !backup_has(set, BACKUP_READ_ONLY) &&
+           !view->server->is_read_only && lsn_cmp(set->first_lsn, t->log_lsn) < 0;
 }
 
 static void hole_begin(struct chain_verdict *v, const struct chain_tip *before, const struct backup *set,
@@ -43,8 +40,7 @@ static void hole_begin(struct chain_verdict *v, const struct chain_tip *before, 
 
 static void hole_blame(const struct chain_view *view, const struct backup *set, struct chain_hole *hole) {
     struct chain_path path = chain_path_of(set);
-    const struct chain_foreign *f = chain_foreign_log(view->foreign, view->foreign_count, &path,
-                                                      hole->from_lsn, set->first_lsn);
+    const struct chain_foreign *f = chain_foreign_log(view->foreign, view->foreign_count, &path, hole->from_lsn, set->first_lsn);
     if (!f || (hole->cause != CHAIN_HOLE_LOG_MISSING && hole->cause != CHAIN_HOLE_FOREIGN_LOG))
         return;
     hole->cause = chain_foreign_is_nul(f) ? CHAIN_HOLE_FOREIGN_LOG_NUL : CHAIN_HOLE_FOREIGN_LOG;
@@ -117,14 +113,13 @@ static void check_full(const struct backup *set, struct chain_verdict *v) {
 }
 
 /* What has nothing to do with the rest of the chain. True when the verdict is spoken. */
-static bool check_identity(const struct chain_view *view, const struct chain_expectation *expected,
-                           const struct backup *set, struct chain_verdict *v) {
+static bool check_identity(const struct chain_view *view, const struct chain_expectation *expected, const struct backup *set,
+                           struct chain_verdict *v) {
     if (guid_differs(&view->server->family_guid, &set->family_guid)) {
         v->recordable = false;
         v->heal = true;
         verdict_set(v, CHAIN_REASON_REPLACED, "the set is of another database than the one looked at");
-    } else if (set->kind != expected->kind ||
-               backup_has(set, BACKUP_COPY_ONLY) != expected->copy_only) {
+    } else if (set->kind != expected->kind || backup_has(set, BACKUP_COPY_ONLY) != expected->copy_only) {
         v->heal = true;
         verdict_set(v, CHAIN_REASON_KIND_UNEXPECTED, NULL);
     } else if (!backup_has_lsns(set)) {
@@ -137,8 +132,8 @@ static bool check_identity(const struct chain_view *view, const struct chain_exp
     return true;
 }
 
-void chain_check(const struct chain_view *view, const struct chain_expectation *expected,
-                 const struct backup *set, struct chain_verdict *ret_verdict) {
+void chain_check(const struct chain_view *view, const struct chain_expectation *expected, const struct backup *set,
+                 struct chain_verdict *ret_verdict) {
     struct chain_verdict v = {.ok = true, .recordable = true};
     struct chain_tip after = *view->tip;
     struct backup copy = *set;

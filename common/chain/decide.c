@@ -72,16 +72,15 @@ static void decide_escalated(struct deciding *x, enum backup_kind kind, enum cha
     x->out->escalated = true;
     x->out->unplanned = !x->d.first_full;
     if (x->out->was_due)
-        str_format(next, sizeof(next), "a %s backup is taken instead of the %s backup that is due",
-                   kind_text(kind), kind_text(x->out->escalated_from));
+        str_format(next, sizeof(next), "a %s backup is taken instead of the %s backup that is due", kind_text(kind),
+                   kind_text(x->out->escalated_from));
     else
         str_format(next, sizeof(next), "a %s backup is taken now", kind_text(kind));
     decision_explain(x, reason, next);
 }
 
 /* Why an unplanned backup of this kind may not be taken now; NONE when it may. */
-static enum chain_reason healing_refusal(const struct deciding *x, enum backup_kind kind,
-                                         int64_t *ret_wait_until_at) {
+static enum chain_reason healing_refusal(const struct deciding *x, enum backup_kind kind, int64_t *ret_wait_until_at) {
     const struct chain_rules *r = x->rules;
     *ret_wait_until_at = 0;
     if (r->data_running)
@@ -102,8 +101,8 @@ static enum chain_reason healing_refusal(const struct deciding *x, enum backup_k
 }
 
 /* Healing is not allowed now: say what it would do, and when it goes on. */
-static void decide_wanted(struct deciding *x, enum backup_kind kind, enum chain_reason broken,
-                          enum chain_reason refusal, int64_t wait_until_at) {
+static void decide_wanted(struct deciding *x, enum backup_kind kind, enum chain_reason broken, enum chain_reason refusal,
+                          int64_t wait_until_at) {
     char next[256], when[CLOCK_TEXT_MAX] = "", refusal_text[CHAIN_TEXT_MAX];
     x->out->wanted = true;
     x->out->wanted_kind = kind;
@@ -173,8 +172,8 @@ static bool is_quiet(const struct deciding *x) {
     const struct chain_server_state *s = x->view->server;
     const struct lsn noted = x->view->memory->quiet_end_lsn;
     int64_t last_at = x->view->tip->last_log.finish_at;
-    if (x->due->force || x->log_big || !x->d.log_extends || !last_at || !s->sampled_at ||
-        lsn_is_zero(noted) || lsn_cmp(noted, s->log_end_lsn))
+    if (x->due->force || x->log_big || !x->d.log_extends || !last_at || !s->sampled_at || lsn_is_zero(noted) ||
+        lsn_cmp(noted, s->log_end_lsn))
         return false;
     if (s->is_read_only)
         return true; /* nothing can be committed, so there is no need to look again */
@@ -249,13 +248,12 @@ static void decide_readable(struct deciding *x) {
     }
 }
 
-void chain_decide(const struct chain_view *view, const struct chain_due *due,
-                  const struct chain_rules *rules, int64_t now, struct chain_decision *ret_decision) {
+void chain_decide(const struct chain_view *view, const struct chain_due *due, const struct chain_rules *rules, int64_t now,
+                  struct chain_decision *ret_decision) {
     struct chain_decision out = {0};
     struct deciding x = {.view = view, .due = due, .rules = rules, .now = now, .out = &out};
     chain_diagnose(view, &x.d);
-    x.log_big = rules->log_limit_bytes && x.d.log_extends &&
-                view->server->log_since_backup_bytes >= rules->log_limit_bytes;
+    x.log_big = rules->log_limit_bytes && x.d.log_extends && view->server->log_since_backup_bytes >= rules->log_limit_bytes;
     out.broken = x.d.reason;
     out.has_hole = x.d.has_hole;
     out.hole = x.d.hole;

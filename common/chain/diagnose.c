@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/chain/state.h"
 
+#include "common/base/clock.h"
 #include "common/base/str.h"
 
 static bool guid_differs(const struct guid *a, const struct guid *b) {
@@ -28,8 +29,7 @@ static enum chain_reason path_reason(const struct chain_view *v) {
     const struct chain_tip *t = v->tip;
     const struct chain_server_state *s = v->server;
     if (guid_differs(&t->path.family, &s->family_guid))
-        return restored_since(v) || s->create_at < newest_at(t) ? CHAIN_REASON_REPLACED
-                                                                : CHAIN_REASON_RECREATED;
+        return restored_since(v) || s->create_at < newest_at(t) ? CHAIN_REASON_REPLACED : CHAIN_REASON_RECREATED;
     if (guid_differs(&t->path.fork, &s->recovery_fork_guid))
         return CHAIN_REASON_FORKED;
     if (guid_differs(&v->memory->volume, &s->volume))
@@ -37,10 +37,23 @@ static enum chain_reason path_reason(const struct chain_view *v) {
     if (!lsn_is_zero(s->log_end_lsn) && lsn_cmp(s->log_end_lsn, t->max_lsn) < 0)
         return CHAIN_REASON_VOLUME_REVERTED;
     /* A read-only database keeps its last_log_backup_lsn: each log backup repeats the one before. */
-    if (!lsn_is_zero(s->last_log_backup_lsn) && !s->is_read_only &&
-        lsn_cmp(s->last_log_backup_lsn, t->log_lsn) < 0)
+    if (!lsn_is_zero(s->last_log_backup_lsn) && !s->is_read_only && lsn_cmp(s->last_log_backup_lsn, t->log_lsn) < 0)
         return CHAIN_REASON_VOLUME_REVERTED;
+    /* The same fork, but the differential base is an older full of ours: only the volume can have gone back. */
+    for (unsigned i = 0; i + 1 < t->base_count; i++) {
+        if (guid_eq(&t->bases[i].set, &s->differential_base_guid) && lsn_cmp(t->bases[i].last_lsn, t->base_lsn) < 0)
+            return CHAIN_REASON_VOLUME_REVERTED;
+    }
     return CHAIN_REASON_NONE;
+}
+
+/*
+ * A look that began before our newest set was finished does not know of it, and would take it for somebody else's. One
+ * that seems much older is no such look: the server's clock was set back.
+ */
+static bool look_is_stale(const struct chain_view *v) {
+    int64_t newest = newest_at(v->tip);
+    return v->server->sampled_at && v->server->sampled_at < newest && newest - v->server->sampled_at < CLOCK_MINUTE;
 }
 
 /* A hole that begins at the end of what is restorable now. */
@@ -108,8 +121,7 @@ static void diagnose_log(const struct chain_view *v, struct chain_diagnosis *d) 
         if (t->has_log)
             hole_open(v, d);
     } else if (lsn_is_zero(s->last_log_backup_lsn) && !s->full_only) {
-        d->reason = restored_since(v) && v->restore.type == 'R' ? CHAIN_REASON_LOG_REBUILT
-                                                                 : CHAIN_REASON_PSEUDO_SIMPLE;
+        d->reason = restored_since(v) && v->restore.type == 'R' ? CHAIN_REASON_LOG_REBUILT : CHAIN_REASON_PSEUDO_SIMPLE;
         hole_open(v, d);
     } else if (!reached) {
         d->reason = chain_reason_of_cause(t->cause);
@@ -154,28 +166,25 @@ static void diagnose_diff(const struct chain_view *v, struct chain_diagnosis *d)
 
 /* Nothing of ours to build on, and nothing that explains why. */
 static bool first_full(const struct chain_tip *t) {
-    return !t->base_count && lsn_is_zero(t->base_lsn) && t->cause != CHAIN_HOLE_FORK &&
-           t->cause != CHAIN_HOLE_VOLUME_REVERTED;
+    return !t->base_count && lsn_is_zero(t->base_lsn) && t->cause != CHAIN_HOLE_FORK && t->cause != CHAIN_HOLE_VOLUME_REVERTED;
 }
 
 void chain_diagnose(const struct chain_view *view, struct chain_diagnosis *ret_diagnosis) {
     const struct chain_tip *t = view->tip;
     const struct chain_server_state *s = view->server;
     struct chain_diagnosis d = {0};
-    if (!s->online || guid_is_zero(&s->recovery_fork_guid)) {
+    if (!s->online || guid_is_zero(&s->recovery_fork_guid) || look_is_stale(view)) {
         d.reason = s->online ? CHAIN_REASON_STATE_UNKNOWN : CHAIN_REASON_OFFLINE;
         d.diff_reason = d.reason;
         *ret_diagnosis = d;
         return;
     }
     d.readable = true;
-    d.log_possible = s->model != CHAIN_MODEL_SIMPLE && !s->full_only &&
-                     !lsn_is_zero(s->last_log_backup_lsn);
+    d.log_possible = s->model != CHAIN_MODEL_SIMPLE && !s->full_only && !lsn_is_zero(s->last_log_backup_lsn);
     if (t->known)
         d.reason = path_reason(view);
     if (d.reason) {
-        d.new_incarnation = d.reason == CHAIN_REASON_VOLUME_REVERTED ||
-                            guid_differs(&view->memory->volume, &s->volume);
+        d.new_incarnation = d.reason == CHAIN_REASON_VOLUME_REVERTED || guid_differs(&view->memory->volume, &s->volume);
         d.first_full = d.reason == CHAIN_REASON_REPLACED || d.reason == CHAIN_REASON_RECREATED;
         d.diff_reason = d.reason;
         hole_open(view, &d);

@@ -8,8 +8,7 @@
 #include "common/base/mem.h"
 
 struct chain_path chain_path_of(const struct backup *b) {
-    return (struct chain_path){
-        .family = b->family_guid, .fork = b->last_fork, .incarnation = b->incarnation};
+    return (struct chain_path){.family = b->family_guid, .fork = b->last_fork, .incarnation = b->incarnation};
 }
 
 /* GUIDs of SQL Server are random enough, but a file may hold anything, so both halves are mixed. */
@@ -186,8 +185,7 @@ const struct backup *chain_history_peek(const struct chain_history *history, siz
     return &history->sets[history->order[position].at];
 }
 
-bool chain_history_find(const struct chain_history *history, const struct guid *set_guid,
-                        size_t *ret_position) {
+bool chain_history_find(const struct chain_history *history, const struct guid *set_guid, size_t *ret_position) {
     if (guid_is_zero(set_guid) || !history->table)
         return false;
     uint32_t found = history->table[table_probe(history, set_guid)];
@@ -197,8 +195,7 @@ bool chain_history_find(const struct chain_history *history, const struct guid *
     return true;
 }
 
-bool chain_history_path_find(const struct chain_history *history, const struct chain_path *path,
-                             size_t *ret_index) {
+bool chain_history_path_find(const struct chain_history *history, const struct chain_path *path, size_t *ret_index) {
     for (size_t i = 0; i < history->path_count; i++) {
         if (chain_path_eq(&history->paths[i].path, path)) {
             *ret_index = i;

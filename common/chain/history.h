@@ -28,20 +28,19 @@ struct chain_path {
 };
 
 static inline bool chain_path_eq(const struct chain_path *a, const struct chain_path *b) {
-    return a->incarnation == b->incarnation && guid_eq(&a->fork, &b->fork) &&
-           guid_eq(&a->family, &b->family);
+    return a->incarnation == b->incarnation && guid_eq(&a->fork, &b->fork) && guid_eq(&a->family, &b->family);
 }
 struct chain_path chain_path_of(const struct backup *b);
 
 /* A run of the order that is one path. */
 struct chain_history_path {
     struct chain_path path;
-    size_t begin, end;      /* positions in the order, end exclusive */
-    int64_t first_at;       /* earliest finish */
+    size_t begin, end; /* positions in the order, end exclusive */
+    int64_t first_at; /* earliest finish */
 };
 
 struct chain_history_entry {
-    uint32_t at;    /* index in the caller's array */
+    uint32_t at; /* index in the caller's array */
     uint32_t flags; /* enum backup_flag, merged over duplicates: FOREIGN only when all are */
 };
 
@@ -68,10 +67,8 @@ struct backup chain_history_at(const struct chain_history *history, size_t posit
 /* Without the copy: the caller's record, whose flags are not merged. */
 const struct backup *chain_history_peek(const struct chain_history *history, size_t position);
 /* Position of a set GUID; false when it is not there or zero. */
-bool chain_history_find(const struct chain_history *history, const struct guid *set_guid,
-                        size_t *ret_position);
+bool chain_history_find(const struct chain_history *history, const struct guid *set_guid, size_t *ret_position);
 /* Index in paths of the path with this fork; false when there is none. */
-bool chain_history_path_find(const struct chain_history *history, const struct chain_path *path,
-                             size_t *ret_index);
+bool chain_history_path_find(const struct chain_history *history, const struct chain_path *path, size_t *ret_index);
 
 #endif

@@ -17,7 +17,7 @@ struct dead_logs {
 struct draft {
     struct chain_interval interval;
     enum chain_hole_cause cause; /* why it is not joined to the one before; NONE: it is, or is the first */
-    struct dead_logs dead;       /* before it */
+    struct dead_logs dead; /* before it */
 };
 
 struct builder {
@@ -30,8 +30,7 @@ struct builder {
 };
 
 static bool draft_inside(const struct draft *d, const struct chain_interval *interval) {
-    return chain_path_eq(&d->interval.path, &interval->path) &&
-           lsn_cmp(interval->from_lsn, d->interval.from_lsn) <= 0 &&
+    return chain_path_eq(&d->interval.path, &interval->path) && lsn_cmp(interval->from_lsn, d->interval.from_lsn) <= 0 &&
            lsn_cmp(d->interval.until_lsn, interval->until_lsn) <= 0;
 }
 
@@ -39,8 +38,8 @@ static void builder_span(void *user, const struct chain_span *span) {
     struct builder *b = user;
     if (span->unreachable) {
         if (!b->dead.any)
-            b->dead = (struct dead_logs){.any = true, .path = span->path, .cause = span->cause,
-                                         .from_at = span->from.at, .from_lsn = span->from.lsn};
+            b->dead = (struct dead_logs){
+                .any = true, .path = span->path, .cause = span->cause, .from_at = span->from.at, .from_lsn = span->from.lsn};
         return;
     }
     struct draft d = {.interval = {.path = span->path,
@@ -78,12 +77,10 @@ static bool set_is_stop(const struct builder *b, const struct backup *set) {
     return backup_is_base(&base) && !backup_has(set, BACKUP_DAMAGED);
 }
 
-static const struct chain_interval *draft_holding(const struct builder *b, const struct chain_path *path,
-                                                  struct lsn lsn) {
+static const struct chain_interval *draft_holding(const struct builder *b, const struct chain_path *path, struct lsn lsn) {
     for (size_t i = b->count; i--;) {
         const struct chain_interval *v = &b->drafts[i].interval;
-        if (chain_path_eq(&v->path, path) && lsn_cmp(v->from_lsn, lsn) <= 0 &&
-            lsn_cmp(lsn, v->until_lsn) <= 0)
+        if (chain_path_eq(&v->path, path) && lsn_cmp(v->from_lsn, lsn) <= 0 && lsn_cmp(lsn, v->until_lsn) <= 0)
             return v;
     }
     return NULL;
@@ -93,8 +90,7 @@ static const struct chain_interval *draft_holding(const struct builder *b, const
 static bool builder_join(void *user, const struct backup *log, struct chain_point *ret_point) {
     struct builder *b = user;
     const struct chain_history *h = b->input->history;
-    struct chain_path from = {.family = log->family_guid, .fork = log->first_fork,
-                              .incarnation = log->incarnation};
+    struct chain_path from = {.family = log->family_guid, .fork = log->first_fork, .incarnation = log->incarnation};
     size_t p;
     if (!chain_history_path_find(h, &from, &p))
         return false;
@@ -114,24 +110,22 @@ static bool builder_join(void *user, const struct backup *log, struct chain_poin
         if (!v || !set_is_stop(b, &set))
             continue;
         int64_t at = set.kind == BACKUP_LOG ? backup_reach_at(&set) : set.finish_at;
-        *ret_point = (struct chain_point){
-            .lsn = set.last_lsn, .at = at > v->from_at ? at : v->from_at, .set = set.set_guid};
+        *ret_point = (struct chain_point){.lsn = set.last_lsn, .at = at > v->from_at ? at : v->from_at, .set = set.set_guid};
         return true;
     }
     return false;
 }
 
 static bool cause_is_path(enum chain_hole_cause cause) {
-    return cause == CHAIN_HOLE_FORK || cause == CHAIN_HOLE_VOLUME_REVERTED ||
-           cause == CHAIN_HOLE_REPLACED || cause == CHAIN_HOLE_RECREATED;
+    return cause == CHAIN_HOLE_FORK || cause == CHAIN_HOLE_VOLUME_REVERTED || cause == CHAIN_HOLE_REPLACED ||
+           cause == CHAIN_HOLE_RECREATED;
 }
 
 static bool hole_is_known(const struct chain_hole *hole, const struct chain_hole *known) {
     if (cause_is_path(hole->cause) != cause_is_path(known->cause))
         return false;
     if (cause_is_path(hole->cause)) /* LSNs of two paths do not compare */
-        return (!hole->until_at || known->from_at < hole->until_at) &&
-               (!known->until_at || known->until_at > hole->from_at);
+        return (!hole->until_at || known->from_at < hole->until_at) && (!known->until_at || known->until_at > hole->from_at);
     return known->incarnation == hole->incarnation && guid_eq(&known->fork, &hole->fork) &&
            (lsn_is_zero(hole->until_lsn) || lsn_cmp(known->from_lsn, hole->until_lsn) < 0) &&
            (lsn_is_zero(known->until_lsn) || lsn_cmp(known->until_lsn, hole->from_lsn) > 0);
@@ -151,8 +145,8 @@ static void hole_explain(const struct builder *b, const struct chain_path *path,
         str_copy(hole->device, sizeof(hole->device), known->device);
         return;
     }
-    const struct chain_foreign *f = chain_foreign_log(b->input->foreign, b->input->foreign_count, path,
-                                                      hole->from_lsn, hole->until_lsn);
+    const struct chain_foreign *f = chain_foreign_log(b->input->foreign, b->input->foreign_count, path, hole->from_lsn,
+                                                      hole->until_lsn);
     if (!f || (hole->cause != CHAIN_HOLE_LOG_MISSING && hole->cause != CHAIN_HOLE_FOREIGN_LOG))
         return;
     hole->cause = chain_foreign_is_nul(f) ? CHAIN_HOLE_FOREIGN_LOG_NUL : CHAIN_HOLE_FOREIGN_LOG;
@@ -169,11 +163,12 @@ static struct chain_hole *hole_add(struct builder *b, const struct chain_hole *h
 }
 
 /* The hole between two neighbours; before is NULL for logs without base at the beginning, after for those at the end. */
-static void hole_between(struct builder *b, const struct draft *before, const struct draft *after,
-                         const struct dead_logs *dead) {
+static void hole_between(struct builder *b, const struct draft *before, const struct draft *after, const struct dead_logs *dead) {
     const struct chain_path *path = after ? &after->interval.path : &dead->path;
     struct chain_hole hole = {.cause = dead->any && (!after || !after->cause) ? dead->cause : CHAIN_HOLE_NONE,
-                              .incarnation = path->incarnation, .family = path->family, .fork = path->fork};
+                              .incarnation = path->incarnation,
+                              .family = path->family,
+                              .fork = path->fork};
     if (!hole.cause && after)
         hole.cause = after->cause;
     if (!hole.cause)
@@ -204,8 +199,7 @@ static void holes_add_open(struct builder *b) {
             continue;
         bool behind = !last || known->from_at >= last->until_at;
         if (last && !behind && !cause_is_path(known->cause))
-            behind = known->incarnation == last->path.incarnation &&
-                     guid_eq(&known->fork, &last->path.fork) &&
+            behind = known->incarnation == last->path.incarnation && guid_eq(&known->fork, &last->path.fork) &&
                      lsn_cmp(known->from_lsn, last->until_lsn) >= 0;
         if (!behind)
             continue;
@@ -249,12 +243,10 @@ static void builder_finish(struct builder *b) {
     }
 }
 
-void chain_intervals_build(const struct chain_interval_input *input,
-                           struct chain_intervals *ret_intervals) {
+void chain_intervals_build(const struct chain_interval_input *input, struct chain_intervals *ret_intervals) {
     struct chain_tip scratch, tip;
     struct builder b = {.input = input, .out = ret_intervals};
-    struct chain_walk walk = {.tip = &scratch, .history = input->history, .emit = builder_span,
-                              .join = builder_join, .user = &b};
+    struct chain_walk walk = {.tip = &scratch, .history = input->history, .emit = builder_span, .join = builder_join, .user = &b};
     *ret_intervals = (struct chain_intervals){0};
     chain_tip_init(&scratch);
     for (size_t i = 0; i < input->history->count; i++) {

@@ -18,8 +18,8 @@
 
 /* A backup that msdb knows and we do not have. */
 struct chain_foreign {
-    struct backup set;             /* BACKUP_FOREIGN */
-    char who[CHAIN_WHO_MAX];       /* backupset.user_name */
+    struct backup set; /* BACKUP_FOREIGN */
+    char who[CHAIN_WHO_MAX]; /* backupset.user_name */
     char device[CHAIN_DEVICE_MAX]; /* physical_device_name: a path, a URL, NUL, or the GUID of a virtual device */
 };
 /* A log backup whose bytes nobody has: TO DISK = 'NUL' or '/dev/null'. */
@@ -28,9 +28,8 @@ bool chain_foreign_is_nul(const struct chain_foreign *foreign);
  * The foreign regular log backup that overlaps (from, until), the first of them when there are several; until zero means
  * no end. NULL when there is none.
  */
-const struct chain_foreign *chain_foreign_log(const struct chain_foreign *foreign, size_t count,
-                                              const struct chain_path *path, struct lsn from,
-                                              struct lsn until);
+const struct chain_foreign *chain_foreign_log(const struct chain_foreign *foreign, size_t count, const struct chain_path *path,
+                                              struct lsn from, struct lsn until);
 
 struct chain_interval {
     struct chain_path path;
@@ -39,7 +38,7 @@ struct chain_interval {
     struct lsn from_lsn;
     struct lsn until_lsn;
     struct guid begins; /* set whose end is `from` */
-    bool current;       /* the chain's tip: the quiet extension was applied here */
+    bool current; /* the chain's tip: the quiet extension was applied here */
 };
 
 struct chain_intervals {
@@ -60,8 +59,7 @@ struct chain_interval_input {
     size_t known_count;
 };
 
-void chain_intervals_build(const struct chain_interval_input *input,
-                           struct chain_intervals *ret_intervals);
+void chain_intervals_build(const struct chain_interval_input *input, struct chain_intervals *ret_intervals);
 void chain_intervals_done(struct chain_intervals *intervals);
 
 /* The interval that holds the moment, of the newest path when several do; NULL when none does. */

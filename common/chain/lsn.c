@@ -57,8 +57,7 @@ static const char *lsn_hex_part(const char *s, unsigned digits, char end, uint32
 
 bool lsn_parse_hex(const char *s, struct lsn *ret_lsn) {
     uint32_t vlf, block, slot;
-    if (!(s = lsn_hex_part(s, 8, ':', &vlf)) || !(s = lsn_hex_part(s, 8, ':', &block)) ||
-        !lsn_hex_part(s, 4, 0, &slot))
+    if (!(s = lsn_hex_part(s, 8, ':', &vlf)) || !(s = lsn_hex_part(s, 8, ':', &block)) || !lsn_hex_part(s, 4, 0, &slot))
         return false;
     *ret_lsn = (struct lsn){.vlf = vlf, .block = block, .slot = (uint16_t)slot};
     return true;

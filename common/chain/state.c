@@ -6,10 +6,8 @@
 #include "common/base/str.h"
 
 static const char *const state_names[CHAIN_STATE_COUNT] = {
-    [CHAIN_INTACT] = "Intact",
-    [CHAIN_AWAITING_FIRST_FULL] = "AwaitingFirstFull",
-    [CHAIN_BROKEN] = "Broken",
-    [CHAIN_NOT_FULL_RECOVERY] = "NotFullRecovery",
+    [CHAIN_INTACT] = "Intact", [CHAIN_AWAITING_FIRST_FULL] = "AwaitingFirstFull",
+    [CHAIN_BROKEN] = "Broken", [CHAIN_NOT_FULL_RECOVERY] = "NotFullRecovery",
     [CHAIN_PAUSED] = "Paused",
 };
 
@@ -40,8 +38,7 @@ static enum chain_state state_of_reason(enum chain_reason reason) {
 }
 
 /* The state stays what it was while the server tells nothing. */
-static void state_unreadable(const struct chain_view *v, const struct chain_diagnosis *d,
-                             struct chain_status *st) {
+static void state_unreadable(const struct chain_view *v, const struct chain_diagnosis *d, struct chain_status *st) {
     struct lsn reach;
     st->reason = d->reason;
     if (v->memory->since)
@@ -89,8 +86,7 @@ void chain_state_of(const struct chain_view *view, int64_t now, struct chain_sta
         state_unreadable(view, &d, &st);
     else
         state_readable(&d, &st);
-    bool kept = view->memory->since && view->memory->state == st.state &&
-                (view->memory->reason == st.reason || !d.readable);
+    bool kept = view->memory->since && view->memory->state == st.state && (view->memory->reason == st.reason || !d.readable);
     if (!st.since)
         st.since = kept ? view->memory->since : now;
     *ret_status = st;

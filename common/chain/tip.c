@@ -83,8 +83,7 @@ void chain_tip_off_volume(struct chain_tip *tip, const struct backup *set) {
         if (guid_eq(&tip->bases[i].set, &set->set_guid))
             tip->bases[i].off_volume = true;
     }
-    if (tip->known && backup_has_lsns(set) && !backup_has(set, BACKUP_FOREIGN) &&
-        chain_path_eq(&path, &tip->path))
+    if (tip->known && backup_has_lsns(set) && !backup_has(set, BACKUP_FOREIGN) && chain_path_eq(&path, &tip->path))
         chain_off_add(tip, &copy);
 }
 
@@ -112,11 +111,9 @@ bool chain_tip_base_usable(const struct chain_tip *tip, const struct guid *base)
     return false;
 }
 
-void chain_tip_window(const struct chain_tip *tip, int64_t quiet_until_at,
-                      struct chain_window *ret_window) {
+void chain_tip_window(const struct chain_tip *tip, int64_t quiet_until_at, struct chain_window *ret_window) {
     struct chain_window w = {0};
-    const struct chain_point *last =
-        tip->pending_count ? &tip->pending[tip->pending_count - 1] : NULL;
+    const struct chain_point *last = tip->pending_count ? &tip->pending[tip->pending_count - 1] : NULL;
     w.any = tip->open || last;
     w.broken = tip->has_log && !w.any;
     if (tip->open) {
@@ -133,8 +130,7 @@ void chain_tip_window(const struct chain_tip *tip, int64_t quiet_until_at,
     w.latest_lsn = last ? last->lsn : w.until_lsn;
     w.latest_at = last && last->at > w.until_at ? last->at : w.until_at;
     w.off_volume_until_at = tip->off_until_at;
-    if (w.any && w.off_volume_until_at && lsn_cmp(tip->off_lsn, w.until_lsn) >= 0 &&
-        quiet_until_at > w.off_volume_until_at)
+    if (w.any && w.off_volume_until_at && lsn_cmp(tip->off_lsn, w.until_lsn) >= 0 && quiet_until_at > w.off_volume_until_at)
         w.off_volume_until_at = quiet_until_at;
     *ret_window = w;
 }
@@ -145,23 +141,21 @@ static bool point_eq(const struct chain_point *a, const struct chain_point *b) {
 }
 
 static bool mark_eq(const struct chain_mark *a, const struct chain_mark *b) {
-    return guid_eq(&a->set, &b->set) && !lsn_cmp(a->first_lsn, b->first_lsn) &&
-           !lsn_cmp(a->last_lsn, b->last_lsn) && a->finish_at == b->finish_at && a->flags == b->flags;
+    return guid_eq(&a->set, &b->set) && !lsn_cmp(a->first_lsn, b->first_lsn) && !lsn_cmp(a->last_lsn, b->last_lsn) &&
+           a->finish_at == b->finish_at && a->flags == b->flags;
 }
 
 static bool segment_eq(const struct chain_tip *a, const struct chain_tip *b) {
-    return a->has_log == b->has_log && !lsn_cmp(a->seg_first, b->seg_first) &&
-           !lsn_cmp(a->seg_last, b->seg_last) && a->seg_from_at == b->seg_from_at &&
-           a->seg_until_at == b->seg_until_at && !lsn_cmp(a->clean_lsn, b->clean_lsn) &&
-           a->clean_at == b->clean_at && guid_eq(&a->clean_set, &b->clean_set) &&
-           a->begins == b->begins && a->gap == b->gap && a->older == b->older;
+    return a->has_log == b->has_log && !lsn_cmp(a->seg_first, b->seg_first) && !lsn_cmp(a->seg_last, b->seg_last) &&
+           a->seg_from_at == b->seg_from_at && a->seg_until_at == b->seg_until_at && !lsn_cmp(a->clean_lsn, b->clean_lsn) &&
+           a->clean_at == b->clean_at && guid_eq(&a->clean_set, &b->clean_set) && a->begins == b->begins && a->gap == b->gap &&
+           a->older == b->older;
 }
 
 static bool interval_eq(const struct chain_tip *a, const struct chain_tip *b) {
-    if (a->open != b->open || !point_eq(&a->from, &b->from) || a->cause != b->cause ||
-        a->bad != b->bad || lsn_cmp(a->bad_lsn, b->bad_lsn) || lsn_cmp(a->base_lsn, b->base_lsn) ||
-        lsn_cmp(a->lost_lsn, b->lost_lsn) || a->lost_at != b->lost_at ||
-        a->pending_count != b->pending_count || a->base_count != b->base_count)
+    if (a->open != b->open || !point_eq(&a->from, &b->from) || a->cause != b->cause || a->bad != b->bad ||
+        lsn_cmp(a->bad_lsn, b->bad_lsn) || lsn_cmp(a->base_lsn, b->base_lsn) || lsn_cmp(a->lost_lsn, b->lost_lsn) ||
+        a->lost_at != b->lost_at || a->pending_count != b->pending_count || a->base_count != b->base_count)
         return false;
     for (unsigned i = 0; i < a->pending_count; i++) {
         if (!point_eq(&a->pending[i], &b->pending[i]))
@@ -169,25 +163,22 @@ static bool interval_eq(const struct chain_tip *a, const struct chain_tip *b) {
     }
     for (unsigned i = 0; i < a->base_count; i++) {
         if (!guid_eq(&a->bases[i].set, &b->bases[i].set) || a->bases[i].usable != b->bases[i].usable ||
-            lsn_cmp(a->bases[i].last_lsn, b->bases[i].last_lsn) ||
-            a->bases[i].off_volume != b->bases[i].off_volume)
+            lsn_cmp(a->bases[i].last_lsn, b->bases[i].last_lsn) || a->bases[i].off_volume != b->bases[i].off_volume)
             return false;
     }
     return true;
 }
 
 static bool off_eq(const struct chain_tip *a, const struct chain_tip *b) {
-    return !lsn_cmp(a->off_lsn, b->off_lsn) && a->off_until_at == b->off_until_at &&
-           a->off_has_log == b->off_has_log && !lsn_cmp(a->off_seg_first, b->off_seg_first) &&
-           !lsn_cmp(a->off_seg_last, b->off_seg_last) && a->off_seg_until_at == b->off_seg_until_at;
+    return !lsn_cmp(a->off_lsn, b->off_lsn) && a->off_until_at == b->off_until_at && a->off_has_log == b->off_has_log &&
+           !lsn_cmp(a->off_seg_first, b->off_seg_first) && !lsn_cmp(a->off_seg_last, b->off_seg_last) &&
+           a->off_seg_until_at == b->off_seg_until_at;
 }
 
 bool chain_tip_eq(const struct chain_tip *a, const struct chain_tip *b) {
-    return a->known == b->known && chain_path_eq(&a->path, &b->path) &&
-           guid_eq(&a->database_guid, &b->database_guid) && a->path_at == b->path_at &&
-           segment_eq(a, b) && interval_eq(a, b) && !lsn_cmp(a->log_lsn, b->log_lsn) &&
-           !lsn_cmp(a->max_lsn, b->max_lsn) && mark_eq(&a->last_full, &b->last_full) &&
-           mark_eq(&a->last_diff, &b->last_diff) && mark_eq(&a->last_log, &b->last_log) &&
-           !lsn_cmp(a->foreign_lsn, b->foreign_lsn) && a->foreign_at == b->foreign_at && off_eq(a, b) &&
-           a->holes == b->holes && a->sets == b->sets;
+    return a->known == b->known && chain_path_eq(&a->path, &b->path) && guid_eq(&a->database_guid, &b->database_guid) &&
+           a->path_at == b->path_at && segment_eq(a, b) && interval_eq(a, b) && !lsn_cmp(a->log_lsn, b->log_lsn) &&
+           !lsn_cmp(a->max_lsn, b->max_lsn) && mark_eq(&a->last_full, &b->last_full) && mark_eq(&a->last_diff, &b->last_diff) &&
+           mark_eq(&a->last_log, &b->last_log) && !lsn_cmp(a->foreign_lsn, b->foreign_lsn) && a->foreign_at == b->foreign_at &&
+           off_eq(a, b) && a->holes == b->holes && a->sets == b->sets;
 }

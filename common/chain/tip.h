@@ -49,26 +49,26 @@ struct chain_tip {
     bool known; /* at least one set of ours is in it; else all else is zero */
     struct chain_path path;
     struct guid database_guid; /* of the newest set */
-    int64_t path_at;           /* earliest finish on the path */
+    int64_t path_at; /* earliest finish on the path */
 
-    bool has_log;         /* the segment is there */
+    bool has_log; /* the segment is there */
     struct lsn seg_first; /* FirstLSN of its first log */
-    struct lsn seg_last;  /* LastLSN of its last log: where the next log must begin */
-    int64_t seg_from_at;  /* when its first log began */
+    struct lsn seg_last; /* LastLSN of its last log: where the next log must begin */
+    int64_t seg_from_at; /* when its first log began */
     int64_t seg_until_at; /* every commit up to here is in it */
     struct lsn clean_lsn; /* end of the last bulk-logged log in it, else zero */
     int64_t clean_at;
     struct guid clean_set;
     bool begins; /* its first log began a log chain: the recovery model had left FULL */
-    bool gap;   /* a gap before the segment is known and counted */
+    bool gap; /* a gap before the segment is known and counted */
     bool older; /* sets before the segment were dropped from the tip */
 
-    bool open;               /* a base is inside the segment: the interval is there */
+    bool open; /* a base is inside the segment: the interval is there */
     struct chain_point from; /* its start */
     enum chain_hole_cause cause; /* why it is not joined to what was before; NONE at the beginning */
-    enum chain_hole_cause bad;   /* why the newest data backup is no base, NONE when it is one */
-    struct lsn bad_lsn;          /* its end */
-    struct lsn base_lsn;         /* end of the newest data backup that is a base */
+    enum chain_hole_cause bad; /* why the newest data backup is no base, NONE when it is one */
+    struct lsn bad_lsn; /* its end */
+    struct lsn base_lsn; /* end of the newest data backup that is a base */
 
     struct lsn lost_lsn; /* newest reachable point before the newest hole; zero on another path */
     int64_t lost_at;
@@ -87,7 +87,7 @@ struct chain_tip {
     struct lsn foreign_lsn; /* LastLSN of the newest foreign log known on this path */
     int64_t foreign_at;
 
-    struct lsn off_lsn;   /* highest point that copies on another volume alone reach; zero: none */
+    struct lsn off_lsn; /* highest point that copies on another volume alone reach; zero: none */
     int64_t off_until_at;
     bool off_has_log; /* as the segment, of logs with such a copy */
     struct lsn off_seg_first;
@@ -95,19 +95,19 @@ struct chain_tip {
     int64_t off_seg_until_at;
 
     uint32_t holes; /* gaps in the logs seen on this path */
-    uint32_t sets;  /* sets of ours on this path */
+    uint32_t sets; /* sets of ours on this path */
 };
 
 /* What is restorable, from a tip alone. */
 struct chain_window {
-    bool any;                     /* something is restorable on the current path */
-    struct chain_point from;      /* start of the current interval */
-    struct lsn until_lsn;         /* its end without holes */
+    bool any; /* something is restorable on the current path */
+    struct chain_point from; /* start of the current interval */
+    struct lsn until_lsn; /* its end without holes */
     int64_t until_at;
-    struct lsn latest_lsn;        /* newest reachable point: later than until when data backups wait for their log */
+    struct lsn latest_lsn; /* newest reachable point: later than until when data backups wait for their log */
     int64_t latest_at;
-    int64_t off_volume_until_at;  /* 0: nothing on another volume */
-    bool broken;                  /* logs are there that nothing reaches */
+    int64_t off_volume_until_at; /* 0: nothing on another volume */
+    bool broken; /* logs are there that nothing reaches */
 };
 
 /* An empty tip. */
@@ -129,7 +129,6 @@ bool chain_tip_base_usable(const struct chain_tip *tip, const struct guid *base)
 /* The newest regular full of ours; NULL when there is none. */
 const struct chain_base *chain_tip_base(const struct chain_tip *tip);
 /* quiet_until_at: nothing was committed between the last log and this moment, 0 when that is not known. */
-void chain_tip_window(const struct chain_tip *tip, int64_t quiet_until_at,
-                      struct chain_window *ret_window);
+void chain_tip_window(const struct chain_tip *tip, int64_t quiet_until_at, struct chain_window *ret_window);
 
 #endif

@@ -33,10 +33,9 @@ static void lost_note(struct chain_tip *t, struct lsn lsn, int64_t at) {
 }
 
 /* A point alone. What comes next is not joined to it because of `next`. */
-static void point_emit(struct chain_walk *w, const struct chain_point *point, enum chain_hole_cause next,
-                       bool tip) {
-    struct chain_span span = {.path = w->tip->path, .from = *point, .until_lsn = point->lsn,
-                              .until_at = point->at, .cause = w->tip->cause, .tip = tip};
+static void point_emit(struct chain_walk *w, const struct chain_point *point, enum chain_hole_cause next, bool tip) {
+    struct chain_span span = {
+        .path = w->tip->path, .from = *point, .until_lsn = point->lsn, .until_at = point->at, .cause = w->tip->cause, .tip = tip};
     span_emit(w, &span);
     lost_note(w->tip, point->lsn, point->at);
     w->tip->cause = next;
@@ -45,8 +44,8 @@ static void point_emit(struct chain_walk *w, const struct chain_point *point, en
 /* The interval of the segment, or its logs when nothing reaches them. */
 static void segment_emit(struct chain_walk *w, enum chain_hole_cause next, bool tip) {
     struct chain_tip *t = w->tip;
-    struct chain_span span = {.path = t->path, .until_lsn = t->seg_last, .until_at = t->seg_until_at,
-                              .cause = t->cause, .tip = tip};
+    struct chain_span span = {
+        .path = t->path, .until_lsn = t->seg_last, .until_at = t->seg_until_at, .cause = t->cause, .tip = tip};
     if (t->open) {
         span.from = t->from;
         if (span.until_at < span.from.at)
@@ -147,8 +146,8 @@ static void base_refuse(struct chain_tip *t, const struct backup *b, enum chain_
 }
 
 static void bases_add(struct chain_tip *t, const struct backup *b) {
-    struct chain_base base = {.set = b->set_guid, .last_lsn = b->last_lsn, .usable = backup_is_base(b),
-                              .off_volume = backup_has(b, BACKUP_OFF_VOLUME)};
+    struct chain_base base = {
+        .set = b->set_guid, .last_lsn = b->last_lsn, .usable = backup_is_base(b), .off_volume = backup_has(b, BACKUP_OFF_VOLUME)};
     unsigned i = t->base_count;
     if (i == CHAIN_BASES_MAX) {
         if (lsn_cmp(base.last_lsn, t->bases[0].last_lsn) < 0)
@@ -172,8 +171,7 @@ static enum chain_hole_cause diff_refusal(const struct chain_walk *w, const stru
         if (!chain_history_find(w->history, &b->diff_base_guid, &at))
             return CHAIN_HOLE_BASE_MISSING;
         struct backup base = chain_history_at(w->history, at);
-        if (backup_is_base(&base) && base.incarnation == b->incarnation &&
-            guid_eq(&base.family_guid, &b->family_guid))
+        if (backup_is_base(&base) && base.incarnation == b->incarnation && guid_eq(&base.family_guid, &b->family_guid))
             return CHAIN_HOLE_NONE;
         return backup_has(&base, BACKUP_DAMAGED) ? CHAIN_HOLE_DAMAGED_BASE : CHAIN_HOLE_BASE_MISSING;
     }
@@ -275,8 +273,8 @@ static void mark_set(struct chain_mark *mark, const struct backup *b) {
         c = memcmp(b->set_guid.bytes, mark->set.bytes, sizeof(mark->set.bytes));
     if (c < 0)
         return;
-    *mark = (struct chain_mark){.set = b->set_guid, .first_lsn = b->first_lsn, .last_lsn = b->last_lsn,
-                                .finish_at = b->finish_at, .flags = b->flags};
+    *mark = (struct chain_mark){
+        .set = b->set_guid, .first_lsn = b->first_lsn, .last_lsn = b->last_lsn, .finish_at = b->finish_at, .flags = b->flags};
 }
 
 /* The newest reachable point of the tip's own path that the crossing log applies to. */
@@ -318,8 +316,7 @@ static void path_enter(struct chain_walk *w, const struct backup *set, enum chai
 static bool path_change(struct chain_walk *w, const struct backup *set) {
     struct chain_tip *t = w->tip;
     struct chain_path path = chain_path_of(set);
-    if (path.incarnation < t->path.incarnation ||
-        (path.incarnation == t->path.incarnation && set->finish_at < t->path_at))
+    if (path.incarnation < t->path.incarnation || (path.incarnation == t->path.incarnation && set->finish_at < t->path_at))
         return false;
     enum chain_hole_cause cause = CHAIN_HOLE_FORK;
     if (path.incarnation != t->path.incarnation)
@@ -346,8 +343,8 @@ static bool path_change(struct chain_walk *w, const struct backup *set) {
 
 static void foreign_note(struct chain_tip *t, const struct backup *set) {
     struct chain_path path = chain_path_of(set);
-    if (set->kind != BACKUP_LOG || backup_has(set, BACKUP_COPY_ONLY) || !t->known ||
-        !chain_path_eq(&path, &t->path) || lsn_cmp(set->last_lsn, t->foreign_lsn) <= 0)
+    if (set->kind != BACKUP_LOG || backup_has(set, BACKUP_COPY_ONLY) || !t->known || !chain_path_eq(&path, &t->path) ||
+        lsn_cmp(set->last_lsn, t->foreign_lsn) <= 0)
         return;
     t->foreign_lsn = set->last_lsn;
     t->foreign_at = set->finish_at;

@@ -17,8 +17,8 @@ struct chain_span {
     struct lsn until_lsn;
     int64_t until_at;
     enum chain_hole_cause cause; /* why it is not joined to the span before */
-    bool unreachable;            /* logs without base: from.lsn and until_lsn are the logs' ends */
-    bool tip;                    /* the last of the history, where a quiet extension belongs */
+    bool unreachable; /* logs without base: from.lsn and until_lsn are the logs' ends */
+    bool tip; /* the last of the history, where a quiet extension belongs */
 };
 
 struct chain_walk {
