@@ -194,8 +194,8 @@ void rpc_listener_args(struct rpc_listener *l, struct rpc_args *args) {
 }
 
 int rpc_listener_attach(struct rpc_listener *l, grpc_server *server, grpc_server_credentials *creds, struct err *err) {
-    int port = grpc_server_add_http2_port(server, l->name, creds);
-    if (!port || !l->handler)
+    (void)grpc_server_add_http2_port(server, l->name, creds); /* 0: there is no port */
+    if (!l->handler)
         return err_set(err, ERR_INTERNAL, "gRPC core %s does not take connections from outside", grpc_version_string());
     return 0;
 }
@@ -237,8 +237,6 @@ void rpc_listener_free(struct rpc_listener *l) {
     if (!l)
         return;
     rpc_listener_close(l);
-    if (l->handler)
-        l->handler->vtable->destroy_and_free(l->handler);
-    mem_free(l->name);
+    mem_free(l->name); /* the handler is C-core's */
     mem_free(l);
 }
