@@ -60,13 +60,15 @@ struct sql_backup_result {
 int sql_backup_text(const struct sql_backup_request *request, enum sql_compression compression, struct buf *out,
                     struct err *err) ERR_CHECK;
 /* Runs it to the end, however long it takes. Success only when nothing failed, no message was an error and 3014 was seen.
- * `server->compression` is cleared after 1844. After any failure a partial file may be at the paths: the caller deletes it. */
+ * `server->compression` is cleared after 1844. `server` may be NULL. After a failure a partial file may be at the paths, which the
+ * caller deletes; but when no answer came (ERR_CONNECT, ERR_CANCELLED, ERR_TIMEOUT) the backup may be complete all the same and the
+ * log truncated: ask sql_history_find() for the run id first. */
 int sql_backup_run(struct sql_session *session, const struct sql_backup_request *request, struct sql_server *server,
                    struct sql_backup_result *ret_result, struct err *err) ERR_CHECK;
 
 /* What RESTORE HEADERONLY says of a set. */
 struct sql_header {
-    struct backup backup; /* dates in UTC, BACKUP_UTC_OFFSET_KNOWN set when the header had its zone */
+    struct backup backup; /* dates in UTC; BACKUP_UTC_OFFSET_KNOWN: by the header's zone or the clock that was given */
     char name[SQL_NAME_MAX]; /* run id */
     char description[256 * 3];
     char database[SQL_NAME_MAX];
@@ -83,8 +85,9 @@ struct sql_header {
     int64_t database_created_at; /* UTC */
     uint64_t compressed_bytes;   /* CompressedBackupSize */
 };
-/* The one set that our file holds; more than one, or a set without LSNs or dates (written by a backup that did not finish), is
- * ERR_CORRUPT. `clock` gives the offset where the header has none (before 2022); valid_until is LastValidRestoreTime or 0. */
+/* The one set that our file or its stripes hold (each stripe is read and must be of the same set); more than one, or a set without LSNs or dates (written by a backup that did not finish), is
+ * ERR_CORRUPT. `clock` (may be NULL)
+ * gives the offset where the header has none (before 2022); valid_until is LastValidRestoreTime or 0. */
 int sql_header_read(struct sql_session *session, const char *const *paths, size_t path_count, const struct sql_clock *clock,
                     struct sql_header *ret_header, struct err *err) ERR_CHECK;
 /* RESTORE FILELISTONLY: names, sizes and types for MOVE. */

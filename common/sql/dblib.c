@@ -174,7 +174,7 @@ static void put_characters(struct buf *out, const BYTE *data, size_t len) {
     }
 }
 
-/* Days since 1900-01-01 and microseconds of the day as ISO text; a negative offset pointer means none. */
+/* Days since 1900-01-01 and microseconds of the day (which may run over its ends) as ISO text. */
 static void put_date(struct buf *out, int64_t days, int64_t micros, const char *zone) {
     static const int64_t epoch = -25567; /* 1900-01-01 in days since 1970 */
     struct clock_civil c;
@@ -199,8 +199,14 @@ static bool put_if_date(struct buf *out, int type, const BYTE *data) {
     } else if (type == SYBMSDATE || type == SYBMSDATETIME2 || type == SYBMSDATETIMEOFFSET) {
         DBDATETIMEALL d;
         memcpy(&d, data, sizeof(d));
-        /* datetimeoffset arrives in UTC with the offset beside it. */
-        put_date(out, d.date, type == SYBMSDATE ? 0 : (int64_t)(d.time / 10), type == SYBMSDATETIMEOFFSET ? "Z" : "");
+        char zone[16] = "";
+        int64_t micros = type == SYBMSDATE ? 0 : (int64_t)(d.time / 10);
+        if (type == SYBMSDATETIMEOFFSET) { /* arrives in UTC with the offset beside it */
+            int minutes = d.offset < 0 ? -d.offset : d.offset;
+            micros += d.offset * CLOCK_MINUTE;
+            str_format(zone, sizeof(zone), "%c%02d:%02d", d.offset < 0 ? '-' : '+', minutes / 60, minutes % 60);
+        }
+        put_date(out, d.date, micros, zone);
     } else {
         return false;
     }

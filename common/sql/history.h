@@ -4,6 +4,7 @@
 #define MSSQL_SQL_HISTORY_H
 
 #include "common/chain/backup.h"
+#include "common/chain/state.h"
 #include "common/sql/server.h"
 #include "common/sql/session.h"
 
@@ -39,6 +40,12 @@ int sql_history_find(struct sql_session *session, const struct sql_server *serve
 /* Largest backup_set_id, 0 when the history is empty. */
 int sql_history_last_id(struct sql_session *session, int64_t *ret_id, struct err *err) ERR_CHECK;
 void sql_history_done(struct sql_history_list *list);
+/* As chain decisions want it. Only for rows whose kind_known is true. */
+void sql_history_to_foreign(const struct sql_history *history, struct chain_foreign *ret_foreign);
+
+/* The newest restore over this database, verifications left out; at == 0 when there was none. */
+int sql_restore_last(struct sql_session *session, const char *database, const struct sql_clock *clock,
+                     struct chain_restore *ret_restore, struct err *err) ERR_CHECK;
 
 struct sql_mark {
     char name[SQL_NAME_MAX];

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/sql/row.h"
 
-#include <ctype.h>
 #include <string.h>
 
 #include "common/base/clock.h"
@@ -106,4 +105,21 @@ bool sql_date_parse(const char *text, int32_t utc_offset_s, int64_t *ret_at) {
         return false;
     *ret_at = own ? at : at - (int64_t)utc_offset_s * CLOCK_SECOND;
     return true;
+}
+
+int32_t sql_date_offset(const char *text) {
+    size_t len = strlen(text);
+    const char *zone = len > 16 ? text + len - 6 : ""; /* "+01:00" */
+    if ((zone[0] != '+' && zone[0] != '-') || zone[3] != ':')
+        return 0;
+    int hours = (zone[1] - '0') * 10 + (zone[2] - '0'), minutes = (zone[4] - '0') * 10 + (zone[5] - '0');
+    return (zone[0] == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
+}
+
+char *sql_date_format(char dst[SQL_DATE_TEXT_MAX], int64_t at, int32_t utc_offset_s) {
+    struct clock_civil c;
+    clock_to_civil(at + (int64_t)utc_offset_s * CLOCK_SECOND, &c);
+    str_format(dst, SQL_DATE_TEXT_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%03d", c.year, c.month, c.day, c.hour, c.minute, c.second,
+               c.micro / 1000);
+    return dst;
 }

@@ -43,5 +43,10 @@ bool sql_row_copy(const struct sql_row *row, const char *name, char *dst, size_t
 
 /* "2026-11-21T13:05:33.123" or "... 13:05:33", with optional offset -> UTC. */
 bool sql_date_parse(const char *text, int32_t utc_offset_s, int64_t *ret_at);
+/* The offset at the end of a datetimeoffset's text; 0 when it has none. */
+int32_t sql_date_offset(const char *text);
+/* Local time of the server as T-SQL reads it in any language and DATEFORMAT: "2026-11-21T13:05:33.123". */
+#define SQL_DATE_TEXT_MAX 32
+char *sql_date_format(char dst[SQL_DATE_TEXT_MAX], int64_t at, int32_t utc_offset_s);
 
 #endif
