@@ -57,7 +57,8 @@ static int wrong_value(const struct conf_schema *schema, const struct conf_key *
 
 static int check_text(const struct conf_key *key, const struct conf_where *where, const char *text, struct err *err) {
     struct err why = {0};
-    if (!key->check || key->check(text, &why) == 0)
+    /* an empty text is "none" */
+    if (!key->check || (key->kind == CONF_TEXT && !*text) || key->check(text, &why) == 0)
         return 0;
     return conf_fail_at(err, why.class == ERR_NONE ? ERR_CONFIG : why.class, where, key->path, "%s", why.text);
 }
@@ -210,8 +211,8 @@ int conf_keys_apply(const struct conf_schema *schema, void *object, const char *
     if (!map || map->type == CONF_NULL)
         return 0;
     if (map->type != CONF_MAP)
-        return err_set(err, ERR_CONFIG, "%s:%u: %s is %s, allowed: a map of keys", file, map->line, *prefix ? prefix : "the document",
-                       conf_type_name(map->type));
+        return err_set(err, ERR_CONFIG, "%s:%u: %.*s is %s, allowed: a map of keys", file, map->line,
+                       *prefix ? (int)strlen(prefix) - 1 : 12, *prefix ? prefix : "the document", conf_type_name(map->type));
     struct applier a = {.schema = schema, .object = object, .where = {.origin = file, .prefix = prefix}, .err = err};
     a.given = mem_array(schema->count, sizeof(*a.given));
     int rc = apply_map(&a, "", map);
