@@ -31,6 +31,7 @@ class Device:
         self.null = typed.upper() in ("NUL", "NUL:") or path == "/dev/null"
         self.fd: Optional[int] = None
         self.written = 0
+        self.mirrors: list["Device"] = []
 
     def open(self, keep: int) -> None:
         """Keeps the first `keep` bytes. Raises OSError."""
@@ -48,6 +49,8 @@ class Device:
         os.lseek(self.fd, keep, os.SEEK_SET)
 
     def write(self, data: bytes) -> None:
+        for mirror in self.mirrors:
+            mirror.write(data)
         view = memoryview(data)
         while view:
             look(self.session)
@@ -61,9 +64,9 @@ class Device:
                 done = len(part)
             self.written += done
             view = view[done:]
-            self._pace(done)
+            self.pace(done)
 
-    def _pace(self, count: int) -> None:
+    def pace(self, count: int) -> None:
         rate = self.server.faults.rate(self.path)
         until = time.monotonic() + count / rate if rate else 0
         while (rest := until - time.monotonic()) > 0:

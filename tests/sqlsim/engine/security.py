@@ -46,6 +46,10 @@ class Security:
     def __init__(self, server: "Server") -> None:
         self.server = server
 
+    def __call__(self, session: Any, database: str, verb: str, args: dict[str, Any]) -> None:
+        """EngineApi.security: a statement that changes logins, users or rights."""
+        self.server.principals.run(session, database, verb, args)
+
     @property
     def store(self):
         return self.server.store

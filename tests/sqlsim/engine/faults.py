@@ -1,0 +1,347 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults that a test injects. Each public method with keyword arguments is one fault of the control port; hooks that the
+engine calls begin with `on_` or answer a question."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Optional
+
+from ..contract import BackupStatement, Error, Login, SessionKilled, SqlError
+from . import clock, store
+
+if TYPE_CHECKING:
+    from .server import Server
+
+SNAPSHOTS = ".snapshots"
+
+
+@dataclass
+class PathFault:
+    prefix: str
+    after: int = 0
+    count: int = -1
+
+
+class Faults:
+    def __init__(self, server: "Server") -> None:
+        self.server = server
+        self.missing_directory: Optional[int] = None
+        self.check_space = True
+        self.bytes_per_s = 0
+        self._rates: dict[str, int] = {}
+        self._full: list[PathFault] = []
+        self._refused: list[PathFault] = []
+        self._steps: list[dict] = []
+        self._logins: list[dict] = []
+        self.login_delay = 0.0
+        self.lock = threading.Lock()
+
+    # -- hooks ------------------------------------------------------------------------------------------------------
+
+    def on_login(self, login: Login) -> None:
+        if self.login_delay:
+            time.sleep(self.login_delay)
+        with self.lock:
+            if not self._logins:
+                return
+            fault = self._logins[0]
+            fault["count"] -= 1
+            if fault["count"] == 0:
+                self._logins.pop(0)
+        number, text = fault["number"], LOGIN_TEXT.get(fault["number"], "Login failed for user '{user}'.")
+        raise SqlError(number, text.format(user=login.user, database=login.database or "master"), 1, 14)
+
+    def on_open(self, path: str) -> None:
+        if self.denied(path):
+            raise PermissionError(errno.EACCES, "refused by a fault", path)
+
+    def on_read(self, path: str) -> None:
+        self.on_open(path)
+
+    def denied(self, path: str) -> bool:
+        return any(path.startswith(f.prefix) for f in self._refused)
+
+    def on_write(self, path: str, written: int, count: int) -> int:
+        """How many bytes may be written; less than `count` means that the disk is full then."""
+        for fault in self._full:
+            if path.startswith(fault.prefix):
+                return max(0, min(count, fault.after - written))
+        return count
+
+    def on_restore_write(self, path: str, count: int) -> None:
+        for fault in self._full:
+            if path.startswith(fault.prefix) and fault.after < count:
+                raise OSError(errno.ENOSPC, "no space left", path)
+
+    def rate(self, path: str) -> int:
+        for prefix, rate in self._rates.items():
+            if path.startswith(prefix):
+                return rate
+        return self.bytes_per_s
+
+    def step(self, kind: str, name: str, session: Any) -> None:
+        """Called at each step of a BACKUP (full, diff, log) and a RESTORE (restore)."""
+        with self.lock:
+            found = next((s for s in self._steps if s["kind"] in (kind, "any") and s["step"] == name), None)
+            if found is None:
+                return
+            found["count"] -= 1
+            if found["count"] > 0:
+                return
+            self._steps.remove(found)
+        action = found["action"]
+        if action == "exit":
+            os._exit(137)
+        if action == "hold":
+            found["reached"].set()
+            while not found["go"].wait(0.05):
+                if session.killed.is_set() or session.cancel.is_set():
+                    return
+            return
+        if action == "stop":
+            threading.Thread(target=self.server.stop, daemon=True).start()
+        session.killed.set()
+        raise SessionKilled(Error(596, "Cannot continue the execution because the session is in the kill state.", 1, 21))
+
+    # -- faults -----------------------------------------------------------------------------------------------------
+
+    def clear(self) -> None:
+        """Ends all standing faults."""
+        with self.lock:
+            for step in self._steps:
+                if "go" in step:
+                    step["go"].set()
+            self._steps, self._full, self._refused, self._logins = [], [], [], []
+            self._rates, self.bytes_per_s, self.missing_directory, self.login_delay = {}, 0, None, 0.0
+
+    def enospc(self, path: str = "/", after_bytes: int = 0, off: bool = False) -> None:
+        """Files below `path` take `after_bytes` each, then the disk is full."""
+        self._full = [f for f in self._full if f.prefix != path]
+        if not off:
+            self._full.append(PathFault(path, int(after_bytes)))
+
+    def eacces(self, path: str = "/", off: bool = False) -> None:
+        self._refused = [f for f in self._refused if f.prefix != path]
+        if not off:
+            self._refused.append(PathFault(path))
+
+    def missing_directory_code(self, code: Optional[int] = None) -> None:
+        self.missing_directory = code
+
+    def slow_io(self, bytes_per_s: int = 0, path: Optional[str] = None) -> None:
+        """0 is as fast as it goes."""
+        if path is None:
+            self.bytes_per_s = int(bytes_per_s)
+        elif bytes_per_s:
+            self._rates[path] = int(bytes_per_s)
+        else:
+            self._rates.pop(path, None)
+
+    def login_error(self, number: int = 18456, count: int = 1) -> None:
+        """The next `count` logins fail with `number`; -1 is for ever."""
+        with self.lock:
+            self._logins.append({"number": int(number), "count": int(count)})
+
+    def slow_login(self, seconds: float = 0.0) -> None:
+        self.login_delay = float(seconds)
+
+    def crash_after(self, kind: str = "any", step: str = "done", action: str = "kill", count: int = 1) -> None:
+        """Kinds full, diff, log, restore, any; steps begin, opened, data, written, state, history, done (restore: begin, chunk,
+        applied, done). Action kill drops the session, exit ends the process, stop shuts the server down."""
+        with self.lock:
+            self._steps.append({"kind": kind, "step": step, "action": action, "count": int(count)})
+
+    def hold_at(self, kind: str = "any", step: str = "opened") -> None:
+        """The next BACKUP or RESTORE waits there for release()."""
+        with self.lock:
+            self._steps.append({"kind": kind, "step": step, "action": "hold", "count": 1, "reached": threading.Event(),
+                                "go": threading.Event()})
+            self._held = self._steps[-1]
+
+    def wait_held(self, timeout: float = 10.0) -> bool:
+        return self._held["reached"].wait(timeout)
+
+    def release(self) -> None:
+        self._held["go"].set()
+
+    def corrupt_page(self, database: str, page: int = 1, repair: bool = False) -> None:
+        db = self.server.database(database)
+        pages = set(db.state.bad_pages)
+        (pages.discard if repair else pages.add)(int(page))
+        db.state.bad_pages = sorted(pages)
+        db.save()
+
+    def state(self, database: str, state: str) -> None:
+        """SUSPECT, RECOVERY_PENDING, RECOVERING, EMERGENCY, OFFLINE, ONLINE."""
+        db = self.server.database(database)
+        number = {v: k for k, v in store.STATE_DESC.items()}[state.upper()]
+        if number == store.ONLINE and db.writer is None:
+            db.open_rows()
+        elif number not in (store.ONLINE, store.EMERGENCY):
+            db.close_rows()
+        db.state.state = number
+        db.save()
+
+    def set_recovery_model(self, database: str, model: str) -> None:
+        from .databases import set_recovery_model
+        set_recovery_model(self.server.database(database), {"FULL": 1, "BULK_LOGGED": 2, "SIMPLE": 3}[model.upper()])
+
+    def log_limit(self, database: str, bytes: int = 0) -> None:
+        db = self.server.database(database)
+        db.state.log_limit = int(bytes)
+        db.save()
+
+    def clock(self, offset: Optional[float] = None, step: Optional[float] = None) -> None:
+        """Sets the clock to the machine's plus `offset` seconds, or moves it by `step` seconds."""
+        import datetime as dt
+        if offset is not None:
+            self.server.clock.offset = dt.timedelta(seconds=float(offset))
+        if step is not None:
+            self.server.clock.offset += dt.timedelta(seconds=float(step))
+
+    def timezone(self, name: str) -> None:
+        self.server.clock.zone = clock.zone(name)
+        self.server.clock.name = name
+
+    def edition(self, name: str) -> None:
+        """`Express Edition (64-bit)`, ..."""
+        self.server.edition = name
+
+    def grant_server(self, login: str, right: str, state: str = "G") -> None:
+        """G, D or an empty state (revoke), without a session."""
+        self.server.store.run("DELETE FROM perms WHERE login=? AND perm=?", login, right.upper())
+        if state:
+            self.server.store.run("INSERT INTO perms VALUES (?,?,?)", login, right.upper(), state)
+
+    def server_role(self, login: str, role: str, member: bool = True) -> None:
+        self.server.store.run("DELETE FROM roles WHERE role=? AND login=?", role, login)
+        if member:
+            self.server.store.run("INSERT INTO roles VALUES (?,?)", role, login)
+
+    def kill(self, spid: int) -> None:
+        info = self.server.sessions.get(int(spid))
+        session = info.session() if info else None
+        if session is None:
+            raise ValueError(f"no session {spid}")
+        session.killed.set()
+
+    # -- other people's backups -------------------------------------------------------------------------------------
+
+    def _foreign(self, what: str, database: str, path: Optional[str], **options: Any) -> str:
+        session = self.server.internal_session()
+        device = path or os.path.join(self.server.backup_dir, f"foreign-{uuid.uuid4().hex[:12]}.bak")
+        try:
+            stmt = BackupStatement(what, database, [device], dict(options, INIT=True, NAME="maintenance plan"))
+            self.server.backup(session, stmt, lambda event: None)
+        finally:
+            self.server.session_closed(session)
+        return device
+
+    def foreign_full(self, database: str, path: Optional[str] = None) -> str:
+        return self._foreign("DATABASE", database, path)
+
+    def foreign_diff(self, database: str, path: Optional[str] = None) -> str:
+        return self._foreign("DATABASE", database, path, DIFFERENTIAL=True)
+
+    def foreign_log(self, database: str, path: Optional[str] = None) -> str:
+        return self._foreign("LOG", database, path)
+
+    def foreign_copy_only(self, database: str, path: Optional[str] = None, log: bool = False) -> str:
+        return self._foreign("LOG" if log else "DATABASE", database, path, COPY_ONLY=True)
+
+    def foreign_nul(self, database: str) -> str:
+        """BACKUP LOG to the NUL device: the log is gone."""
+        return self._foreign("LOG", database, "NUL")
+
+    # -- the volume -------------------------------------------------------------------------------------------------
+
+    def _frozen(self):
+        """All databases without a writer."""
+        databases = list(self.server.dbs.values())
+        for db in databases:
+            db.write_lock.acquire()
+        return databases
+
+    def volume_snapshot(self, name: str) -> str:
+        """A copy of the whole data directory at one moment, as a storage snapshot takes it."""
+        target = os.path.join(self._snapshot_root(), name)
+        databases = self._frozen()
+        try:
+            shutil.rmtree(target, ignore_errors=True)
+            self._copy(self.server.data_dir, target)
+        finally:
+            for db in databases:
+                db.write_lock.release()
+        return target
+
+    def _snapshot_root(self) -> str:
+        root = self.server.data_dir.rstrip("/") + SNAPSHOTS
+        os.makedirs(root, exist_ok=True)
+        return root
+
+    def _copy(self, source: str, target: str) -> None:
+        """Database and instance files, not the backups that lie among them."""
+        backups = os.path.relpath(self.server.backup_dir, self.server.data_dir)
+
+        def skip(folder: str, names: list[str]) -> set[str]:
+            here = os.path.relpath(folder, source)
+            return {n for n in names if n.endswith((".bak", ".trn", "-shm")) or os.path.normpath(os.path.join(here, n)) == backups}
+
+        shutil.copytree(source, target, ignore=skip, dirs_exist_ok=True)
+
+    def volume_revert(self, name: str) -> None:
+        """Stops the server, puts the data directory back, starts the server: LSNs go back, the clock does not."""
+        source = os.path.join(self._snapshot_root(), name)
+        if not os.path.isdir(source):
+            raise ValueError(f"no snapshot {name!r}")
+        self.server.stop()
+        for db_file in self._database_files():
+            os.unlink(db_file)
+        self._copy(source, self.server.data_dir)
+        self.server.start()
+
+    def _database_files(self) -> list[str]:
+        found = []
+        for folder, _, names in os.walk(self.server.data_dir):
+            found += [os.path.join(folder, n) for n in names if n.endswith((".mdf", ".ldf", ".ndf", "-wal", "-shm", ".db"))
+                      or (n.startswith("base-") and n.endswith(".bin"))]
+        return found
+
+    def clone(self, target: str, name: str) -> None:
+        """Copies the volume to `target` for another server object of that name; paths inside follow."""
+        snapshot = self.volume_snapshot(f"clone-{uuid.uuid4().hex[:8]}")
+        shutil.copytree(snapshot, target, dirs_exist_ok=True)
+        shutil.rmtree(snapshot)
+        copied = store.Store(os.path.join(target, ".system", "instance.db"))
+        try:
+            for state in copied.databases():
+                for file in state.files:
+                    if file.physical.startswith(self.server.data_dir + "/"):
+                        file.physical = target.rstrip("/") + file.physical[len(self.server.data_dir):]
+                copied.save(state)
+            copied.set("cloned_as", name)
+        finally:
+            copied.close()
+
+    def restart(self) -> None:
+        self.server.stop()
+        self.server.start()
+
+
+LOGIN_TEXT = {
+    18401: "Login failed for user '{user}'. Reason: Server is in script upgrade mode. Only administrator can connect at this time.",
+    18451: "Login failed for user '{user}'. Only administrators may connect at this time.",
+    18461: "Login failed for user '{user}'. Reason: Server is in single user mode. Only one administrator can connect at this time.",
+    4060: 'Cannot open database "{database}" requested by the login. The login failed.',
+    17142: "SQL Server service has been paused. No new connections will be allowed.",
+    18487: "Login failed for user '{user}'.  Reason: The password of the account has expired.",
+    18488: "Login failed for user '{user}'.  Reason: The password of the account must be changed.",
+    18486: "Login failed for user '{user}' because the account is currently locked out. The system administrator can unlock it.",
+}

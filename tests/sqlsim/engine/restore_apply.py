@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The work of RESTORE: pages into the data file, records into the log, redo at recovery."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import os
+import shutil
+from typing import TYPE_CHECKING, Optional
+
+from . import databases, rows, store, wal
+from .backup_media import resolve
+from .clock import micros
+from .database import Database, page_hash
+from .lsn import MAX, Lsn, from_num
+from .restore_media import Source, pages_of
+
+if TYPE_CHECKING:
+    from .restore import Job
+
+ZERO_HASH = bytes(8)
+
+
+def full(job: "Job", db: Optional[Database], source: Source, meta: dict, files: list[tuple[dict, str]], verify: bool) -> None:
+    server = job.server
+    with server.lock:
+        old = db.state if db is not None else None
+        number = old.id if old is not None else databases.next_id(server)
+        state = _new_state(job, meta, files, number, old)
+        if db is not None:
+            db.restoring = job
+            db.close()
+            keep = {path for _, path in files}
+            for file in old.files:
+                for suffix in ("", "-wal", "-shm"):
+                    if file.physical not in keep or suffix:
+                        with contextlib.suppress(FileNotFoundError):
+                            os.unlink(file.physical + suffix)
+        new = Database(server, state)
+        new.restoring = job
+        new.save()
+        server.dbs[number] = new
+    job.db = new
+    try:
+        _write_full(job, new, source, meta, verify)
+    finally:
+        new.restoring = None
+
+
+def _new_state(job: "Job", meta: dict, files: list[tuple[dict, str]], number: int, old: Optional[store.DbState]) -> store.DbState:
+    server = job.server
+    model = {v: k for k, v in store.MODEL_DESC.items()}[meta["recovery_model"]]
+    same = old is not None and old.family_guid == meta["family_guid"]
+    state = store.DbState(
+        number, job.stmt.database, server.clock.local().isoformat(timespec="milliseconds"),
+        owner_sid=server.security.sid_of(job.session).hex(), state=store.RESTORING, recovery_model=model,
+        user_access=1 if meta["is_single_user"] else 0, read_only=bool(meta["is_readonly"]), compat=meta["compat"],
+        collation=meta["collation"], broker=False, database_guid=meta["database_guid"] if same else store.new_guid(),
+        family_guid=meta["family_guid"], fork=meta["last_fork"], checkpoint=meta["checkpoint_lsn"])
+    for file, path in files:
+        state.files.append(store.FileState(file["file_id"], 0 if file["type"] == "D" else 1, file["logical"], path, file["guid"]))
+    if meta["is_copy_only"]:
+        state.database_backup_lsn = meta["database_backup_lsn"]
+        kept = meta.get("kept_base") or [None, None, None]
+        state.diff_guid, state.diff_lsn, state.diff_time = kept
+    else:
+        state.diff_guid, state.diff_lsn, state.diff_time = meta["guid"], meta["checkpoint_lsn"], meta["start"]
+        state.database_backup_lsn, state.full_guid = meta["checkpoint_lsn"], meta["guid"]
+    state.restore = store.RestoreState(redo=meta["last_lsn"], fork=meta["last_fork"], base_guid=meta["guid"], incomplete=True,
+                                       source=meta["database_name"], version=meta["database_version"])
+    return state
+
+
+def _write_full(job: "Job", db: Database, source: Source, meta: dict, verify: bool) -> None:
+    first = min(from_num(meta["first_lsn"]), from_num(meta["applied"]))
+    job.progress.expect(meta["pages"] * rows.PAGE)
+    job.step("begin")
+    databases.make_extra(db.state)
+    log = wal.LogFile.create(db.state.log_file.physical, first)
+    os.chmod(log.path, 0o660)
+    db.log = log
+    hashes, base = bytearray(8 * meta["pages"]), bytearray()
+    with open(os.open(db.path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o660), "r+b") as out:
+        os.fchmod(out.fileno(), 0o660)
+        for chunk in source.chunks(meta, verify, job.bad):
+            _pace(job, db.path, len(chunk.data))
+            for number, page, _ in pages_of(chunk):
+                out.seek(number * rows.PAGE)
+                out.write(page)
+                hashes[number * 8:number * 8 + 8] = page_hash(page)
+            if chunk.index.get("base") is not None:
+                base += chunk.data
+            if chunk.phase == b"MQTL":
+                _append(log, chunk.data, Lsn(0, 0, 0))
+            job.progress.add(len(chunk.data))
+            out.flush()
+            job.step("chunk")
+    with open(db.base_path, "wb") as out:
+        out.write(base if meta["is_copy_only"] else hashes)
+    _complete(job, db, meta)
+
+
+def _pace(job: "Job", path: str, count: int) -> None:
+    from .media_write import Device
+    device = Device(job.server, job.session, path, path)
+    job.server.faults.on_restore_write(path, count)
+    device.pace(count)
+
+
+def _append(log: wal.LogFile, data: bytes, first: Lsn) -> None:
+    for record in wal.split(data):
+        if record.lsn >= first:
+            log.append_raw(record)
+
+
+def _last_commit(log: wal.LogFile) -> int:
+    return max((r.local_us for r in log.read(Lsn(0, 0, 0), MAX) if r.kind == wal.TRAN), default=-1)
+
+
+def _complete(job: "Job", db: Database, meta: dict) -> None:
+    restore = db.state.restore
+    restore.redo, restore.fork, restore.incomplete = meta["last_lsn"], meta["last_fork"], False
+    restore.bound_us = max(_last_commit(db.log) + 1, micros(dt.datetime.fromisoformat(meta["finish"])))
+    db.state.bad_pages = sorted(set(db.state.bad_pages) | set(job.bad))
+    db.save()
+
+
+def differential(job: "Job", db: Database, source: Source, meta: dict, verify: bool) -> None:
+    job.db = db
+    db.restoring = job
+    try:
+        leave_standby(db)
+        db.state.restore.incomplete = True
+        db.save()
+        job.progress.expect(meta["backup_size"])
+        base = bytearray(db.base_hashes())
+        base.extend(bytes(max(0, 8 * meta["pages"] - len(base))))
+        db.log.reset(min(from_num(meta["first_lsn"]), from_num(meta["applied"])))
+        with open(db.path, "r+b") as out:
+            for chunk in source.chunks(meta, verify, job.bad):
+                _pace(job, db.path, len(chunk.data))
+                for number, page, _ in pages_of(chunk):
+                    out.seek(number * rows.PAGE)
+                    out.write(page)
+                    base[number * 8:number * 8 + 8] = ZERO_HASH
+                if chunk.phase == b"MQTL":
+                    _append(db.log, chunk.data, Lsn(0, 0, 0))
+                job.progress.add(len(chunk.data))
+                job.step("chunk")
+            out.truncate(meta["pages"] * rows.PAGE)
+        with open(db.base_path, "wb") as out:
+            out.write(base)
+        db.state.checkpoint = meta["checkpoint_lsn"]
+        _complete(job, db, meta)
+    finally:
+        db.restoring = None
+
+
+# -- log --------------------------------------------------------------------------------------------------------------
+
+class Cut:
+    """Walks the records of a log backup and finds where to stop."""
+
+    def __init__(self, job: "Job", redo: Lsn) -> None:
+        self.stop, self.redo = job.stop, redo
+        self.reached = False
+        self.at: Optional[Lsn] = None  # the first record that is not applied
+        self.last_us = -1
+
+    def record(self, record: wal.Record) -> None:
+        if self.reached or record.lsn < self.redo:
+            return
+        stop = self.stop
+        if stop.time_us is not None and record.local_us >= stop.time_us:
+            self._end(record.lsn)
+        elif stop.lsn is not None:
+            if stop.before and record.lsn >= stop.lsn:
+                self._end(record.lsn)
+            elif not stop.before and record.lsn > stop.lsn:
+                self._end(record.lsn)
+            elif not stop.before and record.lsn == stop.lsn:
+                self._end(record.end)
+        elif stop.mark and record.flags & wal.FLAG_MARK and record.local_us >= stop.after_us:
+            if record.body["mark"][0].casefold() == stop.mark.casefold():
+                self._end(record.lsn if stop.before else record.end)
+        if (not self.reached or record.lsn < self.at) and record.kind == wal.TRAN:
+            self.last_us = max(self.last_us, record.local_us)
+
+    def _end(self, at: Lsn) -> None:
+        self.reached, self.at = True, at
+
+
+def log(job: "Job", db: Database, source: Source, meta: dict, verify: bool) -> bool:
+    """Returns whether the stop point was reached."""
+    job.db = db
+    restore = db.state.restore
+    redo = from_num(restore.redo)
+    cut = Cut(job, redo)
+    for chunk in source.chunks(meta, verify):
+        for record in wal.split(chunk.data):
+            cut.record(record)
+    if cut.reached and meta["has_bulk"] and cut.at < from_num(meta["last_lsn"]):
+        raise job.fail(4341, "This log backup contains bulk-logged changes. It cannot be used to stop at an arbitrary point in time.")
+    db.restoring = job
+    try:
+        leave_standby(db)
+        db.log.cut(redo)
+        if db.log.end < redo:
+            db.log.reset(redo)
+        job.progress.expect(meta["backup_size"])
+        for chunk in source.chunks(meta, verify):
+            _pace(job, db.path, len(chunk.data))
+            for record in wal.split(chunk.data):
+                if record.lsn >= redo and (cut.at is None or record.lsn < cut.at):
+                    db.log.append_raw(record)
+            job.progress.add(len(chunk.data))
+            job.step("chunk")
+        _advance(db, restore, meta, cut, redo)
+    finally:
+        db.restoring = None
+    return cut.reached
+
+
+def _advance(db: Database, restore: store.RestoreState, meta: dict, cut: Cut, redo: Lsn) -> None:
+    restore.stopped = cut.reached
+    whole = not cut.reached
+    restore.redo = max(redo, from_num(meta["last_lsn"])).num if whole else db.log.end.num
+    before_fork = meta["fork_point_lsn"] is not None and from_num(restore.redo) <= from_num(meta["fork_point_lsn"])
+    if not before_fork:
+        restore.fork = meta["last_fork"]
+    restore.early = not (whole and meta["norecovery"])
+    restore.bound_us = max(restore.bound_us, cut.last_us + 1)
+    restore.tail = False
+    db.state.checkpoint = max(db.state.checkpoint, meta["checkpoint_lsn"] or 0)
+    db.state.recovery_model = {v: k for k, v in store.MODEL_DESC.items()}[meta["recovery_model"]]
+    db.save()
+
+
+# -- recovery ---------------------------------------------------------------------------------------------------------
+
+def leave_standby(db: Database) -> None:
+    """Back to the pages before the redo that made the database readable."""
+    if not db.state.standby:
+        return
+    undo = db.state.standby
+    db.close_rows()
+    for suffix in ("-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(db.path + suffix)
+    if os.path.exists(undo):
+        shutil.copyfile(undo, db.path)
+        os.unlink(undo)
+    db.state.standby = ""
+    db.state.state = store.RESTORING
+    db.save()
+
+
+def standby(job: "Job", db: Database, path: str) -> None:
+    if db.state.restore.version and db.state.restore.version != job.server.database_version:
+        raise job.fail(3180, "This backup cannot be restored using WITH STANDBY because a database upgrade is needed. Reissue the RESTORE "
+                             "without WITH STANDBY.")
+    leave_standby(db)
+    undo = resolve(job.server, path, job.what)
+    shutil.copyfile(db.path, undo)
+    os.chmod(undo, 0o660)
+    db.state.standby = undo
+    db.save()
+    db.open_rows()
+    db.redo(MAX)
+    db.state.state = store.ONLINE
+    db.save()
+
+
+def recover(job: "Job", db: Database) -> None:
+    """Redoes the waiting log and opens the database; a new recovery fork when this may not be the end of its log."""
+    state, restore = db.state, db.state.restore
+    leave_standby(db)
+    redo = from_num(restore.redo)
+    restore.base_guid = None  # from here the pages change: no differential fits any more, also after a crash
+    db.save()
+    db.log.cut(redo)
+    db.open_rows()
+    db.redo(MAX)
+    if db.log.end < redo:
+        db.log.reset(redo)
+    db.writer.execute('UPDATE "sys.meta" SET value=? WHERE name=\'applied\'', (str(redo.num),))
+    state.last_log_fork = restore.fork
+    if restore.early:
+        state.first_fork, state.fork, state.fork_point = restore.fork, store.new_guid(), redo.num
+        if not restore.tail:
+            state.database_guid = store.new_guid()
+    else:
+        state.fork = restore.fork
+    state.chain = state.recovery_model != store.SIMPLE
+    state.last_log = redo.num if state.chain else None
+    state.begins_chain = False
+    state.state, state.restore = store.ONLINE, None
+    db.save()
+    db.log.truncate(redo)
+    db.note("recovery")
+    _upgrade(job, restore.version)
+
+
+def _upgrade(job: "Job", version: int) -> None:
+    here = job.server.database_version
+    if not version or version >= here:
+        return
+    name = job.db.name
+    job.progress.info(928, f"Converting database '{name}' from version {version} to the current version {here}.")
+    for number in range(version, here):
+        job.progress.info(951, f"Database '{name}' running the upgrade step from version {number} to version {number + 1}.")
+

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the files of a restored database go, and what stands against it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Optional
+
+from ..contract import Error, SqlError
+from . import errors
+from .backup_media import resolve
+from .database import Database
+
+if TYPE_CHECKING:
+    from .restore import Job
+
+
+def plan(job: "Job", db: Optional[Database], meta: dict) -> list[tuple[dict, str]]:
+    """(file of the set, path). All problems are reported, then 3119 and 3013."""
+    targets = {f["logical"].casefold(): f["physical"] for f in meta["files"]}
+    for logical, physical in job.options.get("MOVE") or []:
+        if logical.casefold() not in targets:
+            raise job.fail(3234, f"Logical file '{logical}' is not part of database '{meta['database_name']}'. Use RESTORE FILELISTONLY to "
+                                 "list the logical file names.", 2)
+        targets[logical.casefold()] = resolve(job.server, physical, job.what)
+    out = [(f, targets[f["logical"].casefold()]) for f in meta["files"]]
+    seen: dict[str, dict] = {}
+    for file, path in out:
+        if path in seen:
+            raise job.fail(3176, f"File '{path}' is claimed by '{file['logical']}'({file['file_id']}) and "
+                                 f"'{seen[path]['logical']}'({seen[path]['file_id']}). The WITH MOVE clause can be used to relocate one or "
+                                 "more files.")
+        seen[path] = file
+    problems: list[Error] = []
+    for file, path in out:
+        problems.extend(_problems(job, db, file, path))
+    if problems:
+        first, rest = problems[0], problems[1:]
+        raise SqlError(first.number, first.text, first.state, first.cls, [*rest, errors.planning(), errors.terminating(job.what)])
+    return out
+
+
+def _cannot(file: dict, path: str, state: int = 1) -> Error:
+    return Error(3156, f"File '{file['logical']}' cannot be restored to '{path}'. Use WITH MOVE to identify a valid location for the file.",
+                 state, 16)
+
+
+def _problems(job: "Job", db: Optional[Database], file: dict, path: str) -> list[Error]:
+    for other in list(job.server.dbs.values()):
+        if other is not db and any(os.path.realpath(f.physical) == os.path.realpath(path) for f in other.state.files):
+            return [Error(1834, f"The file '{path}' cannot be overwritten. It is being used by database '{other.name}'.", 1, 16),
+                    _cannot(file, path, 4)]
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder):
+        return [Error(5133, f'Directory lookup for the file "{path}" failed with the operating system error {errors.os_text(2)}.', 1, 16),
+                _cannot(file, path, 3)]
+    mine = db is not None and any(f.physical == path for f in db.state.files)
+    if os.path.exists(path) and not mine and not job.options.get("REPLACE"):
+        return [Error(3142, f"File '{path}' cannot be restored over the existing \"{path}\". Reissue the RESTORE statement using WITH REPLACE "
+                            "to overwrite pre-existing files, or WITH MOVE to identify an alternate location.", 1, 16)]
+    denied = job.server.faults.denied(path) or not os.access(path if os.path.exists(path) else folder, os.W_OK)
+    if denied:
+        return [Error(3634, f"The operating system returned the error '{errors.os_text(5)}' while attempting "
+                            f"'RestoreContainer::ValidateTargetForCreation' on '{path}'.", 1, 16), _cannot(file, path, 8)]
+    need = max(0, file["size"] if job.server.faults.check_space else 0)
+    volume = os.statvfs(folder)
+    free = volume.f_bavail * volume.f_frsize
+    if need > free:
+        return [Error(3257, f'There is insufficient free space on disk volume "{folder}" to create the database. The database requires {need} '
+                            f"additional free bytes, while only {free} bytes are available.", 1, 16)]
+    return []
