@@ -31,7 +31,7 @@ static enum chain_reason path_reason(const struct chain_view *v) {
     if (guid_differs(&t->path.family, &s->family_guid))
         return restored_since(v) || s->create_at < newest_at(t) ? CHAIN_REASON_REPLACED : CHAIN_REASON_RECREATED;
     if (guid_differs(&t->path.fork, &s->recovery_fork_guid))
-        return CHAIN_REASON_FORKED;
+        return chain_tip_fork_is_past(t, &s->recovery_fork_guid) ? CHAIN_REASON_VOLUME_REVERTED : CHAIN_REASON_FORKED;
     if (guid_differs(&v->memory->volume, &s->volume))
         return CHAIN_REASON_VOLUME_REVERTED;
     if (!lsn_is_zero(s->log_end_lsn) && lsn_cmp(s->log_end_lsn, t->max_lsn) < 0)

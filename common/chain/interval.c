@@ -86,7 +86,20 @@ static const struct chain_interval *draft_holding(const struct builder *b, const
     return NULL;
 }
 
-/* Somebody restored to a moment before the newest log: look for the last reachable set before the fork point. */
+/* The first position of the path whose set ends at the LSN or behind it. */
+static size_t path_position(const struct chain_history *h, const struct chain_history_path *path, struct lsn lsn) {
+    size_t low = path->begin, high = path->end;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (lsn_cmp(chain_history_peek(h, middle)->last_lsn, lsn) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Somebody restored to a moment before the newest log: look for the reachable sets that the crossing log applies to. */
 static bool builder_join(void *user, const struct backup *log, struct chain_point *ret_point) {
     struct builder *b = user;
     const struct chain_history *h = b->input->history;
@@ -94,17 +107,9 @@ static bool builder_join(void *user, const struct backup *log, struct chain_poin
     size_t p;
     if (!chain_history_path_find(h, &from, &p))
         return false;
-    size_t low = h->paths[p].begin, high = h->paths[p].end;
-    while (low < high) { /* the first set that ends behind the fork point */
-        size_t middle = low + (high - low) / 2;
-        if (lsn_cmp(chain_history_peek(h, middle)->last_lsn, log->fork_point) <= 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    for (; low > h->paths[p].begin; low--) {
-        struct backup set = chain_history_at(h, low - 1);
-        if (lsn_cmp(set.last_lsn, log->first_lsn) < 0)
+    for (size_t i = path_position(h, &h->paths[p], log->first_lsn); i < h->paths[p].end; i++) {
+        struct backup set = chain_history_at(h, i);
+        if (lsn_cmp(set.last_lsn, log->fork_point) > 0)
             return false;
         const struct chain_interval *v = draft_holding(b, &from, set.last_lsn);
         if (!v || !set_is_stop(b, &set))

@@ -97,6 +97,14 @@ bool chain_tip_reach(const struct chain_tip *tip, struct lsn *ret_lsn) {
     return true;
 }
 
+bool chain_tip_fork_is_past(const struct chain_tip *tip, const struct guid *fork) {
+    for (unsigned i = 0; i < tip->past_fork_count; i++) {
+        if (guid_eq(&tip->past_forks[i], fork))
+            return true;
+    }
+    return false;
+}
+
 const struct chain_base *chain_tip_base(const struct chain_tip *tip) {
     return tip->base_count ? &tip->bases[tip->base_count - 1] : NULL;
 }
@@ -169,6 +177,16 @@ static bool interval_eq(const struct chain_tip *a, const struct chain_tip *b) {
     return true;
 }
 
+static bool forks_eq(const struct chain_tip *a, const struct chain_tip *b) {
+    if (a->past_fork_count != b->past_fork_count || a->parent_count != b->parent_count)
+        return false;
+    for (unsigned i = 0; i < a->parent_count; i++) {
+        if (!point_eq(&a->parent[i], &b->parent[i]))
+            return false;
+    }
+    return !memcmp(a->past_forks, b->past_forks, sizeof(a->past_forks));
+}
+
 static bool off_eq(const struct chain_tip *a, const struct chain_tip *b) {
     return !lsn_cmp(a->off_lsn, b->off_lsn) && a->off_until_at == b->off_until_at && a->off_has_log == b->off_has_log &&
            !lsn_cmp(a->off_seg_first, b->off_seg_first) && !lsn_cmp(a->off_seg_last, b->off_seg_last) &&
@@ -177,7 +195,7 @@ static bool off_eq(const struct chain_tip *a, const struct chain_tip *b) {
 
 bool chain_tip_eq(const struct chain_tip *a, const struct chain_tip *b) {
     return a->known == b->known && chain_path_eq(&a->path, &b->path) && guid_eq(&a->database_guid, &b->database_guid) &&
-           a->path_at == b->path_at && segment_eq(a, b) && interval_eq(a, b) && !lsn_cmp(a->log_lsn, b->log_lsn) &&
+           a->path_at == b->path_at && segment_eq(a, b) && interval_eq(a, b) && forks_eq(a, b) && !lsn_cmp(a->log_lsn, b->log_lsn) &&
            !lsn_cmp(a->max_lsn, b->max_lsn) && mark_eq(&a->last_full, &b->last_full) && mark_eq(&a->last_diff, &b->last_diff) &&
            mark_eq(&a->last_log, &b->last_log) && !lsn_cmp(a->foreign_lsn, b->foreign_lsn) && a->foreign_at == b->foreign_at &&
            off_eq(a, b) && a->holes == b->holes && a->sets == b->sets;

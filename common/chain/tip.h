@@ -5,7 +5,8 @@
  * chain_tip_eq().
  *
  * A tip is updated with one more set in constant time. Logs come in the order in which they were taken; fulls and
- * differentials may come late (a full is shipped for hours while logs go on), but a differential after its full. Built
+ * differentials may come late (a full runs for hours while logs go on), but before the next gap, and a differential after
+ * its full. Built
  * from a history instead (any order) the result is the same.
  *
  * How it walks. Logs of one path that touch or overlap are a *segment* [seg_first, seg_last]. A base (usable full, or
@@ -21,6 +22,7 @@
 
 #define CHAIN_PENDING_MAX 8
 #define CHAIN_BASES_MAX 4
+#define CHAIN_FORKS_MAX 8
 
 /* A reachable point. */
 struct chain_point {
@@ -69,6 +71,11 @@ struct chain_tip {
     enum chain_hole_cause bad; /* why the newest data backup is no base, NONE when it is one */
     struct lsn bad_lsn; /* its end */
     struct lsn base_lsn; /* end of the newest data backup that is a base */
+
+    struct guid past_forks[CHAIN_FORKS_MAX]; /* of this incarnation, newest last: they never come back */
+    unsigned past_fork_count;
+    struct chain_point parent[2]; /* newest reachable points of the newest past fork: a log may cross over from there */
+    unsigned parent_count;
 
     struct lsn lost_lsn; /* newest reachable point before the newest hole; zero on another path */
     int64_t lost_at;
@@ -126,6 +133,8 @@ bool chain_tip_eq(const struct chain_tip *a, const struct chain_tip *b);
 bool chain_tip_reach(const struct chain_tip *tip, struct lsn *ret_lsn);
 /* Is this full the one that differentials of the server would build on, usable for us? */
 bool chain_tip_base_usable(const struct chain_tip *tip, const struct guid *base);
+/* Was the database on this recovery fork before it came to the present one? Only a reverted volume goes back there. */
+bool chain_tip_fork_is_past(const struct chain_tip *tip, const struct guid *fork);
 /* The newest regular full of ours; NULL when there is none. */
 const struct chain_base *chain_tip_base(const struct chain_tip *tip);
 /* quiet_until_at: nothing was committed between the last log and this moment, 0 when that is not known. */

@@ -107,9 +107,7 @@ static void segment_open(struct chain_walk *w, const struct chain_point *base) {
     struct chain_tip *t = w->tip;
     struct chain_point start = *base;
     if (lsn_cmp(base->lsn, t->clean_lsn) < 0) {
-        if (w->emit)
-            point_emit(w, base, CHAIN_HOLE_BULK_LOGGED, false);
-        t->cause = CHAIN_HOLE_BULK_LOGGED;
+        point_emit(w, base, CHAIN_HOLE_BULK_LOGGED, false);
         start = (struct chain_point){.lsn = t->clean_lsn, .at = t->clean_at, .set = t->clean_set};
     }
     if (!t->open || point_cmp(&start, &t->from) < 0)
@@ -186,11 +184,15 @@ static enum chain_hole_cause diff_refusal(const struct chain_walk *w, const stru
 static void segment_extend_bulk(struct chain_walk *w, const struct backup *n) {
     struct chain_tip *t = w->tip;
     bool reached = t->open;
-    if (t->open)
+    /* Where a log crosses a fork, its beginning is already the end of an interval of the fork it comes from. */
+    bool parent = backup_crosses_fork(n) && !lsn_cmp(t->from.lsn, t->seg_last);
+    if (parent)
+        t->cause = CHAIN_HOLE_BULK_LOGGED;
+    else if (t->open)
         segment_emit(w, CHAIN_HOLE_BULK_LOGGED, false);
-    unsigned inside = pending_until(t, n->last_lsn);
-    for (unsigned i = 0; i < inside; i++)
-        point_emit(w, &t->pending[i], CHAIN_HOLE_BULK_LOGGED, false);
+    unsigned inside = 0;
+    while (inside < t->pending_count && lsn_cmp(t->pending[inside].lsn, n->last_lsn) < 0)
+        point_emit(w, &t->pending[inside++], CHAIN_HOLE_BULK_LOGGED, false);
     pending_drop(t, inside);
     t->clean_lsn = n->last_lsn;
     t->clean_at = n->finish_at;
@@ -215,9 +217,24 @@ static void segment_extend(struct chain_walk *w, const struct backup *n) {
     if (lsn_cmp(n->first_lsn, t->seg_first) < 0)
         t->seg_first = n->first_lsn;
     unsigned inside = pending_until(t, t->seg_last);
-    if (inside && !t->open)
+    if (inside)
         segment_open(w, &t->pending[0]);
     pending_drop(t, inside);
+}
+
+/* The oldest reachable point of the fork that the crossing log comes from where it applies. */
+static bool segment_join(const struct chain_walk *w, const struct backup *log, struct chain_point *ret_point) {
+    const struct chain_tip *t = w->tip;
+    if (w->join)
+        return w->join(w->user, log, ret_point);
+    bool child = t->past_fork_count && guid_eq(&log->first_fork, &t->past_forks[t->past_fork_count - 1]);
+    for (unsigned i = 0; child && i < t->parent_count; i++) {
+        if (lsn_in(t->parent[i].lsn, log->first_lsn, log->fork_point)) {
+            *ret_point = t->parent[i];
+            return true;
+        }
+    }
+    return false;
 }
 
 static void segment_begin(struct chain_walk *w, const struct backup *n, bool gap, struct lsn before) {
@@ -245,6 +262,14 @@ static void segment_begin(struct chain_walk *w, const struct backup *n, bool gap
     t->clean_set = (struct guid){0};
     t->open = false;
     t->from = (struct chain_point){0};
+    struct chain_point point;
+    if (backup_crosses_fork(n) && segment_join(w, n, &point)) {
+        t->cause = CHAIN_HOLE_NONE;
+        t->open = true;
+        t->from = point;
+        t->seg_last = point.lsn;
+        t->seg_until_at = point.at;
+    }
     segment_extend(w, n);
 }
 
@@ -277,24 +302,31 @@ static void mark_set(struct chain_mark *mark, const struct backup *b) {
         .set = b->set_guid, .first_lsn = b->first_lsn, .last_lsn = b->last_lsn, .finish_at = b->finish_at, .flags = b->flags};
 }
 
-/* The newest reachable point of the tip's own path that the crossing log applies to. */
-static bool tip_join(const struct chain_tip *t, const struct backup *log, struct chain_point *ret_point) {
-    for (unsigned i = t->pending_count; i--;) {
-        if (lsn_in(t->pending[i].lsn, log->first_lsn, log->fork_point)) {
-            *ret_point = t->pending[i];
-            return true;
-        }
+/* What a log that crosses over to the next fork may begin at. */
+static void parent_keep(struct chain_tip *t, const struct chain_tip *old) {
+    if (old->open) {
+        int64_t at = old->seg_until_at > old->from.at ? old->seg_until_at : old->from.at;
+        t->parent[t->parent_count++] = (struct chain_point){.lsn = old->seg_last, .at = at, .set = old->last_log.set};
     }
-    if (!t->open || !lsn_in(t->seg_last, log->first_lsn, log->fork_point))
-        return false;
-    int64_t at = t->seg_until_at > t->from.at ? t->seg_until_at : t->from.at;
-    *ret_point = (struct chain_point){.lsn = t->seg_last, .at = at, .set = t->last_log.set};
-    return true;
+    if (old->pending_count)
+        t->parent[t->parent_count++] = old->pending[old->pending_count - 1];
 }
 
-static void path_enter(struct chain_walk *w, const struct backup *set, enum chain_hole_cause cause) {
+static void past_fork_keep(struct chain_tip *t, const struct chain_tip *old) {
+    memcpy(t->past_forks, old->past_forks, sizeof(t->past_forks));
+    t->past_fork_count = old->past_fork_count;
+    if (t->past_fork_count == CHAIN_FORKS_MAX) {
+        memmove(t->past_forks, t->past_forks + 1, sizeof(t->past_forks) - sizeof(t->past_forks[0]));
+        t->past_fork_count--;
+    }
+    t->past_forks[t->past_fork_count++] = old->path.fork;
+}
+
+static void path_enter(struct chain_walk *w, const struct chain_tip *left, const struct backup *set,
+                       enum chain_hole_cause cause) {
     struct chain_tip *t = w->tip;
-    struct chain_tip old = *t;
+    struct chain_tip old = *left;
+    old.lost_at = t->lost_at; /* of the spans that were just emitted */
     memset(t, 0, sizeof(*t));
     t->known = true;
     t->path = chain_path_of(set);
@@ -303,9 +335,13 @@ static void path_enter(struct chain_walk *w, const struct backup *set, enum chai
     t->lost_at = old.lost_at;
     if (cause != CHAIN_HOLE_FORK)
         return;
+    past_fork_keep(t, &old);
+    parent_keep(t, &old);
     /* The same database on another fork: a differential may still build on its fulls. */
     memcpy(t->bases, old.bases, sizeof(t->bases));
     t->base_count = old.base_count;
+    for (unsigned i = 0; i < t->base_count; i++)
+        t->bases[i].last_lsn = (struct lsn){0}; /* LSNs of another fork do not compare */
     t->last_full = old.last_full;
     t->off_lsn = old.off_lsn;
     t->off_until_at = old.off_until_at;
@@ -323,21 +359,10 @@ static bool path_change(struct chain_walk *w, const struct backup *set) {
         cause = CHAIN_HOLE_VOLUME_REVERTED;
     else if (!guid_eq(&path.family, &t->path.family))
         cause = CHAIN_HOLE_REPLACED;
-    struct chain_point point;
-    bool crosses = cause == CHAIN_HOLE_FORK && set->kind == BACKUP_LOG && backup_crosses_fork(set);
-    bool joined = crosses && guid_eq(&set->first_fork, &t->path.fork) && tip_join(t, set, &point);
+    /* The tip as it was must outlive the spans that are emitted from it. */
+    struct chain_tip old = *t;
     chain_walk_end(w, cause, false);
-    if (crosses && !joined && w->join)
-        joined = w->join(w->user, set, &point);
-    path_enter(w, set, cause);
-    if (joined) {
-        t->cause = CHAIN_HOLE_NONE;
-        t->has_log = t->open = true;
-        t->seg_first = t->seg_last = point.lsn;
-        t->seg_from_at = set->start_at;
-        t->seg_until_at = point.at;
-        t->from = point;
-    }
+    path_enter(w, &old, set, cause);
     return true;
 }
 
@@ -379,7 +404,7 @@ void chain_walk_add(struct chain_walk *walk, const struct backup *set) {
     }
     struct chain_path path = chain_path_of(set);
     if (!t->known)
-        path_enter(walk, set, CHAIN_HOLE_NONE);
+        path_enter(walk, &(struct chain_tip){0}, set, CHAIN_HOLE_NONE);
     else if (!chain_path_eq(&path, &t->path) && !path_change(walk, set))
         return;
     t->sets++;

@@ -25,7 +25,8 @@ struct chain_walk {
     struct chain_tip *tip;
     const struct chain_history *history; /* to look up bases of differentials; NULL: the tip's own few */
     void (*emit)(void *user, const struct chain_span *span); /* may be NULL */
-    /* A reachable point of the fork that `log` comes from, between its FirstLSN and its fork point. May be NULL. */
+    /* The oldest reachable point of the fork that `log` comes from, between its FirstLSN and its fork point. NULL: the
+     * tip's own few. */
     bool (*join)(void *user, const struct backup *log, struct chain_point *ret_point);
     void *user;
 };

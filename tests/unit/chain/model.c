@@ -89,8 +89,11 @@ static void model_data(struct model *m, struct model_set *s, uint32_t flags) {
         s->set.diff_base_guid = G(v->base);
     if (flags & BACKUP_COPY_ONLY)
         return;
-    if (s->set.kind == BACKUP_FULL)
+    if (s->set.kind == BACKUP_FULL) {
         v->base = m->ids; /* the GUID of this set */
+        m->fulls[m->full_count].id = m->ids;
+        m->fulls[m->full_count++].end = s->end;
+    }
     if (!v->log_from && v->model != CHAIN_MODEL_SIMPLE) {
         v->log_from = v->next_lsn - 1;
         v->log_from_record = m->records[v->head].before;
@@ -149,12 +152,27 @@ void model_set_recovery(struct model *m, enum chain_model recovery) {
     }
 }
 
+/* The newest regular full that leads to a state: what a restore to it began with. */
+static unsigned model_full_before(const struct model *m, int record) {
+    for (int r = record; r >= 0; r = m->records[r].before) {
+        for (size_t i = m->full_count; i--;) {
+            if (m->fulls[i].end == r)
+                return m->fulls[i].id;
+        }
+    }
+    return 0;
+}
+
 void model_restore(struct model *m) {
     struct model_server *v = &m->server;
     int to = v->head;
     for (uint32_t back = model_random(m, 12); back && m->records[to].before >= 0; back--)
         to = m->records[to].before;
+    unsigned base = model_full_before(m, to);
+    if (!base)
+        return;
     model_tick(m);
+    v->base = base;
     unsigned old_fork = m->records[to].fork;
     v->head = to;
     v->next_lsn = m->records[to].lsn + 1;

@@ -51,6 +51,11 @@ struct model {
     size_t ours_count;
     struct chain_foreign foreign[MODEL_SETS];
     size_t foreign_count;
+    struct {
+        unsigned id;
+        int end;
+    } fulls[2 * MODEL_SETS]; /* regular ones, whoever took them */
+    size_t full_count;
     bool reach[MODEL_RECORDS]; /* by model_reach() */
 };
 

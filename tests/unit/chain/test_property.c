@@ -65,7 +65,8 @@ static void late_add(struct run *r, const struct backup *set) {
         r->late[r->late_count++] = *set;
         return;
     }
-    if (set->kind != BACKUP_LOG || !r->late_tip.known || !chain_path_eq(&path, &r->late_tip.path) || !model_random(&r->m, 4))
+    bool gap = set->kind == BACKUP_LOG && r->late_tip.has_log && lsn_cmp(set->first_lsn, r->late_tip.seg_last) > 0;
+    if (gap || set->kind != BACKUP_LOG || !r->late_tip.known || !chain_path_eq(&path, &r->late_tip.path) || !model_random(&r->m, 4))
         late_flush(r);
     chain_tip_add(&r->late_tip, set);
 }
@@ -95,8 +96,23 @@ static void check_interval(struct run *r, const struct chain_interval *v, bool *
     }
 }
 
+/* A log that crosses to another fork holds the end of the old one: what the hole hides there, the other path shows. */
+static bool shown_elsewhere(const struct run *r, const struct chain_intervals *all, const struct chain_path *not_on, int record) {
+    for (size_t i = 0; i < all->count; i++) {
+        const struct chain_interval *v = &all->intervals[i];
+        if (v->path.incarnation != not_on->incarnation || chain_path_eq(&v->path, not_on))
+            continue;
+        int at = set_with_end(r, &v->path, v->until_lsn)->end;
+        while (at > record)
+            at = r->m.records[at].before;
+        if (at == record && r->m.records[record].lsn + 1 >= v->from_lsn.block)
+            return true;
+    }
+    return false;
+}
+
 /* Nothing that a hole covers may be reachable: states of its own path between its LSNs. */
-static void check_hole(struct run *r, const struct chain_hole *hole) {
+static void check_hole(struct run *r, const struct chain_intervals *all, const struct chain_hole *hole) {
     struct chain_path path = {.family = hole->family, .fork = hole->fork, .incarnation = hole->incarnation};
     model_reach(&r->m, &path);
     const struct model_set *newest = NULL;
@@ -112,7 +128,7 @@ static void check_hole(struct run *r, const struct chain_hole *hole) {
         struct guid fork = G(rec->fork);
         bool inside = rec->lsn + 1 > hole->from_lsn.block && (lsn_is_zero(hole->until_lsn) || rec->lsn + 1 < hole->until_lsn.block);
         if (inside && guid_eq(&fork, &path.fork))
-            check(r, !r->m.reach[i], "hole (%u,%u) %s holds reachable lsn %u", hole->from_lsn.block, hole->until_lsn.block,
+            check(r, !r->m.reach[i] || shown_elsewhere(r, all, &path, i), "hole (%u,%u) %s holds reachable lsn %u", hole->from_lsn.block, hole->until_lsn.block,
                   chain_hole_cause_word(hole->cause), rec->lsn);
     }
 }
@@ -153,7 +169,7 @@ static void check_history(struct run *r) {
         mem_free(claimed);
     }
     for (size_t i = 0; i < v.hole_count; i++)
-        check_hole(r, &v.holes[i]);
+        check_hole(r, &v, &v.holes[i]);
     struct chain_window w;
     chain_tip_window(&r->tip, r->quiet_until_at, &w);
     if (w.any) /* what the tip shows is what the list says */
