@@ -76,12 +76,6 @@ static bool call_settle(struct rpc_call *call) {
     return true;
 }
 
-void rpc_call_abandon(struct rpc_call *call) {
-    call->ended = true;
-    call->gone = true;
-    (void)call_settle(call);
-}
-
 /* --- batches --- */
 
 static void call_batch(struct rpc_call *call, const grpc_op *ops, size_t count, struct rpc_tag *tag) {
@@ -106,6 +100,14 @@ static void call_gone(struct rpc_call *call) {
         fn(call->on_cancel_user, call);
         call->pending--;
     }
+}
+
+void rpc_call_abandon(struct rpc_call *call) {
+    call->pending++;
+    call_gone(call);
+    call->ended = true;
+    call->pending--;
+    (void)call_settle(call);
 }
 
 static void on_close(struct rpc_tag *tag, bool ok) {

@@ -18,7 +18,8 @@ struct rpc_creds {
 
 static grpc_ssl_server_certificate_config *config_of(const struct tls_pem *pem) {
     grpc_ssl_pem_key_cert_pair pair = {pem->key, pem->cert};
-    return grpc_ssl_server_certificate_config_create(pem->ca, &pair, 1);
+    /* C-core insists on roots; without a CA no client certificate is asked for, and they are not used */
+    return grpc_ssl_server_certificate_config_create(pem->ca ? pem->ca : pem->cert, &pair, 1);
 }
 
 static grpc_ssl_certificate_config_reload_status fetch_locked(struct rpc_creds *c, grpc_ssl_server_certificate_config **config) {

@@ -316,6 +316,18 @@ void rpc_server_stop(struct rpc_server *server, unsigned grace_ms, void (*stoppe
     ev_timer_start(rpc_loop_ev(server->loop), &server->grace);
 }
 
+/* From the start again after each: its on_cancel may end others. */
+static void abandon_calls(struct rpc_server *server) {
+    for (;;) {
+        struct rpc_call *call = server->calls;
+        while (call && call->ended)
+            call = call->next;
+        if (!call)
+            return;
+        rpc_call_abandon(call);
+    }
+}
+
 void rpc_server_free(struct rpc_server *server) {
     if (!server)
         return;
@@ -326,10 +338,7 @@ void rpc_server_free(struct rpc_server *server) {
         begin_stop(server);
     if (!server->idle) {
         grpc_server_cancel_all_calls(server->core);
-        for (struct rpc_call *call = server->calls, *next; call; call = next) {
-            next = call->next;
-            rpc_call_abandon(call);
-        }
+        abandon_calls(server);
         rpc_loop_pump(server->loop, &server->idle);
     }
     grpc_server_destroy(server->core);

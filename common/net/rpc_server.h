@@ -70,7 +70,8 @@ int rpc_server_new(struct rpc_loop *loop, const struct rpc_server_options *optio
 /* Begins the end: no new connections or calls, health says NOT_SERVING, then `stopped` runs when the last call has ended;
  * after grace_ms what is left is cancelled (handlers see on_cancel and must end their calls). */
 void rpc_server_stop(struct rpc_server *server, unsigned grace_ms, void (*stopped)(void *user), void *user);
-/* After `stopped`, or directly when the loop does not run any more: then it runs it until all is down (grace 0). NULL is allowed. */
+/* After `stopped`, or directly: then every call that has not ended is cancelled (its on_cancel runs), and dead afterwards
+ * whether its handler ended it or not. NULL is allowed. */
 void rpc_server_free(struct rpc_server *server);
 
 /* Port of the n-th address (for port 0), 0 for Unix sockets. */
