@@ -5,7 +5,7 @@
  * database only.
  *
  * One process writes; the writer and each reader belong to one thread at a time. Other processes and threads open it
- * read-only, each for itself. Pointers into the catalog are good until the next append, refresh or compaction.
+ * read-only, each for itself. Pointers to databases are good until the next call that changes the catalog.
  */
 #ifndef MSSQL_STORE_CATALOG_H
 #define MSSQL_STORE_CATALOG_H
@@ -38,7 +38,7 @@ struct catalog_entry {
     uint32_t index; /* place in the file: names the entry until the next compaction */
     uint32_t database;
     uint64_t sequence;
-    const struct backup *backup; /* with BACKUP_HELD and BACKUP_OFF_VOLUME as they are now */
+    struct backup backup; /* with BACKUP_HELD and BACKUP_OFF_VOLUME as they are now */
 };
 
 enum catalog_sync {
@@ -71,14 +71,14 @@ int catalog_database_put(struct catalog *catalog, const char *folder, const char
 void catalog_choose_folder(const struct catalog *catalog, const char *name, const struct guid *family, char dst[NAME_FOLDER_MAX]);
 
 /* ---- sets ---- */
-/* Appends a committed set. The same set again (same database, set GUID and LSNs, among the last 1024) is success and changes
+/* Appends a committed set. When it fails, the catalog may have to be opened again (ERR_IO says so from then on). The same set again (same database, set GUID and LSNs, among the last 1024) is success and changes
  * nothing. sequence 0: the next of the database. */
 int catalog_append(struct catalog *catalog, uint32_t database, const struct backup *backup, uint64_t sequence, struct err *err) ERR_CHECK;
 
 /* Newest first, one database, in commit order backwards: reads its records only.
  *     struct catalog_entry e = {.index = CATALOG_NONE};
  *     int rc;
- *     while ((rc = catalog_previous(catalog, db, &e, err)) > 0) use(e.backup);
+ *     while ((rc = catalog_previous(catalog, db, &e, err)) > 0) use(&e.backup);
  * 1: an entry, 0: no more, -1: ERR_CORRUPT (rebuild). */
 int catalog_previous(const struct catalog *catalog, uint32_t database, struct catalog_entry *entry, struct err *err) ERR_CHECK;
 /* The newest set of a kind. ERR_NOT_FOUND when there is none. */
@@ -88,7 +88,7 @@ int catalog_find(const struct catalog *catalog, uint32_t database, const struct 
 /* All live sets of a database in commit order (oldest first), copied into an array; mem_free() it. */
 int catalog_load(const struct catalog *catalog, uint32_t database, struct backup **ret_backups, size_t *ret_count, struct err *err) ERR_CHECK;
 
-/* A pruned set: durable when it returns. Call before the manifest is removed from the store. */
+/* A pruned set: durable when it returns 0. Removing it again is success. Call before the manifest is removed from the store. */
 int catalog_remove(struct catalog *catalog, uint32_t index, struct err *err) ERR_CHECK;
 /* BACKUP_HELD and BACKUP_OFF_VOLUME come and go; other bits are refused. */
 int catalog_mark(struct catalog *catalog, uint32_t index, uint32_t set_flags, uint32_t clear_flags, struct err *err) ERR_CHECK;
@@ -96,7 +96,7 @@ int catalog_mark(struct catalog *catalog, uint32_t index, uint32_t set_flags, ui
 struct catalog_stats {
     uint64_t records;
     uint64_t live;
-    uint64_t removed;
+    uint64_t useless; /* records of no use any more */
     uint64_t bytes;
     uint64_t generation; /* counts compactions and rebuilds */
 };
@@ -127,8 +127,8 @@ struct catalog_rebuild_control {
  * opens with catalog_open() of the same identity and scope. control may be NULL. Holds are read, too. */
 int catalog_rebuild(const char *path, const char *identity, const char *scope, struct store *store, const struct catalog_rebuild_control *control,
                     struct catalog_rebuild_result *ret_result, struct err *err) ERR_CHECK;
-/* Appends what the store has and the catalog has not: manifests with names behind the newest known of each kind. For the
- * moment after a crash between commit and append. */
+/* Appends what the store has and the catalog has not, for the moment after a crash between commit and append. It lists all
+ * names and reads the manifests of unknown ones only; those that cannot be read are left out, as in a rebuild. */
 int catalog_catch_up(struct catalog *catalog, struct store *store, uint64_t *ret_added, struct err *err) ERR_CHECK;
 
 #endif
