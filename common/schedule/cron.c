@@ -208,8 +208,10 @@ static int step_of(uint64_t bits, int min, int max) {
     return 0;
 }
 
-static void field_format(struct buf *out, uint64_t bits, int min, int max, bool star, bool last) {
-    int step = star && !last ? step_of(bits, min, max) : 0;
+/* `any`: the field does not restrict and must be written with a star. `two_ways`: a star and a list mean the same, the shorter is taken. */
+static void field_format(struct buf *out, uint64_t bits, int min, int max, bool any, bool two_ways, bool last) {
+    bool star = any || (two_ways && !last && __builtin_popcountll(bits) > 2);
+    int step = star ? step_of(bits, min, max) : 0;
     if (step == 1) {
         (void)buf_putc(out, '*');
         return;
@@ -240,18 +242,18 @@ char *cron_format(char dst[CRON_TEXT_MAX], const struct cron *c) {
     struct buf out;
     buf_init(&out, CRON_TEXT_MAX - 1);
     if (c->seconds != 1) {
-        field_format(&out, c->seconds, 0, 59, true, false);
+        field_format(&out, c->seconds, 0, 59, false, true, false);
         (void)buf_putc(&out, ' ');
     }
-    field_format(&out, c->minutes, 0, 59, true, false);
+    field_format(&out, c->minutes, 0, 59, false, true, false);
     (void)buf_putc(&out, ' ');
-    field_format(&out, c->hours, 0, 23, true, false);
+    field_format(&out, c->hours, 0, 23, false, true, false);
     (void)buf_putc(&out, ' ');
-    field_format(&out, c->days, 1, 31, c->any_day, c->last_day);
+    field_format(&out, c->days, 1, 31, c->any_day, false, c->last_day);
     (void)buf_putc(&out, ' ');
-    field_format(&out, c->months, 1, 12, true, false);
+    field_format(&out, c->months, 1, 12, false, true, false);
     (void)buf_putc(&out, ' ');
-    field_format(&out, c->weekdays, 0, 6, c->any_weekday, false);
+    field_format(&out, c->weekdays, 0, 6, c->any_weekday, false, false);
     (void)str_copy(dst, CRON_TEXT_MAX, out.data);
     buf_done(&out);
     return dst;

@@ -5,6 +5,7 @@
 /* February 29 on one weekday comes after forty years at the latest (around 2100). */
 #define YEARS_AHEAD 48
 #define YEAR_MAX 9000
+#define AFTER_MAX (INT64_C(221845392000) * CLOCK_SECOND) /* 9000-01-01 */
 
 static int first_bit(uint64_t bits, int from) {
     if (from > 63 || !(bits >> from))
@@ -76,9 +77,7 @@ static bool local_next(const struct cron *c, int64_t from, int64_t *ret_local) {
 /* Local times in order give moments in order, with the first of two where the clock was set back; so the first local time whose moment is
  * later is the answer. Only in a repeated stretch does the loop go round more than once. */
 bool cron_next(const struct cron *cron, const struct tz *tz, int64_t after, int64_t *ret_at) {
-    struct clock_civil c;
-    clock_to_civil(after, &c);
-    if (c.year > YEAR_MAX || c.year < -YEAR_MAX)
+    if (after > AFTER_MAX || after < -AFTER_MAX)
         return false;
     int64_t local = tz_to_local(tz, after) + 1;
     while (local_next(cron, local, &local)) {

@@ -136,7 +136,7 @@ static int64_t next_edge(const struct window *windows, size_t count, const struc
         /* the first day with a window that is not over gives this window's next edge; two more for clocks set back */
         for (int day = -2; day <= DAYS_AHEAD; day++) {
             int64_t midnight = today + day * CLOCK_DAY;
-            if (midnight > best + 2 * CLOCK_DAY && best != INT64_MAX)
+            if (best != INT64_MAX && midnight > best + 2 * CLOCK_DAY)
                 break;
             if (!(windows[i].weekdays >> weekday_of(midnight) & 1))
                 continue;
