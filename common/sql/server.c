@@ -69,10 +69,10 @@ static bool parse_version(const char *text, struct sql_server *server) {
         for (; *text >= '0' && *text <= '9' && digits < 8; text++, digits++)
             n = n * 10 + (*text - '0');
         if (!digits)
-            return i >= 2; /* "16.0" has to be there */
+            return false;
         *parts[i] = n;
         if (*text != '.')
-            return *text == 0 && i >= 1;
+            return *text == 0 && i >= 1; /* "16.0" at least */
         text++;
     }
     return true;
