@@ -22,7 +22,7 @@ static bool set_is_behind(const struct chain_view *view, const struct chain_expe
     if (lsn_cmp(set->last_lsn, expected->not_before) < 0)
         return true;
     return set->kind == BACKUP_LOG && !backup_has(set, BACKUP_COPY_ONLY) && !backup_has(set, BACKUP_READ_ONLY) &&
-           !view->server->is_read_only && lsn_cmp(set->first_lsn, t->log_lsn) < 0;
+           !view->server->is_read_only && chain_tip_is_behind(t, set->first_lsn);
 }
 
 static void hole_begin(struct chain_verdict *v, const struct chain_tip *before, const struct backup *set,

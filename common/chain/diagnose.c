@@ -37,12 +37,15 @@ static enum chain_reason path_reason(const struct chain_view *v) {
     if (!lsn_is_zero(s->log_end_lsn) && lsn_cmp(s->log_end_lsn, t->max_lsn) < 0)
         return CHAIN_REASON_VOLUME_REVERTED;
     /* A read-only database keeps its last_log_backup_lsn: each log backup repeats the one before. */
-    if (!lsn_is_zero(s->last_log_backup_lsn) && !s->is_read_only && lsn_cmp(s->last_log_backup_lsn, t->log_lsn) < 0)
+    if (!lsn_is_zero(s->last_log_backup_lsn) && !s->is_read_only && chain_tip_is_behind(t, s->last_log_backup_lsn))
         return CHAIN_REASON_VOLUME_REVERTED;
-    /* The same fork, but the differential base is an older full of ours: only the volume can have gone back. */
-    for (unsigned i = 0; i + 1 < t->base_count; i++) {
-        if (guid_eq(&t->bases[i].set, &s->differential_base_guid) && lsn_cmp(t->bases[i].last_lsn, t->base_lsn) < 0)
-            return CHAIN_REASON_VOLUME_REVERTED;
+    /* The same fork, but an older full of ours is the differential base again: only the volume can have gone back. */
+    const struct chain_base *newest = chain_tip_base(t);
+    if (newest && !lsn_is_zero(newest->last_lsn) && !guid_eq(&newest->set, &s->differential_base_guid)) {
+        for (unsigned i = 0; i + 1 < t->base_count; i++) {
+            if (guid_eq(&t->bases[i].set, &s->differential_base_guid))
+                return CHAIN_REASON_VOLUME_REVERTED;
+        }
     }
     return CHAIN_REASON_NONE;
 }

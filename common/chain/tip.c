@@ -105,6 +105,15 @@ bool chain_tip_fork_is_past(const struct chain_tip *tip, const struct guid *fork
     return false;
 }
 
+static bool mark_explains(const struct chain_mark *mark, struct lsn log_lsn, struct lsn log_begin) {
+    return lsn_cmp(mark->last_lsn, log_lsn) > 0 && lsn_cmp(mark->first_lsn, log_begin) <= 0;
+}
+
+bool chain_tip_is_behind(const struct chain_tip *tip, struct lsn log_begin) {
+    return lsn_cmp(log_begin, tip->log_lsn) < 0 && !mark_explains(&tip->last_full, tip->log_lsn, log_begin) &&
+           !mark_explains(&tip->last_diff, tip->log_lsn, log_begin);
+}
+
 const struct chain_base *chain_tip_base(const struct chain_tip *tip) {
     return tip->base_count ? &tip->bases[tip->base_count - 1] : NULL;
 }
@@ -156,8 +165,8 @@ static bool mark_eq(const struct chain_mark *a, const struct chain_mark *b) {
 static bool segment_eq(const struct chain_tip *a, const struct chain_tip *b) {
     return a->has_log == b->has_log && !lsn_cmp(a->seg_first, b->seg_first) && !lsn_cmp(a->seg_last, b->seg_last) &&
            a->seg_from_at == b->seg_from_at && a->seg_until_at == b->seg_until_at && !lsn_cmp(a->clean_lsn, b->clean_lsn) &&
-           a->clean_at == b->clean_at && guid_eq(&a->clean_set, &b->clean_set) && a->begins == b->begins && a->gap == b->gap &&
-           a->older == b->older;
+           a->clean_at == b->clean_at && !lsn_cmp(a->bulk_lsn, b->bulk_lsn) && a->bulk_at == b->bulk_at &&
+           guid_eq(&a->clean_set, &b->clean_set) && a->begins == b->begins && a->gap == b->gap && a->older == b->older;
 }
 
 static bool interval_eq(const struct chain_tip *a, const struct chain_tip *b) {
@@ -195,8 +204,9 @@ static bool off_eq(const struct chain_tip *a, const struct chain_tip *b) {
 
 bool chain_tip_eq(const struct chain_tip *a, const struct chain_tip *b) {
     return a->known == b->known && chain_path_eq(&a->path, &b->path) && guid_eq(&a->database_guid, &b->database_guid) &&
-           a->path_at == b->path_at && segment_eq(a, b) && interval_eq(a, b) && forks_eq(a, b) && !lsn_cmp(a->log_lsn, b->log_lsn) &&
-           !lsn_cmp(a->max_lsn, b->max_lsn) && mark_eq(&a->last_full, &b->last_full) && mark_eq(&a->last_diff, &b->last_diff) &&
-           mark_eq(&a->last_log, &b->last_log) && !lsn_cmp(a->foreign_lsn, b->foreign_lsn) && a->foreign_at == b->foreign_at &&
-           off_eq(a, b) && a->holes == b->holes && a->sets == b->sets;
+           a->path_at == b->path_at && segment_eq(a, b) && interval_eq(a, b) && forks_eq(a, b) &&
+           !lsn_cmp(a->log_lsn, b->log_lsn) && !lsn_cmp(a->max_lsn, b->max_lsn) && mark_eq(&a->last_full, &b->last_full) &&
+           mark_eq(&a->last_diff, &b->last_diff) && mark_eq(&a->last_log, &b->last_log) &&
+           !lsn_cmp(a->foreign_lsn, b->foreign_lsn) && a->foreign_at == b->foreign_at && off_eq(a, b) && a->holes == b->holes &&
+           a->sets == b->sets;
 }

@@ -60,6 +60,8 @@ struct chain_tip {
     int64_t seg_until_at; /* every commit up to here is in it */
     struct lsn clean_lsn; /* end of the last bulk-logged log in it, else zero */
     int64_t clean_at;
+    struct lsn bulk_lsn; /* where that log began to add something */
+    int64_t bulk_at;
     struct guid clean_set;
     bool begins; /* its first log began a log chain: the recovery model had left FULL */
     bool gap; /* a gap before the segment is known and counted */
@@ -135,6 +137,11 @@ bool chain_tip_reach(const struct chain_tip *tip, struct lsn *ret_lsn);
 bool chain_tip_base_usable(const struct chain_tip *tip, const struct guid *base);
 /* Was the database on this recovery fork before it came to the present one? Only a reverted volume goes back there. */
 bool chain_tip_fork_is_past(const struct chain_tip *tip, const struct guid *fork);
+/*
+ * Would a log that begins here repeat what our last regular log held? Not when a data backup began a new log chain since:
+ * then it begins at that one's FirstLSN, which an old open transaction can put before the last log's end.
+ */
+bool chain_tip_is_behind(const struct chain_tip *tip, struct lsn log_begin);
 /* The newest regular full of ours; NULL when there is none. */
 const struct chain_base *chain_tip_base(const struct chain_tip *tip);
 /* quiet_until_at: nothing was committed between the last log and this moment, 0 when that is not known. */

@@ -107,7 +107,9 @@ static void segment_open(struct chain_walk *w, const struct chain_point *base) {
     struct chain_tip *t = w->tip;
     struct chain_point start = *base;
     if (lsn_cmp(base->lsn, t->clean_lsn) < 0) {
+        /* It came late: logs behind it, up to the bulk-logged one, were reachable too. */
         point_emit(w, base, CHAIN_HOLE_BULK_LOGGED, false);
+        lost_note(t, t->bulk_lsn, t->bulk_at);
         start = (struct chain_point){.lsn = t->clean_lsn, .at = t->clean_at, .set = t->clean_set};
     }
     if (!t->open || point_cmp(&start, &t->from) < 0)
@@ -181,12 +183,11 @@ static enum chain_hole_cause diff_refusal(const struct chain_walk *w, const stru
 }
 
 /* A log with minimally logged changes: moments inside it cannot be reached, its end can. */
-static void segment_extend_bulk(struct chain_walk *w, const struct backup *n) {
+static void segment_extend_bulk(struct chain_walk *w, const struct backup *n, bool joined) {
     struct chain_tip *t = w->tip;
     bool reached = t->open;
     /* Where a log crosses a fork, its beginning is already the end of an interval of the fork it comes from. */
-    bool parent = backup_crosses_fork(n) && !lsn_cmp(t->from.lsn, t->seg_last);
-    if (parent)
+    if (joined)
         t->cause = CHAIN_HOLE_BULK_LOGGED;
     else if (t->open)
         segment_emit(w, CHAIN_HOLE_BULK_LOGGED, false);
@@ -194,6 +195,8 @@ static void segment_extend_bulk(struct chain_walk *w, const struct backup *n) {
     while (inside < t->pending_count && lsn_cmp(t->pending[inside].lsn, n->last_lsn) < 0)
         point_emit(w, &t->pending[inside++], CHAIN_HOLE_BULK_LOGGED, false);
     pending_drop(t, inside);
+    t->bulk_lsn = t->seg_last;
+    t->bulk_at = t->seg_until_at > t->clean_at ? t->seg_until_at : t->clean_at;
     t->clean_lsn = n->last_lsn;
     t->clean_at = n->finish_at;
     t->clean_set = n->set_guid;
@@ -203,13 +206,14 @@ static void segment_extend_bulk(struct chain_walk *w, const struct backup *n) {
     }
 }
 
-static void segment_extend(struct chain_walk *w, const struct backup *n) {
+/* joined: the segment begins with this log, at a point of the fork that it comes from. */
+static void segment_extend(struct chain_walk *w, const struct backup *n, bool joined) {
     struct chain_tip *t = w->tip;
     if (lsn_cmp(n->last_lsn, t->seg_first) < 0)
         return; /* a log from before the segment, come too late to matter for the tip */
     bool grows = lsn_cmp(n->last_lsn, t->seg_last) > 0;
     if (grows && backup_has(n, BACKUP_BULK_LOGGED))
-        segment_extend_bulk(w, n);
+        segment_extend_bulk(w, n, joined);
     int64_t reach_at = backup_reach_at(n);
     if (lsn_cmp(n->last_lsn, t->seg_last) >= 0 && reach_at > t->seg_until_at)
         t->seg_until_at = reach_at;
@@ -257,20 +261,21 @@ static void segment_begin(struct chain_walk *w, const struct backup *n, bool gap
     t->seg_first = t->seg_last = n->first_lsn;
     t->seg_from_at = n->start_at;
     t->seg_until_at = 0;
-    t->clean_lsn = (struct lsn){0};
-    t->clean_at = 0;
+    t->clean_lsn = t->bulk_lsn = (struct lsn){0};
+    t->clean_at = t->bulk_at = 0;
     t->clean_set = (struct guid){0};
     t->open = false;
     t->from = (struct chain_point){0};
     struct chain_point point;
-    if (backup_crosses_fork(n) && segment_join(w, n, &point)) {
+    bool joined = backup_crosses_fork(n) && segment_join(w, n, &point);
+    if (joined) {
         t->cause = CHAIN_HOLE_NONE;
         t->open = true;
         t->from = point;
         t->seg_last = point.lsn;
         t->seg_until_at = point.at;
     }
-    segment_extend(w, n);
+    segment_extend(w, n, joined);
 }
 
 static void log_add(struct chain_walk *w, const struct backup *n) {
@@ -280,7 +285,7 @@ static void log_add(struct chain_walk *w, const struct backup *n) {
     if (!t->has_log) {
         segment_begin(w, n, false, (struct lsn){0});
     } else if (lsn_cmp(n->first_lsn, t->seg_last) <= 0) {
-        segment_extend(w, n);
+        segment_extend(w, n, false);
     } else {
         struct lsn before = t->seg_last;
         t->begins = backup_has(n, BACKUP_BEGINS_LOG_CHAIN);

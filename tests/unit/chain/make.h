@@ -16,14 +16,16 @@ static inline struct lsn L(unsigned n) {
     return (struct lsn){.vlf = n ? 39 : 0, .block = n, .slot = n ? 1 : 0};
 }
 
-static inline struct guid G(unsigned n) {
+static inline struct guid
+G(unsigned n) {
     struct guid g = {{0}};
     g.bytes[0] = (uint8_t)(n >> 24), g.bytes[1] = (uint8_t)(n >> 16), g.bytes[2] = (uint8_t)(n >> 8), g.bytes[3] = (uint8_t)n;
     return g;
 }
 
 /* Set `id` over [first, last), finished at second `at`; a log is valid until then. */
-static inline struct backup make_set(enum backup_kind kind, unsigned id, unsigned first, unsigned last, int64_t at) {
+static inline struct backup
+make_set(enum backup_kind kind, unsigned id, unsigned first, unsigned last, int64_t at) {
     return (struct backup){.kind = kind,
                            .flags = BACKUP_CHECKSUMS,
                            .set_guid = G(id),

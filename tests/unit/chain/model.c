@@ -81,9 +81,9 @@ static void model_log(struct model *m, struct model_set *s, uint32_t flags) {
     v->begins = v->bulk = false;
 }
 
-static void model_data(struct model *m, struct model_set *s, uint32_t flags) {
+static void model_data(struct model *m, struct model_set *s, uint32_t flags, unsigned begin_lsn, int begin) {
     struct model_server *v = &m->server;
-    s->set.first_lsn = s->set.checkpoint_lsn = L(v->next_lsn - 1);
+    s->set.first_lsn = s->set.checkpoint_lsn = L(begin_lsn);
     s->set.first_fork = G(v->fork);
     if (s->set.kind == BACKUP_DIFF)
         s->set.diff_base_guid = G(v->base);
@@ -95,8 +95,8 @@ static void model_data(struct model *m, struct model_set *s, uint32_t flags) {
         m->fulls[m->full_count++].end = s->end;
     }
     if (!v->log_from && v->model != CHAIN_MODEL_SIMPLE) {
-        v->log_from = v->next_lsn - 1;
-        v->log_from_record = m->records[v->head].before;
+        v->log_from = begin_lsn;
+        v->log_from_record = begin;
         v->begins = true;
         v->bulk = false;
     }
@@ -107,6 +107,10 @@ struct model_set model_backup(struct model *m, enum backup_kind kind, uint32_t f
     struct model_set s = {.begin = -1};
     model_tick(m);
     int64_t sampled_at = m->now;
+    unsigned begin_lsn = v->next_lsn;
+    int begin = v->head;
+    if (kind != BACKUP_LOG)
+        model_commit(m, 1); /* its checkpoint */
     model_commit(m, model_random(m, 3)); /* while it runs */
     s.set = (struct backup){.kind = kind,
                             .flags = flags,
@@ -121,7 +125,7 @@ struct model_set model_backup(struct model *m, enum backup_kind kind, uint32_t f
     if (kind == BACKUP_LOG)
         model_log(m, &s, flags);
     else
-        model_data(m, &s, flags);
+        model_data(m, &s, flags, begin_lsn, begin);
     model_tick(m);
     s.set.finish_at = m->now;
     return s;
@@ -264,8 +268,7 @@ void model_reach(struct model *m, const struct chain_path *path) {
     memset(m->reach, 0, sizeof(m->reach));
     for (size_t i = 0; i < m->ours_count; i++) {
         const struct model_set *s = &m->ours[i];
-        if (s->set.incarnation != path->incarnation || !guid_eq(&s->set.family_guid, &path->family) ||
-            s->set.kind == BACKUP_LOG)
+        if (s->set.incarnation != path->incarnation || !guid_eq(&s->set.family_guid, &path->family) || s->set.kind == BACKUP_LOG)
             continue;
         const struct model_set *base = s;
         if (s->set.kind == BACKUP_DIFF)

@@ -22,18 +22,18 @@ struct model_record {
 struct model_set {
     struct backup set;
     int begin; /* last record before the set's log, logs only */
-    int end;   /* last record in it */
+    int end; /* last record in it */
 };
 
 struct model_server {
     enum chain_model model;
     unsigned family, fork, database, base, volume;
-    int head;          /* last record */
+    int head; /* last record */
     unsigned next_lsn; /* of the next record */
     unsigned log_from; /* last_log_backup_lsn, 0: NULL */
     int log_from_record; /* last record before it */
-    bool begins;       /* the next log begins a chain */
-    bool bulk;         /* minimally logged changes since the last log */
+    bool begins; /* the next log begins a chain */
+    bool bulk; /* minimally logged changes since the last log */
     int64_t create_at;
     struct chain_restore restore;
 };
@@ -68,8 +68,8 @@ struct model_set model_backup(struct model *m, enum backup_kind kind, uint32_t f
 void model_keep(struct model *m, const struct model_set *set, uint32_t incarnation);
 void model_foreign(struct model *m, enum backup_kind kind, uint32_t flags, const char *device, uint32_t incarnation);
 void model_set_recovery(struct model *m, enum chain_model recovery);
-void model_restore(struct model *m);   /* to an earlier moment: another fork */
-void model_recreate(struct model *m);  /* drop and create */
+void model_restore(struct model *m); /* to an earlier moment: another fork */
+void model_recreate(struct model *m); /* drop and create */
 void model_snapshot(struct model *m);
 void model_revert(struct model *m, bool other_volume);
 void model_look(const struct model *m, struct chain_server_state *ret_state);

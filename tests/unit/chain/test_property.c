@@ -47,8 +47,12 @@ static void run_dump(const struct run *r) {
 
 static struct chain_view run_view(struct run *r, struct chain_server_state *state) {
     model_look(&r->m, state);
-    return (struct chain_view){.tip = &r->tip, .server = state, .memory = &r->memory, .foreign = r->m.foreign,
-                               .foreign_count = r->m.foreign_count, .restore = r->m.server.restore};
+    return (struct chain_view){.tip = &r->tip,
+                               .server = state,
+                               .memory = &r->memory,
+                               .foreign = r->m.foreign,
+                               .foreign_count = r->m.foreign_count,
+                               .restore = r->m.server.restore};
 }
 
 static void late_flush(struct run *r) {
@@ -66,7 +70,8 @@ static void late_add(struct run *r, const struct backup *set) {
         return;
     }
     bool gap = set->kind == BACKUP_LOG && r->late_tip.has_log && lsn_cmp(set->first_lsn, r->late_tip.seg_last) > 0;
-    if (gap || set->kind != BACKUP_LOG || !r->late_tip.known || !chain_path_eq(&path, &r->late_tip.path) || !model_random(&r->m, 4))
+    if (gap || set->kind != BACKUP_LOG || !r->late_tip.known || !chain_path_eq(&path, &r->late_tip.path) ||
+        !model_random(&r->m, 4))
         late_flush(r);
     chain_tip_add(&r->late_tip, set);
 }
@@ -126,10 +131,11 @@ static void check_hole(struct run *r, const struct chain_intervals *all, const s
     for (int i = newest->end; i >= 0; i = r->m.records[i].before) {
         const struct model_record *rec = &r->m.records[i];
         struct guid fork = G(rec->fork);
-        bool inside = rec->lsn + 1 > hole->from_lsn.block && (lsn_is_zero(hole->until_lsn) || rec->lsn + 1 < hole->until_lsn.block);
+        bool inside = rec->lsn + 1 > hole->from_lsn.block &&
+                      (lsn_is_zero(hole->until_lsn) || rec->lsn + 1 < hole->until_lsn.block);
         if (inside && guid_eq(&fork, &path.fork))
-            check(r, !r->m.reach[i] || shown_elsewhere(r, all, &path, i), "hole (%u,%u) %s holds reachable lsn %u", hole->from_lsn.block, hole->until_lsn.block,
-                  chain_hole_cause_word(hole->cause), rec->lsn);
+            check(r, !r->m.reach[i] || shown_elsewhere(r, all, &path, i), "hole (%u,%u) %s holds reachable lsn %u",
+                  hole->from_lsn.block, hole->until_lsn.block, chain_hole_cause_word(hole->cause), rec->lsn);
     }
 }
 
@@ -152,8 +158,8 @@ static void check_history(struct run *r) {
     check(r, chain_tip_eq(&built, &r->tip), "the tip from the history differs");
     if (!r->late_count)
         check(r, chain_tip_eq(&built, &r->late_tip), "the tip that got fulls late differs");
-    struct chain_interval_input input = {.history = &h, .foreign = m->foreign, .foreign_count = m->foreign_count,
-                                         .quiet_until_at = r->quiet_until_at};
+    struct chain_interval_input input = {
+        .history = &h, .foreign = m->foreign, .foreign_count = m->foreign_count, .quiet_until_at = r->quiet_until_at};
     chain_intervals_build(&input, &v);
     r->holes += (unsigned)v.hole_count;
     for (size_t p = 0; p < h.path_count; p++) {
@@ -183,18 +189,42 @@ static void disturb(struct run *r) {
     struct model *m = &r->m;
     uint32_t inc = r->tip.path.incarnation;
     switch (model_random(m, 14)) {
-    case 0: model_foreign(m, BACKUP_LOG, 0, "/var/opt/mssql/agent.trn", inc); break;
-    case 1: model_foreign(m, BACKUP_LOG, 0, "NUL", inc); break;
-    case 2: model_foreign(m, BACKUP_FULL, 0, "{9F3A}", inc); break;
-    case 3: model_foreign(m, BACKUP_FULL, BACKUP_COPY_ONLY, "/backup/copy.bak", inc); break;
-    case 4: model_foreign(m, BACKUP_LOG, BACKUP_COPY_ONLY, "/backup/copy.trn", inc); break;
-    case 5: model_set_recovery(m, CHAIN_MODEL_SIMPLE); break;
-    case 6: model_restore(m); break;
-    case 7: model_snapshot(m); break;
-    case 8: model_revert(m, model_random(m, 2)); break;
-    case 9: if (!model_random(m, 4)) model_recreate(m); break;
-    case 10: m->server.bulk = m->server.model != CHAIN_MODEL_SIMPLE; break;
-    default: break;
+    case 0:
+        model_foreign(m, BACKUP_LOG, 0, "/var/opt/mssql/agent.trn", inc);
+        break;
+    case 1:
+        model_foreign(m, BACKUP_LOG, 0, "NUL", inc);
+        break;
+    case 2:
+        model_foreign(m, BACKUP_FULL, 0, "{9F3A}", inc);
+        break;
+    case 3:
+        model_foreign(m, BACKUP_FULL, BACKUP_COPY_ONLY, "/backup/copy.bak", inc);
+        break;
+    case 4:
+        model_foreign(m, BACKUP_LOG, BACKUP_COPY_ONLY, "/backup/copy.trn", inc);
+        break;
+    case 5:
+        model_set_recovery(m, CHAIN_MODEL_SIMPLE);
+        break;
+    case 6:
+        model_restore(m);
+        break;
+    case 7:
+        model_snapshot(m);
+        break;
+    case 8:
+        model_revert(m, model_random(m, 2));
+        break;
+    case 9:
+        if (!model_random(m, 4))
+            model_recreate(m);
+        break;
+    case 10:
+        m->server.bulk = m->server.model != CHAIN_MODEL_SIMPLE;
+        break;
+    default:
+        break;
     }
     if (m->server.model == CHAIN_MODEL_SIMPLE && model_random(m, 3))
         model_set_recovery(m, CHAIN_MODEL_FULL);
@@ -204,7 +234,9 @@ static void take(struct run *r, const struct chain_decision *d, uint32_t flags, 
     struct model *m = &r->m;
     struct chain_server_state before;
     struct chain_view view = run_view(r, &before);
-    struct chain_expectation expected = {.kind = d->kind, .copy_only = d->copy_only, .new_incarnation = d->new_incarnation,
+    struct chain_expectation expected = {.kind = d->kind,
+                                         .copy_only = d->copy_only,
+                                         .new_incarnation = d->new_incarnation,
                                          .not_before = r->tip.known && !d->new_incarnation ? r->tip.max_lsn : L(0)};
     if (guid_eq(&r->tip.path.family, &before.family_guid) == false || !guid_eq(&r->tip.path.fork, &before.recovery_fork_guid))
         expected.not_before = L(0);
@@ -241,8 +273,12 @@ static void decide_and_take(struct run *r) {
     struct model *m = &r->m;
     uint32_t kind = model_random(m, 12);
     struct chain_due due = {.full = kind == 0, .diff = kind == 1, .log = kind > 3, .copy_only = !model_random(m, 10)};
-    struct chain_rules rules = {.heal = model_random(m, 8) != 0, .diffs = model_random(m, 5) != 0, .window_open = true,
-                                .fulls_left = model_random(m, 8), .diffs_left = 10, .max_quiet_us = CLOCK_HOUR};
+    struct chain_rules rules = {.heal = model_random(m, 8) != 0,
+                                .diffs = model_random(m, 5) != 0,
+                                .window_open = true,
+                                .fulls_left = model_random(m, 8),
+                                .diffs_left = 10,
+                                .max_quiet_us = CLOCK_HOUR};
     struct chain_server_state state;
     struct chain_view view = run_view(r, &state);
     struct chain_decision d;
@@ -292,7 +328,7 @@ static unsigned env_number(const char *name, unsigned fallback) {
 
 static void test_random_histories(void **state) {
     (void)state;
-    unsigned first = env_number("CHAIN_SEED", 1), runs = env_number("CHAIN_RUNS", getenv("CHAIN_SEED") ? 1 : 400);
+    unsigned first = env_number("CHAIN_SEED", 1), runs = env_number("CHAIN_RUNS", getenv("CHAIN_SEED") ? 1 : 300);
     struct run *r = mem_alloc(sizeof(*r));
     unsigned sets = 0, healed = 0, quiet = 0, holes = 0;
     printf("seeds %u to %u\n", first, first + runs - 1);
