@@ -132,8 +132,10 @@ def _encryption(job: "Job", given: dict) -> None:
     if job.server.edition_kind in NO_COMPRESSION:
         raise job.fail(1844, f"BACKUP DATABASE WITH ENCRYPTION is not supported on {job.server.edition}.")
     name = given.get("SERVER CERTIFICATE") or given.get("SERVER_CERTIFICATE") or ""
-    if job.server.store.thing("certificate", name) is None:
+    found = job.server.store.thing("certificate", name)
+    if found is None:
         raise job.fail(33101, f"Cannot find the certificate '{name}', because it does not exist or you do not have permission.")
+    job.encryptor = {"algorithm": str(given.get("ALGORITHM", "AES_256")).lower(), "type": "CERTIFICATE", "thumbprint": found["thumbprint"]}
 
 
 def exclusive(job: "Job", db: Database) -> None:

@@ -171,6 +171,8 @@ class Database:
     def redo(self, last: Lsn) -> int:
         """Applies the logged transactions that the rows lack, up to `last`. Returns their number."""
         first, count = self.applied(), 0
+        if self.log.end <= first:
+            return 0
         plain = rows.connect(self.path)
         try:
             redo = rows.Redo(plain)

@@ -108,7 +108,10 @@ def find_set(server: "Server", set_guid: str) -> Optional[int]:
 def set_row(meta: dict) -> dict[str, Any]:
     """Columns of backupset from a set's description."""
     major, minor, build = meta["software"]
+    encryptor = meta.get("encryptor") or {}
     return {
+        "key_algorithm": encryptor.get("algorithm"), "encryptor_type": encryptor.get("type"),
+        "encryptor_thumbprint": bytes.fromhex(encryptor["thumbprint"]) if encryptor else None,
         "backup_set_uuid": meta["guid"], "first_family_number": 1, "first_media_number": 1,
         "last_family_number": meta["families"], "last_media_number": 1, "catalog_family_number": 1, "catalog_media_number": 1,
         "position": meta["position"], "software_vendor_id": 4608, "name": meta["name"] or None,

@@ -26,11 +26,10 @@ class Kit:
         self.server.start()
         self.session = self.server.internal_session()
 
-    def restart(self, crash: bool = False) -> None:
-        """A new server object on the same files; `crash` leaves the old one as kill -9 would."""
+    def restart(self) -> None:
+        """A new server object on the same files."""
         old = self.server
-        if not crash:
-            old.stop()
+        old.stop()
         self.server = Server(old.name, old.data_dir, old.version, old.edition, PASSWORD, backup_dir=old.backup_dir)
         self.server.start()
         self.session = self.server.internal_session()
@@ -92,7 +91,8 @@ class Kit:
 
     def full_to(self, name: str, file: str, source: str = "db1", **options: Any) -> list:
         options.setdefault("NORECOVERY", True)
-        return self.restore("DATABASE", name, file, MOVE=self.move(name, source), **options)
+        options.setdefault("MOVE", self.move(name, source))
+        return self.restore("DATABASE", name, file, **options)
 
     def recover(self, name: str) -> list:
         return self.restore("DATABASE", name, RECOVERY=True)
