@@ -83,8 +83,8 @@ class ControlServer:
     @staticmethod
     async def _engine_fault(instance: Instance, name: str, args: dict[str, Any]) -> dict[str, Any]:
         faults = getattr(instance.server, "faults", None)
-        method = getattr(faults, name, None) if name.isidentifier() and not name.startswith("_") else None
-        if not callable(method):
+        method = getattr(faults, name, None) if name in engine_faults(instance) else None
+        if method is None:
             raise ConfigError(f"the command {name!r} is unknown")
         check_arguments(method, args)
         result = await asyncio.get_running_loop().run_in_executor(None, lambda: method(**args))
@@ -98,9 +98,13 @@ def check_arguments(method: Callable, args: dict[str, Any]) -> None:
         raise ConfigError(f"wrong arguments: {err}; it is {method.__name__}{inspect.signature(method)}") from err
 
 
+# The engine asks its faults with these, they are not for others.
+_HOOKS = ("_", "on_", "denied", "rate", "step")
+
+
 def engine_faults(instance: Instance) -> list[str]:
     faults = getattr(instance.server, "faults", None)
-    return sorted(n for n in dir(faults) if not n.startswith("_") and inspect.ismethod(getattr(faults, n, None)))
+    return sorted(n for n in dir(faults) if not n.startswith(_HOOKS) and inspect.ismethod(getattr(faults, n, None)))
 
 
 def describe(instance: Instance) -> dict[str, Any]:

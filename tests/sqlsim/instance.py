@@ -58,6 +58,9 @@ class InstanceConfig:
             raise ConfigError(f"encryption {self.encryption!r} is not one of {', '.join(ENCRYPTION_MODES)}")
         if bool(self.cert) != bool(self.key):
             raise ConfigError("a certificate needs its key, and a key its certificate")
+        for path in filter(None, (self.cert, self.key)):
+            if not os.access(path, os.R_OK):
+                raise ConfigError(f"{path} cannot be read")
         parse_version(self.version)
         split_address(self.listen)
 
