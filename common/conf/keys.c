@@ -204,10 +204,15 @@ int conf_keys_fail(struct err *err, const char *file, const struct conf_node *ma
     return conf_fail_at(err, ERR_CONFIG, &where, path, "%s", text);
 }
 
+/* "passwordFile" is two words, "sizeMiB" is two, too. */
+static bool new_word(const char *path, const char *s) {
+    return s > path && isupper((unsigned char)*s) && islower((unsigned char)s[-1]) && islower((unsigned char)s[1]);
+}
+
 void conf_key_env(const char *prefix, const char *path, struct buf *out) {
     (void)buf_puts(out, prefix);
     for (const char *s = path; *s; s++) {
-        if (isupper((unsigned char)*s) && s > path && islower((unsigned char)s[-1]))
+        if (new_word(path, s))
             (void)buf_putc(out, '_');
         (void)buf_putc(out, *s == '.' ? '_' : (char)toupper((unsigned char)*s));
     }
@@ -216,7 +221,7 @@ void conf_key_env(const char *prefix, const char *path, struct buf *out) {
 void conf_key_flag(const char *path, struct buf *out) {
     (void)buf_puts(out, "--");
     for (const char *s = path; *s; s++) {
-        if (isupper((unsigned char)*s) && s > path && islower((unsigned char)s[-1]))
+        if (new_word(path, s))
             (void)buf_putc(out, '-');
         (void)buf_putc(out, *s == '.' ? '-' : (char)tolower((unsigned char)*s));
     }
