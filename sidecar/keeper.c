@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sidecar/keeper.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sidecar/agent.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+#include "sidecar/conditions.h"
+#include "sidecar/instruments.h"
+#include "sidecar/job/job.h"
+#include "sidecar/pause.h"
+#include "sidecar/request.h"
+
+#define LOG_SHARE_PERCENT 25
+#define SHIP_DATA_THREADS 2
+#define SHIP_LOG_THREADS 2
+
+static void wake_loop(void *user) {
+    struct agent *agent = user;
+    ev_async_send(agent->loop, &agent->wake);
+}
+
+static void on_wake(struct ev_loop *loop, ev_async *w, int events) {
+    (void)loop, (void)events;
+    struct agent *agent = w->data;
+    pool_collect(agent->control);
+    pool_collect(agent->log);
+    pool_collect(agent->data);
+    pool_collect(agent->ship_log);
+    pool_collect(agent->ship_data);
+}
+
+static void store_ready(void *user, bool catalog_is_new) {
+    struct agent *agent = user;
+    bool unknown = false;
+    for (size_t i = 0; i < agent->database_count; i++)
+        unknown |= !agent->databases[i]->tips_known;
+    if (catalog_is_new || unknown)
+        databases_load_all_tips(agent);
+    job_ship_pending(agent);
+    scheduler_wake(agent);
+}
+
+static void store_lost(void *user, const struct err *err) {
+    (void)err;
+    conditions_update(user);
+}
+
+static struct staging_limits limits_of(const struct sidecar_config *c, const struct policy *p) {
+    return (struct staging_limits){
+        .quota_bytes = (uint64_t)(p->staging_quota_bytes ? p->staging_quota_bytes : c->staging.quota_bytes),
+        .floor_bytes = (uint64_t)c->staging.floor_bytes,
+        .reserve_bytes = (uint64_t)c->staging.reserve_bytes,
+        .log_share_percent = LOG_SHARE_PERCENT,
+    };
+}
+
+static void name_self(struct agent *agent) {
+    const char *pod = getenv("POD_NAME");
+    char host[128] = "";
+    if (!pod || !*pod)
+        gethostname(host, sizeof(host) - 1);
+    str_copy(agent->holder, sizeof(agent->holder), pod && *pod ? pod : host);
+    char owner[9];
+    str_hex(owner, agent->identity.owner.bytes, 4);
+    str_format(agent->name_prefix, sizeof(agent->name_prefix), "mssql-sidecar/%s/", owner);
+}
+
+static int open_state(struct agent *agent, struct err *err) {
+    const struct sidecar_config *c = agent->config;
+    unsigned damaged = 0;
+    if (file_mkdirs(c->paths.state, 0750, err) < 0)
+        return err_context(err, "state directory");
+    if (identity_load(c->paths.state, c->identity.cluster, &agent->identity, err) < 0)
+        return -1;
+    name_self(agent);
+    if (journal_open(c->paths.state, &agent->journal, &damaged, err) < 0)
+        return -1;
+    if (damaged) {
+        char n[16];
+        str_format(n, sizeof(n), "%u", damaged);
+        log_event(LOG_ERROR, "damaged journal entries: what they staged is looked for by name", "count", n, NULL);
+    }
+    struct staging_limits limits = limits_of(c, agent->policy);
+    return staging_open(c->paths.staging, &limits, &agent->staging, err);
+}
+
+static int open_store(struct agent *agent, struct err *err) {
+    const struct sidecar_config *c = agent->config;
+    struct keeper_options options = {
+        .url = c->store.path,
+        .scope = agent->scope,
+        .kube_namespace = c->identity.namespace_name,
+        .instance = c->identity.instance,
+        .holder = agent->holder,
+        .state_dir = c->paths.state,
+        .data_path = c->paths.data_volume ? c->paths.data_volume : c->paths.staging,
+        .identity = agent->identity,
+    };
+    struct keeper_events events = {.ready = store_ready, .lost = store_lost, .user = agent};
+    return keeper_new(agent->loop, &options, &events, &agent->keeper, err);
+}
+
+static void open_sessions(struct agent *agent) {
+    const struct sidecar_sql_config *s = &agent->config->sql;
+    static const enum sql_encryption encryption[] = {
+        [SIDECAR_ENCRYPT_OFF] = SQL_ENCRYPTION_OFF,
+        [SIDECAR_ENCRYPT_REQUEST] = SQL_ENCRYPTION_REQUEST,
+        [SIDECAR_ENCRYPT_REQUIRE] = SQL_ENCRYPTION_REQUIRE,
+    };
+    struct sessions_options options = {
+        .host = s->host,
+        .port = (uint16_t)s->port,
+        .user = s->user,
+        .password = s->password,
+        .admin_user = s->admin_user,
+        .admin_password = s->admin_password,
+        .encryption = encryption[s->encryption],
+        .ca_file = s->ca_file,
+        .check_hostname = s->check_hostname,
+        .login_timeout_s = (unsigned)((s->login_timeout_ms + 999) / 1000),
+        .idle_max = 4,
+    };
+    agent->sessions = sessions_new(&options);
+}
+
+static void start_pools(struct agent *agent) {
+    unsigned workers = (unsigned)agent->config->limits.sql_workers, queue = (unsigned)agent->config->limits.queue;
+    agent->control = pool_new("control", 1, 16, wake_loop, agent);
+    agent->log = pool_new("log", workers, queue, wake_loop, agent);
+    agent->data = pool_new("data", (unsigned)agent->policy->max_concurrent, queue, wake_loop, agent);
+    agent->ship_log = pool_new("ship-log", SHIP_LOG_THREADS, queue, wake_loop, agent);
+    agent->ship_data = pool_new("ship-data", SHIP_DATA_THREADS, queue, wake_loop, agent);
+}
+
+int agent_new(struct ev_loop *loop, const struct sidecar_config *config, struct agent **ret_agent, struct err *err) {
+    struct agent *agent = mem_alloc(sizeof(*agent));
+    agent->loop = loop;
+    agent->config = config;
+    agent->policy = &config->policy;
+    agent->policy_source = config->policy_given ? "file" : "default";
+    agent->started_at = agent->policy_at = clock_wall();
+    agent->conditions = mem_array(CONDITION_COUNT, sizeof(struct condition));
+    agent->instruments = instruments_new(agent);
+    ev_async_init(&agent->wake, on_wake);
+    agent->wake.data = agent;
+    ev_async_start(loop, &agent->wake);
+    if (name_scope(agent->scope, config->identity.namespace_name, config->identity.instance, err) < 0 || open_state(agent, err) < 0 || pauses_load(agent, err) < 0 ||
+        open_store(agent, err) < 0 || sql_global_init(config->paths.state, err) < 0) {
+        agent_free(agent);
+        return -1;
+    }
+    open_sessions(agent);
+    start_pools(agent);
+    conditions_update(agent);
+    discover_start(agent);
+    scheduler_start(agent);
+    *ret_agent = agent;
+    return 0;
+}
+
+static void cancel_all(struct agent *agent) {
+    for (size_t i = 0; i < agent->database_count; i++) {
+        struct database *db = agent->databases[i];
+        for (enum lane lane = 0; lane < LANE_COUNT; lane++) {
+            if (db->running[lane])
+                atomic_store(&db->running[lane]->cancel, true);
+            for (struct job *job = db->ship[lane].head; job; job = job->next)
+                atomic_store(&job->cancel, true);
+        }
+    }
+}
+
+void agent_free(struct agent *agent) {
+    if (!agent)
+        return;
+    agent->draining = true;
+    atomic_store(&agent->stopping, true);
+    scheduler_stop(agent);
+    discover_stop(agent);
+    cancel_all(agent);
+    pool_free(agent->data);
+    pool_free(agent->log);
+    pool_free(agent->control);
+    pool_free(agent->ship_data);
+    pool_free(agent->ship_log);
+    scheduler_stop(agent);
+    discover_stop(agent);
+    ev_async_stop(agent->loop, &agent->wake);
+    agent_drain_forget(agent, NULL);
+    requests_free(agent);
+    databases_free(agent);
+    keeper_free(agent->keeper);
+    sessions_free(agent->sessions);
+    if (agent->sessions)
+        sql_global_done();
+    staging_close(agent->staging);
+    journal_close(agent->journal);
+    instruments_free(agent->instruments);
+    pauses_free(agent);
+    mem_free(agent->conditions);
+    mem_free(agent);
+}
+
+void agent_reload(struct agent *agent, const struct sidecar_config *fresh) {
+    agent->policy = &fresh->policy;
+    agent->policy_source = fresh->policy_given ? "file" : "default";
+    agent->policy_at = clock_wall();
+    log_setup(fresh->log.level, fresh->log.format, "mssql-sidecar");
+    sessions_set_passwords(agent->sessions, fresh->sql.password, fresh->sql.admin_password);
+    struct staging_limits limits = limits_of(fresh, &fresh->policy);
+    staging_limits_set(agent->staging, &limits);
+    databases_apply_policy(agent);
+    scheduler_wake(agent);
+    discover_soon(agent);
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sidecar's state. One libev thread owns all of it; workers get what they need by value in their job and give results
+ * back through their pool. Files of this folder are parts of this one thing, each with one concern:
+ *
+ *   agent.c       start, stop, what to do when store or server come and go
+ *   databases.c   the table of databases and what is known of each
+ *   discover.c    the regular look at the server
+ *   scheduler.c   what is due, and beginning it
+ *   request.c     backups on demand
+ *   drain.c       the orderly end
+ *   conditions.c  what a person asks first
+ *   job/          one backup from the statement to the commit
+ *   status.c      what all this looks like from outside
+ *   rpc/, web.c   who asks
+ */
+#ifndef MSSQL_SIDECAR_AGENT_H
+#define MSSQL_SIDECAR_AGENT_H
+
+#include <ev.h>
+#include <stdatomic.h>
+
+#include "common/base/pool.h"
+#include "common/chain/decide.h"
+#include "common/net/http_server.h"
+#include "common/net/rpc_server.h"
+#include "common/policy/policy.h"
+#include "common/sql/connect.h"
+#include "common/sql/database.h"
+#include "common/sql/server.h"
+#include "sidecar/config.h"
+#include "sidecar/job/journal.h"
+#include "sidecar/job/staging.h"
+#include "sidecar/keeper.h"
+#include "sidecar/sessions.h"
+
+struct drain;
+struct job;
+struct request;
+struct instruments;
+
+/* Results of runs. Only COMPLETED is success. */
+enum outcome { OUTCOME_NONE, OUTCOME_COMPLETED, OUTCOME_QUIET, OUTCOME_SKIPPED, OUTCOME_DEFERRED, OUTCOME_FAILED, OUTCOME_COUNT };
+const char *outcome_name(enum outcome outcome); /* "completed", ... */
+
+struct last_result {
+    enum outcome outcome;
+    enum backup_kind kind;
+    char reason[64]; /* stable word */
+    struct err err;  /* of FAILED; text also of the others */
+    int64_t at;
+};
+
+/* A lane is what may run once per database at a time: data backups, log backups. */
+enum lane { LANE_DATA, LANE_LOG, LANE_COUNT };
+static inline enum lane lane_of(enum backup_kind kind) {
+    return kind == BACKUP_LOG ? LANE_LOG : LANE_DATA;
+}
+
+/* Jobs of one lane that are staged and wait for, or are in, the store: oldest first. */
+struct ship_queue {
+    struct job *head, *tail;
+    bool running;
+    ev_tstamp retry_at; /* loop time; 0: at once */
+    double retry_s;
+};
+
+#define RECENT_HOLES_MAX 10
+
+struct database {
+    char *name;
+    bool present;             /* the server has it */
+    int64_t gone_at;          /* when it was seen to be gone, 0 */
+    struct sql_database info; /* last look */
+    enum policy_scope scope;
+    const struct policy_rules *rules;
+    bool access_known, may_data, may_log;
+
+    char folder[NAME_FOLDER_MAX]; /* "" before the first commit */
+    uint32_t catalog_id;          /* CATALOG_NONE before the first commit */
+    struct chain_tip taken;       /* with what is staged: decisions are made of it */
+    struct chain_tip committed;   /* what the store has: promises are made of it */
+    bool tips_known;              /* the catalog was there to build them from */
+    uint64_t sets, stored_bytes;  /* in the store */
+
+    bool server_known;
+    struct chain_server_state server; /* last look that could read it */
+    int64_t looked_at;
+    struct sql_sizes sizes;
+    struct chain_memory memory;
+    struct chain_status status;
+    int64_t quiet_until_at;
+    struct chain_hole *holes; /* newest last, at most RECENT_HOLES_MAX */
+    unsigned hole_count;
+    uint64_t holes_total;     /* seen by this process */
+
+    struct due_state due[POLICY_KIND_COUNT];
+    int64_t next_at[POLICY_KIND_COUNT];
+    bool heal_now;             /* decide at the next tick, whatever is due */
+    int64_t not_before_at;     /* of healing and retries */
+    int64_t heal_day;          /* day number of the counters below */
+    unsigned heal_fulls;
+    bool compression_refused;
+
+    struct job *running[LANE_COUNT]; /* being taken */
+    unsigned recovering;             /* journal entries that are not through yet: nothing new is taken before */
+    struct ship_queue ship[LANE_COUNT];
+    bool committing;                 /* one commit per database at a time: manifests name the one before */
+    struct job *commit_wait;         /* shipped, waits for the other lane's commit */
+    char previous[STORE_NAME_MAX];   /* manifest of the newest commit */
+    uint64_t sequence;
+
+    struct last_result last[BACKUP_KIND_COUNT];
+    char skip[64]; /* why nothing is taken now, "" */
+    char *skip_text;
+    int64_t last_log_checked_at;
+};
+
+struct agent {
+    struct ev_loop *loop;
+    const struct sidecar_config *config; /* of the start; workers read it */
+    char scope[NAME_SCOPE_MAX];
+    char holder[256];
+    char name_prefix[64]; /* NAME of our backups begins with it */
+    int64_t started_at;
+
+    const struct policy *policy; /* in force */
+    const char *policy_source;
+    int64_t policy_at;
+    struct pauses *pauses;
+
+    struct identity identity;
+    struct journal *journal;
+    struct staging *staging;
+    struct err staging_err; /* why staging cannot be used, class NONE when it can */
+    struct staging_state space;
+    atomic_ullong pending_bytes; /* estimates of backups that run now */
+    struct keeper *keeper;
+    struct sessions *sessions;
+
+    struct pool *control, *data, *log, *ship_data, *ship_log;
+    ev_async wake;
+    ev_timer tick;
+    ev_timer discover_timer;
+    atomic_bool stopping; /* workers end what they can end safely */
+    bool draining;        /* nothing new but the last logs */
+
+    struct sql_server server;
+    bool server_known;    /* was read at least once */
+    bool server_reachable;
+    struct err server_err;
+    int64_t server_err_at, connected_at;
+    bool login_sufficient;
+    bool discovering;
+    unsigned discover_failures;
+    struct sql_backoff backoff;
+    int64_t access_at, pruned_at; /* last look at rights, last cleaning of msdb */
+    int64_t foreign_id; /* newest row of msdb known at the last look */
+
+    struct database **databases;
+    size_t database_count, database_cap;
+    unsigned data_running;
+    bool recovery_begun;
+    struct job *resuming; /* interrupted runs that are asked about again */
+
+    struct request *requests; /* on demand, list */
+    struct condition *conditions;
+    struct instruments *instruments;
+
+    struct rpc_loop *rpc_loop;
+    struct rpc_server *rpc;
+    struct http_server *http;
+    struct drain *drains; /* who waits for the end */
+};
+
+/* ---- agent.c ---- */
+int agent_new(struct ev_loop *loop, const struct sidecar_config *config, struct agent **ret_agent, struct err *err) ERR_CHECK;
+/* Ends workers, keeps what is staged for the next start. */
+void agent_free(struct agent *agent);
+/* A new configuration: policy, log and passwords take effect. It must live until the next one. */
+void agent_reload(struct agent *agent, const struct sidecar_config *fresh);
+
+/* ---- drain.c ---- */
+enum drain_end { DRAIN_DONE, DRAIN_TIME_IS_OVER };
+/* Nothing new begins from here on. Data backups that run are cancelled, log backups end, what is staged is shipped; with
+ * `logs` a last log backup of every database is taken first. fn runs on the loop when all of that is committed, or when
+ * timeout_ms is over; what is staged then waits for the next start. Several may wait at once. */
+void agent_drain(struct agent *agent, bool logs, int64_t timeout_ms, void (*fn)(void *user, enum drain_end end, unsigned left), void *user);
+/* Called by the scheduler: is it over? */
+void agent_drain_tick(struct agent *agent);
+/* The fn of this user will not be called any more; NULL: of any. */
+void agent_drain_forget(struct agent *agent, void *user);
+
+/* ---- databases.c ---- */
+struct database *databases_find(struct agent *agent, const char *name);
+/* Also one that the server does not have (any more). */
+struct database *databases_find_or_add(struct agent *agent, const char *name);
+/* Reconciles the table with what the server lists. */
+void databases_update(struct agent *agent, const struct sql_database_list *list);
+/* After a new policy. */
+void databases_apply_policy(struct agent *agent);
+/* A look at one database: identity, tips on the first look, state, need to heal. */
+void databases_looked(struct agent *agent, struct database *db, const struct chain_server_state *server, const struct sql_sizes *sizes);
+/* Builds both tips and the counters from the catalog. */
+void databases_load_tips(struct agent *agent, struct database *db);
+void databases_load_all_tips(struct agent *agent);
+/* Recomputes db->status. */
+void databases_judge(struct agent *agent, struct database *db, const struct chain_foreign *foreign, size_t foreign_count);
+void databases_add_hole(struct agent *agent, struct database *db, const struct chain_hole *hole);
+void databases_skip(struct database *db, const char *reason, const char *text);
+/* Is it one that the policy wants and that exists? */
+bool database_wanted(const struct database *db);
+void databases_free(struct agent *agent);
+
+/* ---- discover.c ---- */
+void discover_start(struct agent *agent);
+void discover_soon(struct agent *agent);
+void discover_stop(struct agent *agent);
+
+/* ---- scheduler.c ---- */
+void scheduler_start(struct agent *agent);
+void scheduler_wake(struct agent *agent); /* something changed: look at once */
+void scheduler_stop(struct agent *agent);
+/* What a worker needs of the policy for this database (NULL: the policy's own). */
+struct job_options scheduler_job_options(const struct agent *agent, const struct database *db);
+
+#endif

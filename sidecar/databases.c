@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of databases. Entries are made once and live as long as the process: jobs point at them. */
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+#include "sidecar/agent.h"
+#include "sidecar/instruments.h"
+#include "sidecar/job/job.h"
+#include "sidecar/pause.h"
+
+struct database *databases_find(struct agent *agent, const char *name) {
+    for (size_t i = 0; i < agent->database_count; i++)
+        if (str_ieq(agent->databases[i]->name, name))
+            return agent->databases[i];
+    return NULL;
+}
+
+static struct database *add(struct agent *agent, const char *name) {
+    struct database *db = mem_alloc(sizeof(*db));
+    db->name = mem_strdup(name);
+    db->catalog_id = CATALOG_NONE;
+    chain_tip_init(&db->taken);
+    chain_tip_init(&db->committed);
+    db->rules = policy_for_database(agent->policy, name, &db->scope);
+    agent->databases = mem_grow(agent->databases, &agent->database_cap, agent->database_count + 1, sizeof(struct database *));
+    agent->databases[agent->database_count++] = db;
+    return db;
+}
+
+struct database *databases_find_or_add(struct agent *agent, const char *name) {
+    struct database *db = databases_find(agent, name);
+    return db ? db : add(agent, name);
+}
+
+bool database_wanted(const struct database *db) {
+    return db->present && db->scope == POLICY_IN && !db->info.snapshot;
+}
+
+void databases_skip(struct database *db, const char *reason, const char *text) {
+    str_copy(db->skip, sizeof(db->skip), reason);
+    mem_free(db->skip_text);
+    db->skip_text = *text ? mem_strdup(text) : NULL;
+}
+
+/* When a kind last ran, from what the store has: the schedule goes on across restarts. */
+static void init_due(struct database *db) {
+    int64_t now = clock_wall();
+    const int64_t last[POLICY_KIND_COUNT] = {
+        [POLICY_FULL] = db->taken.last_full.finish_at,
+        [POLICY_DIFF] = db->taken.last_diff.finish_at > db->taken.last_full.finish_at ? db->taken.last_diff.finish_at : db->taken.last_full.finish_at,
+        [POLICY_LOG] = db->taken.last_log.finish_at,
+    };
+    for (unsigned kind = 0; kind < POLICY_KIND_COUNT; kind++)
+        due_init(&db->due[kind], last[kind], now);
+}
+
+static const struct catalog_database *find_in_catalog(const struct catalog *catalog, const struct database *db) {
+    if (db->server_known && !guid_is_zero(&db->server.family_guid))
+        return catalog_database_by_guid(catalog, &db->server.family_guid, &db->server.database_guid);
+    /* not asked yet: the newest of this name, so that status has something to say while the server is away */
+    const struct catalog_database *found = NULL;
+    for (uint32_t id = 0; id < catalog_database_count(catalog); id++) {
+        const struct catalog_database *cd = catalog_database_at(catalog, id);
+        if (str_ieq(cd->name, db->name) && (!found || cd->id > found->id))
+            found = cd;
+    }
+    return found;
+}
+
+static void add_staged(struct database *db) {
+    for (enum lane lane = 0; lane < LANE_COUNT; lane++)
+        for (const struct job *job = db->ship[lane].head; job; job = job->next)
+            chain_tip_add(&db->taken, &job->set);
+}
+
+void databases_load_tips(struct agent *agent, struct database *db) {
+    struct catalog *catalog = keeper_catalog(agent->keeper);
+    if (!catalog)
+        return;
+    chain_tip_init(&db->committed);
+    db->sets = db->stored_bytes = 0;
+    const struct catalog_database *cd = find_in_catalog(catalog, db);
+    struct backup *sets = NULL;
+    size_t count = 0;
+    struct err err;
+    if (cd && catalog_load(catalog, cd->id, &sets, &count, &err) < 0) {
+        log_error(LOG_ERROR, &err, "catalog could not be read", "database", db->name, NULL);
+        return;
+    }
+    if (cd) {
+        struct chain_history history;
+        db->catalog_id = cd->id;
+        str_copy(db->folder, sizeof(db->folder), cd->folder);
+        chain_history_init(&history, sets, count);
+        chain_tip_from_history(&db->committed, &history);
+        chain_history_done(&history);
+        db->sets = count;
+        for (size_t i = 0; i < count; i++)
+            db->stored_bytes += sets[i].stored_bytes;
+        mem_free(sets);
+        catalog_release_pages(catalog);
+    }
+    db->taken = db->committed;
+    add_staged(db);
+    db->tips_known = true;
+    init_due(db);
+}
+
+void databases_load_all_tips(struct agent *agent) {
+    for (size_t i = 0; i < agent->database_count; i++) {
+        databases_load_tips(agent, agent->databases[i]);
+        databases_judge(agent, agent->databases[i], NULL, 0);
+    }
+}
+
+void databases_add_hole(struct agent *agent, struct database *db, const struct chain_hole *hole) {
+    if (hole->cause == CHAIN_HOLE_NONE || hole->cause == CHAIN_HOLE_LOG_PENDING)
+        return;
+    for (unsigned i = 0; i < db->hole_count; i++) {
+        struct chain_hole *known = &db->holes[i];
+        if (known->cause == hole->cause && lsn_cmp(known->from_lsn, hole->from_lsn) == 0) {
+            *known = *hole; /* the same one, perhaps closed by now or with a name to it */
+            return;
+        }
+    }
+    if (!db->holes)
+        db->holes = mem_array(RECENT_HOLES_MAX, sizeof(*db->holes));
+    if (db->hole_count == RECENT_HOLES_MAX) {
+        memmove(db->holes, db->holes + 1, (RECENT_HOLES_MAX - 1) * sizeof(*db->holes));
+        db->hole_count--;
+    }
+    db->holes[db->hole_count++] = *hole;
+    db->holes_total++;
+    char text[CHAIN_TEXT_MAX];
+    log_event(LOG_ERROR, "hole in the log chain", "database", db->name, "cause", chain_hole_cause_word(hole->cause), "by", hole->who, "device", hole->device,
+              "detail", chain_hole_text(text, hole), NULL);
+    instruments_hole(agent, db, hole);
+}
+
+void databases_judge(struct agent *agent, struct database *db, const struct chain_foreign *foreign, size_t foreign_count) {
+    if (!db->server_known || !db->tips_known)
+        return;
+    int64_t now = clock_wall();
+    const struct pause *pause = pause_of(agent, db->name, now);
+    db->memory.paused = pause != NULL;
+    if (pause) {
+        db->memory.paused_at = pause->since_at;
+        str_copy(db->memory.paused_reason, sizeof(db->memory.paused_reason), pause->reason);
+        str_copy(db->memory.paused_by, sizeof(db->memory.paused_by), pause->by);
+    }
+    struct chain_view view = {
+        .tip = &db->taken,
+        .server = &db->server,
+        .memory = &db->memory,
+        .foreign = foreign,
+        .foreign_count = foreign_count,
+    };
+    struct chain_status fresh;
+    chain_state_of(&view, now, &fresh);
+    bool same_cause = db->status.reason == fresh.reason && db->status.state == fresh.state;
+    if (same_cause && !fresh.who[0]) { /* who it was is asked for once */
+        memcpy(fresh.who, db->status.who, sizeof(fresh.who));
+        memcpy(fresh.device, db->status.device, sizeof(fresh.device));
+    }
+    if (!same_cause && db->memory.since) {
+        enum log_level level = fresh.state == CHAIN_BROKEN ? LOG_ERROR : LOG_INFO;
+        log_event(level, "chain state changed", "database", db->name, "from", chain_state_name(db->memory.state), "to", chain_state_name(fresh.state), "reason",
+                  chain_reason_word(fresh.reason), "by", fresh.who, "detail", fresh.text, NULL);
+    }
+    db->memory.state = fresh.state;
+    db->memory.reason = fresh.reason;
+    db->memory.since = fresh.since;
+    db->status = fresh;
+    if (fresh.has_hole && fresh.state == CHAIN_BROKEN)
+        databases_add_hole(agent, db, &fresh.hole);
+    if (fresh.state == CHAIN_BROKEN || fresh.state == CHAIN_AWAITING_FIRST_FULL)
+        db->heal_now = true;
+}
+
+void databases_looked(struct agent *agent, struct database *db, const struct chain_server_state *server, const struct sql_sizes *sizes) {
+    bool readable = server->online && !guid_is_zero(&server->recovery_fork_guid);
+    bool other = db->server_known && readable &&
+                 (!guid_eq(&db->server.family_guid, &server->family_guid) || !guid_eq(&db->server.database_guid, &server->database_guid));
+    if (readable) {
+        bool first = !db->server_known;
+        db->server = *server;
+        db->server_known = true;
+        if (first || (other && !db->taken.known))
+            databases_load_tips(agent, db);
+    } else if (db->server_known) {
+        db->server.online = server->online;
+    }
+    if (sizes)
+        db->sizes = *sizes;
+    db->looked_at = clock_wall();
+}
+
+static void appeared(struct agent *agent, struct database *db) {
+    db->present = true;
+    db->gone_at = 0;
+    db->server_known = false;
+    db->heal_now = true;
+    log_event(LOG_INFO, "database found", "database", db->name, "recovery_model",
+              db->info.recovery == SQL_RECOVERY_SIMPLE ? "SIMPLE" : db->info.recovery == SQL_RECOVERY_FULL ? "FULL" : "BULK_LOGGED", NULL);
+    (void)agent;
+}
+
+static void disappeared(struct agent *agent, struct database *db) {
+    db->present = false;
+    db->gone_at = clock_wall();
+    db->server_known = false;
+    log_event(LOG_WARN, "database is gone from the server; its backups stay", "database", db->name, NULL);
+    instruments_forget(agent, db);
+}
+
+/* A rename keeps the chain: same id, same creation date, another name. */
+static struct database *renamed_from(struct agent *agent, const struct sql_database *info, const struct sql_database_list *list) {
+    for (size_t i = 0; i < agent->database_count; i++) {
+        struct database *db = agent->databases[i];
+        if (db->present && db->info.id == info->id && db->info.created_at == info->created_at && !sql_databases_find(list, db->name))
+            return db;
+    }
+    return NULL;
+}
+
+static struct database *entry_for(struct agent *agent, const struct sql_database *info, const struct sql_database_list *list) {
+    struct database *db = databases_find(agent, info->name);
+    if (db)
+        return db;
+    db = renamed_from(agent, info, list);
+    if (!db)
+        return add(agent, info->name);
+    log_event(LOG_INFO, "database was renamed; its chain goes on", "from", db->name, "to", info->name, NULL);
+    instruments_forget(agent, db);
+    mem_free(db->name);
+    db->name = mem_strdup(info->name);
+    db->rules = policy_for_database(agent->policy, db->name, &db->scope);
+    return db;
+}
+
+void databases_update(struct agent *agent, const struct sql_database_list *list) {
+    for (size_t i = 0; i < list->count; i++) {
+        const struct sql_database *info = &list->items[i];
+        struct database *db = entry_for(agent, info, list);
+        bool recreated = db->present && db->info.created_at != info->created_at;
+        bool was = db->present && !recreated;
+        db->info = *info;
+        if (!was)
+            appeared(agent, db);
+    }
+    for (size_t i = 0; i < agent->database_count; i++) {
+        struct database *db = agent->databases[i];
+        if (db->present && !sql_databases_find(list, db->name))
+            disappeared(agent, db);
+    }
+}
+
+void databases_apply_policy(struct agent *agent) {
+    int64_t now = clock_wall();
+    for (size_t i = 0; i < agent->database_count; i++) {
+        struct database *db = agent->databases[i];
+        db->rules = policy_for_database(agent->policy, db->name, &db->scope);
+        for (unsigned kind = 0; kind < POLICY_KIND_COUNT; kind++)
+            due_rule_changed(&db->due[kind], now);
+        if (!db->running[LANE_DATA] && !db->running[LANE_LOG])
+            databases_skip(db, "", "");
+        databases_judge(agent, db, NULL, 0);
+    }
+}
+
+void databases_free(struct agent *agent) {
+    for (size_t i = 0; i < agent->database_count; i++) {
+        struct database *db = agent->databases[i];
+        for (enum lane lane = 0; lane < LANE_COUNT; lane++)
+            while (db->ship[lane].head) {
+                struct job *job = db->ship[lane].head;
+                db->ship[lane].head = job->next;
+                job_free(job);
+            }
+        mem_free(db->name);
+        mem_free(db->skip_text);
+        mem_free(db->holes);
+        mem_free(db);
+    }
+    while (agent->resuming) {
+        struct job *job = agent->resuming;
+        agent->resuming = job->next;
+        job_free(job);
+    }
+    mem_free(agent->databases);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The orderly end: last logs, everything shipped, or as much of it as the time allows. */
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+#include "sidecar/agent.h"
+#include "sidecar/job/job.h"
+#include "sidecar/request.h"
+
+struct drain {
+    struct drain *next;
+    struct agent *agent;
+    ev_timer timer;
+    void (*fn)(void *user, enum drain_end end, unsigned left);
+    void *user;
+};
+
+static void cancel_data_backups(struct agent *agent) {
+    for (size_t i = 0; i < agent->database_count; i++) {
+        struct job *job = agent->databases[i]->running[LANE_DATA];
+        if (job)
+            atomic_store(&job->cancel, true);
+    }
+}
+
+/* A database that is quiet needs no last log; one that is not gets it. */
+static void last_logs(struct agent *agent) {
+    struct request_spec spec = {.kind = BACKUP_LOG, .trigger = "shutdown", .reason = "last log backup before shutdown"};
+    struct request_events none = {0};
+    struct request *request;
+    struct err err;
+    if (agent->server_reachable && request_new(agent, &spec, &none, &request, &err) < 0)
+        log_error(LOG_WARN, &err, "last log backups could not be begun", NULL);
+}
+
+static void end(struct drain *d, enum drain_end how) {
+    struct agent *agent = d->agent;
+    for (struct drain **p = &agent->drains; *p; p = &(*p)->next)
+        if (*p == d) {
+            *p = d->next;
+            break;
+        }
+    ev_timer_stop(agent->loop, &d->timer);
+    unsigned left = job_unshipped(agent, NULL);
+    if (how == DRAIN_TIME_IS_OVER) {
+        char n[16];
+        str_format(n, sizeof(n), "%u", left);
+        log_event(LOG_WARN, "time is over; what is staged is shipped at the next start", "staged", n, NULL);
+    }
+    void (*fn)(void *, enum drain_end, unsigned) = d->fn;
+    void *user = d->user;
+    mem_free(d);
+    fn(user, how, left);
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *w, int events) {
+    (void)loop, (void)events;
+    end(w->data, DRAIN_TIME_IS_OVER);
+}
+
+void agent_drain(struct agent *agent, bool logs, int64_t timeout_ms, void (*fn)(void *user, enum drain_end end, unsigned left), void *user) {
+    struct drain *d = mem_alloc(sizeof(*d));
+    d->agent = agent;
+    d->fn = fn;
+    d->user = user;
+    ev_timer_init(&d->timer, on_timer, (double)timeout_ms / 1000.0, 0.);
+    d->timer.data = d;
+    ev_timer_start(agent->loop, &d->timer);
+    d->next = agent->drains;
+    agent->drains = d;
+    if (!agent->draining) {
+        agent->draining = true;
+        cancel_data_backups(agent);
+        log_event(LOG_INFO, "nothing new begins; shipping what is staged", NULL);
+    }
+    if (logs)
+        last_logs(agent);
+    scheduler_wake(agent);
+}
+
+void agent_drain_tick(struct agent *agent) {
+    while (agent->drains && !job_any_running(agent))
+        end(agent->drains, DRAIN_DONE);
+}
+
+void agent_drain_forget(struct agent *agent, void *user) {
+    for (struct drain **p = &agent->drains; *p;) {
+        struct drain *d = *p;
+        if (user && d->user != user) {
+            p = &d->next;
+            continue;
+        }
+        *p = d->next;
+        ev_timer_stop(agent->loop, &d->timer);
+        mem_free(d);
+    }
+}

@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What comes after what. Loop thread: jobs come back from the workers here and are sent on. */
+#include "sidecar/job/job.h"
+
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+#include "common/sql/errors.h"
+#include "sidecar/instruments.h"
+#include "sidecar/request.h"
+
+#define SHIP_RETRY_FIRST_S 1.0
+#define SHIP_RETRY_MAX_S 60.0
+#define RESUME_RETRY_US (5 * CLOCK_SECOND)
+#define RETRY_US (15 * CLOCK_SECOND)
+
+static void submit_commit(struct job *job);
+
+/* ---- the end of a job ---- */
+
+static void remember_result(struct job *job) {
+    struct database *db = job->db;
+    enum backup_kind kind = job->taken || job->journaled || job->decision.action == CHAIN_ACTION_TAKE ? job->entry.kind : job->lane == LANE_LOG ? BACKUP_LOG : job->due.diff && !job->due.full ? BACKUP_DIFF : BACKUP_FULL;
+    if (job->outcome == OUTCOME_QUIET)
+        return;
+    struct last_result *last = &db->last[kind];
+    last->outcome = job->outcome;
+    last->kind = kind;
+    str_copy(last->reason, sizeof(last->reason), job->reason);
+    last->err = job->err;
+    last->at = clock_wall();
+}
+
+static void tell(const struct job *job) {
+    char bytes[24], took[24];
+    str_format(bytes, sizeof(bytes), "%llu", (unsigned long long)job->set.stored_bytes);
+    str_format(took, sizeof(took), "%lld", (long long)((clock_wall() - job->begun_at) / 1000));
+    log_bind("database", job->entry.database[0] ? job->entry.database : job->info.name);
+    if (job->entry.run_id[0])
+        log_bind("run", job->entry.run_id);
+    const char *kind = backup_kind_name(job->entry.kind);
+    switch (job->outcome) {
+    case OUTCOME_COMPLETED:
+        log_event(LOG_INFO, "backup committed", "kind", kind, "trigger", job->entry.trigger, "reason", job->entry.reason, "stored_bytes", bytes, "ms", took, NULL);
+        break;
+    case OUTCOME_FAILED:
+        log_error(LOG_ERROR, &job->err, "backup failed", "kind", kind, "reason", job->reason, NULL);
+        break;
+    case OUTCOME_QUIET:
+        log_event(LOG_DEBUG, "nothing was committed since the last log backup", NULL);
+        break;
+    default:
+        log_event(LOG_INFO, job->outcome == OUTCOME_SKIPPED ? "backup skipped" : "backup deferred", "reason", job->reason, "detail", job->err.text, NULL);
+        break;
+    }
+    log_unbind(8);
+}
+
+static void finish(struct job *job) {
+    struct agent *agent = job->agent;
+    tell(job);
+    remember_result(job);
+    instruments_finished(agent, job);
+    if (job->request)
+        request_item_finished(agent, job->request, job);
+    job_free(job);
+    scheduler_wake(agent);
+}
+
+/* ---- commit ---- */
+
+/* The folder of the set's chain in the store, the number and the predecessor of the commit. */
+static int locate(struct job *job, struct catalog *catalog, uint32_t *ret_id, struct err *err) {
+    const struct catalog_database *cd = catalog_database_by_guid(catalog, &job->set.family_guid, &job->set.database_guid);
+    char folder[NAME_FOLDER_MAX];
+    if (cd)
+        str_copy(folder, sizeof(folder), cd->folder);
+    else
+        catalog_choose_folder(catalog, job->manifest.database, &job->set.family_guid, folder);
+    uint32_t id;
+    if (catalog_database_put(catalog, folder, job->manifest.database, &job->set.family_guid, &job->set.database_guid, &id, err) < 0)
+        return -1;
+    manifest_set(&job->manifest.folder, folder);
+    *ret_id = id;
+    return 0;
+}
+
+static int number(struct job *job, struct catalog *catalog, uint32_t id, struct err *err) {
+    if (job->manifest.sequence)
+        return 0; /* found in the store: it keeps its place */
+    struct catalog_entry newest = {.index = CATALOG_NONE};
+    int rc = catalog_previous(catalog, id, &newest, err);
+    if (rc < 0)
+        return -1;
+    char previous[STORE_NAME_MAX] = "";
+    if (rc > 0)
+        name_manifest(previous, &newest.backup);
+    manifest_set(&job->manifest.previous, previous);
+    job->manifest.sequence = catalog_database_at(catalog, id)->sequence + 1;
+    return 0;
+}
+
+static void ship_again_later(struct job *job) {
+    struct ship_queue *q = &job->db->ship[job->lane];
+    q->running = false;
+    q->retry_s = q->retry_s ? (q->retry_s * 2 < SHIP_RETRY_MAX_S ? q->retry_s * 2 : SHIP_RETRY_MAX_S) : SHIP_RETRY_FIRST_S;
+    q->retry_at = ev_now(job->agent->loop) + q->retry_s;
+    log_bind("database", job->entry.database);
+    log_bind("run", job->entry.run_id);
+    log_error(LOG_WARN, &job->err, "backup is staged, but not in the store yet; tried again", NULL);
+    log_unbind(2);
+    instruments_ship_failed(job->agent, &job->err);
+    keeper_failed(job->agent->keeper, &job->err);
+}
+
+static void queue_pop(struct job *job) {
+    struct ship_queue *q = &job->db->ship[job->lane];
+    q->head = job->next;
+    if (!q->head)
+        q->tail = NULL;
+    q->running = false;
+    q->retry_s = 0;
+    q->retry_at = 0;
+    job->next = NULL;
+}
+
+static void committed(struct job *job) {
+    struct agent *agent = job->agent;
+    struct database *db = job->db;
+    struct catalog *catalog = keeper_catalog(agent->keeper);
+    struct err err;
+    uint32_t id = CATALOG_NONE;
+    if (keeper_state(agent->keeper)->off_volume)
+        job->set.flags |= BACKUP_OFF_VOLUME;
+    if (catalog && (locate(job, catalog, &id, &err) < 0 || catalog_append(catalog, id, &job->set, job->manifest.sequence, &err) < 0))
+        log_error(LOG_ERROR, &err, "catalog could not be extended; it is caught up from the store at the next start", NULL);
+    db->catalog_id = id;
+    str_copy(db->folder, sizeof(db->folder), job->manifest.folder);
+    chain_tip_add(&db->committed, &job->set);
+    db->sets++;
+    db->stored_bytes += job->set.stored_bytes;
+    keeper_succeeded(agent->keeper, clock_wall());
+    atomic_store(&job->progress.phase, JOB_DONE);
+    databases_judge(agent, db, NULL, 0);
+}
+
+static void on_committed(struct pool_item *item) {
+    struct job *job = container_of(item, struct job, item);
+    struct agent *agent = job->agent;
+    struct database *db = job->db;
+    keeper_put_store(agent->keeper, job->store);
+    job->store = NULL;
+    db->committing = false;
+    struct job *waiting = db->commit_wait;
+    db->commit_wait = NULL;
+    if (job->committed) {
+        committed(job);
+        queue_pop(job);
+        finish(job);
+    } else {
+        ship_again_later(job);
+    }
+    if (waiting)
+        submit_commit(waiting);
+    job_ship_pending(agent);
+}
+
+static void commit_work(struct pool_item *item) {
+    job_commit(container_of(item, struct job, item));
+}
+
+static struct pool *ship_pool(const struct job *job) {
+    return job->lane == LANE_LOG ? job->agent->ship_log : job->agent->ship_data;
+}
+
+static void submit_commit(struct job *job) {
+    struct database *db = job->db;
+    if (db->committing) {
+        db->commit_wait = job; /* the other lane's: each lane ships one at a time */
+        return;
+    }
+    struct catalog *catalog = keeper_catalog(job->agent->keeper);
+    uint32_t id;
+    err_clear(&job->err);
+    bool ok = catalog ? locate(job, catalog, &id, &job->err) == 0 && number(job, catalog, id, &job->err) == 0
+                      : err_set(&job->err, ERR_STATE, "the catalog is being rebuilt") == 0;
+    job->item = (struct pool_item){.work = commit_work, .done = on_committed};
+    if (ok && !pool_submit(ship_pool(job), &job->item))
+        ok = err_set(&job->err, ERR_BUSY, "too many backups wait for the store") == 0;
+    db->committing = ok;
+    if (!ok) {
+        keeper_put_store(job->agent->keeper, job->store);
+        job->store = NULL;
+        ship_again_later(job);
+    }
+}
+
+/* ---- ship ---- */
+
+static void on_shipped(struct pool_item *item) {
+    struct job *job = container_of(item, struct job, item);
+    if (job->shipped) {
+        submit_commit(job); /* the store stays lent */
+        return;
+    }
+    keeper_put_store(job->agent->keeper, job->store);
+    job->store = NULL;
+    ship_again_later(job);
+}
+
+static void ship_work(struct pool_item *item) {
+    job_ship(container_of(item, struct job, item));
+}
+
+/* The oldest job of a lane, when nothing stands against it. */
+static void ship_next(struct agent *agent, struct database *db, enum lane lane) {
+    struct ship_queue *q = &db->ship[lane];
+    struct job *job = q->head;
+    struct catalog *catalog = keeper_catalog(agent->keeper);
+    if (!job || q->running || !catalog || (q->retry_at && q->retry_at > ev_now(agent->loop)))
+        return;
+    struct store *store = keeper_take_store(agent->keeper);
+    if (!store)
+        return;
+    uint32_t id;
+    job->store = store;
+    job->item = (struct pool_item){.work = ship_work, .done = on_shipped};
+    if (locate(job, catalog, &id, &job->err) < 0 || !pool_submit(ship_pool(job), &job->item)) {
+        keeper_put_store(agent->keeper, store);
+        job->store = NULL;
+        return;
+    }
+    q->running = true;
+}
+
+void job_ship_pending(struct agent *agent) {
+    for (size_t i = 0; i < agent->database_count; i++)
+        for (enum lane lane = 0; lane < LANE_COUNT; lane++)
+            ship_next(agent, agent->databases[i], lane);
+}
+
+static void enqueue(struct job *job) {
+    struct ship_queue *q = &job->db->ship[job->lane];
+    job->next = NULL;
+    if (q->tail)
+        q->tail->next = job;
+    else
+        q->head = job;
+    q->tail = job;
+    job_ship_pending(job->agent);
+}
+
+/* ---- take ---- */
+
+static void note_set(struct job *job) {
+    struct agent *agent = job->agent;
+    struct database *db = job->db;
+    if (job->verdict.has_hole)
+        databases_add_hole(agent, db, &job->verdict.hole);
+    if (job->resumed || job->verdict.recordable)
+        chain_tip_add(&db->taken, &job->set);
+    db->tips_known = true;
+    if (job->verdict.heal)
+        db->heal_now = true;
+    if (job->set.kind == BACKUP_LOG) {
+        db->memory.quiet_end_lsn = job->quiet_end_lsn;
+        db->quiet_until_at = 0;
+        db->last_log_checked_at = job->set.valid_until;
+    }
+    if (job->decision.unplanned) {
+        int64_t day = clock_wall() / CLOCK_DAY;
+        db->heal_fulls = db->heal_day == day ? db->heal_fulls + 1 : 1;
+        db->heal_day = day;
+    }
+}
+
+/* Nothing was taken: when to ask again. */
+static void plan_retry(struct job *job) {
+    struct database *db = job->db;
+    int64_t now = clock_wall();
+    if (job->outcome == OUTCOME_QUIET) {
+        db->quiet_until_at = job->decision.quiet_until_at;
+        db->last_log_checked_at = job->decision.quiet_until_at;
+        return;
+    }
+    if (job->decision.wait_until_at > now)
+        db->not_before_at = job->decision.wait_until_at;
+    if (job->outcome == OUTCOME_SKIPPED)
+        databases_skip(db, job->reason, job->err.text);
+    if (sql_err_reaction(&job->err) == SQL_CHAIN) {
+        db->heal_now = true;
+        db->not_before_at = now + CLOCK_SECOND;
+        return;
+    }
+    if (job->outcome == OUTCOME_DEFERRED || job->outcome == OUTCOME_FAILED)
+        for (unsigned kind = 0; kind < POLICY_KIND_COUNT; kind++)
+            if (lane_of((enum backup_kind)kind) == job->lane)
+                due_retry(&db->due[kind], now + RETRY_US);
+}
+
+static void lane_free(struct job *job) {
+    struct database *db = job->db;
+    if (db->running[job->lane] == job) {
+        db->running[job->lane] = NULL;
+        if (job->lane == LANE_DATA)
+            job->agent->data_running--;
+    }
+}
+
+static void resume_later(struct job *job);
+
+static void on_taken(struct pool_item *item) {
+    struct job *job = container_of(item, struct job, item);
+    struct agent *agent = job->agent;
+    struct database *db = job->db;
+    lane_free(job);
+    db->compression_refused |= job->compression_refused;
+    if (job->decision.has_hole)
+        databases_add_hole(agent, db, &job->decision.hole);
+    if (job->taken)
+        note_set(job);
+    if (job->looked) {
+        databases_looked(agent, db, &job->server_state, &job->sizes);
+        databases_judge(agent, db, job->foreign, job->foreign_count);
+    }
+    if (job->err.class == ERR_CONNECT)
+        discover_soon(agent);
+    if (job->ambiguous) {
+        db->recovering++;
+        resume_later(job);
+        return;
+    }
+    if (job->taken) {
+        databases_skip(db, "", "");
+        enqueue(job);
+        return;
+    }
+    plan_retry(job);
+    finish(job);
+}
+
+static void take_work(struct pool_item *item) {
+    job_take(container_of(item, struct job, item));
+}
+
+bool job_start(struct job *job) {
+    struct agent *agent = job->agent;
+    job->item = (struct pool_item){.work = take_work, .done = on_taken};
+    if (!pool_submit(job->lane == LANE_LOG ? agent->log : agent->data, &job->item)) {
+        job_free(job);
+        return false;
+    }
+    job->db->running[job->lane] = job;
+    if (job->lane == LANE_DATA)
+        agent->data_running++;
+    return true;
+}
+
+/* ---- resume ---- */
+
+static void on_resumed(struct pool_item *item) {
+    struct job *job = container_of(item, struct job, item);
+    struct agent *agent = job->agent;
+    if (job->outcome == OUTCOME_DEFERRED || (job->outcome == OUTCOME_FAILED && !job->taken && job->journaled && strcmp(job->reason, "interrupted"))) {
+        log_bind("database", job->entry.database);
+        log_bind("run", job->entry.run_id);
+        log_error(LOG_WARN, &job->err, "what became of an interrupted backup is not known yet; asked again", NULL);
+        log_unbind(2);
+        resume_later(job);
+        return;
+    }
+    job->db->recovering--;
+    if (job->entry.database[0] && !str_ieq(job->db->name, job->entry.database))
+        job->db = databases_find_or_add(agent, job->entry.database); /* an adopted one: its header said whose it is */
+    job->ambiguous = false;
+    if (job->taken) {
+        note_set(job);
+        enqueue(job);
+    } else {
+        finish(job);
+    }
+    scheduler_wake(agent);
+}
+
+static void resume_work(struct pool_item *item) {
+    struct job *job = container_of(item, struct job, item);
+    job->outcome = OUTCOME_NONE;
+    err_clear(&job->err);
+    manifest_done(&job->manifest);
+    manifest_init(&job->manifest);
+    if (job->entry.database[0])
+        job_resume(job);
+    else
+        job_adopt(job);
+}
+
+static void submit_resume(struct job *job) {
+    struct agent *agent = job->agent;
+    job->server = agent->server;
+    if (job->db && job->db->present)
+        job->info = job->db->info;
+    job->item = (struct pool_item){.work = resume_work, .done = on_resumed};
+    if (!pool_submit(agent->log, &job->item))
+        resume_later(job);
+}
+
+/* Waits in the agent's list; job_recover_tick() takes it up. */
+static void resume_later(struct job *job) {
+    struct agent *agent = job->agent;
+    job->begun_at = job->begun_at ? job->begun_at : clock_wall();
+    job->resume_at = clock_wall() + RESUME_RETRY_US;
+    job->next = agent->resuming;
+    agent->resuming = job;
+}
+
+void job_recover_tick(struct agent *agent, int64_t now) {
+    struct job *list = agent->resuming;
+    agent->resuming = NULL;
+    while (list) {
+        struct job *job = list;
+        list = job->next;
+        job->next = NULL;
+        /* a clock that was set back must not hold it for ever */
+        if (job->resume_at <= now || job->resume_at > now + 2 * RESUME_RETRY_US) {
+            submit_resume(job);
+        } else {
+            job->next = agent->resuming;
+            agent->resuming = job;
+        }
+    }
+}
+
+static struct job *recover_one(struct agent *agent, const struct journal_entry *entry, struct database *db) {
+    struct job *job = job_new(agent, db, lane_of(entry->kind), entry->trigger);
+    job->entry = *entry;
+    job->resumed = true;
+    job->options = scheduler_job_options(agent, db);
+    db->recovering++;
+    return job;
+}
+
+static void recover_orphans(struct agent *agent, const struct journal_found *known, unsigned known_count) {
+    struct staged_file *files = NULL;
+    unsigned count = 0;
+    struct err err;
+    if (staging_scan(agent->staging, &files, &count, &err) < 0) {
+        log_error(LOG_ERROR, &err, "staging could not be scanned", NULL);
+        return;
+    }
+    for (unsigned i = 0; i < count;) {
+        unsigned n = 1;
+        while (i + n < count && !strcmp(files[i + n].run_id, files[i].run_id))
+            n++;
+        bool journaled = false;
+        for (unsigned k = 0; k < known_count && !journaled; k++)
+            journaled = !strcmp(known[k].entry.run_id, files[i].run_id);
+        if (!journaled) {
+            struct journal_entry entry = {.step = JOURNAL_PLANNED, .kind = files[i].kind, .stripes = n, .planned_at = clock_wall()};
+            str_copy(entry.run_id, sizeof(entry.run_id), files[i].run_id);
+            submit_resume(recover_one(agent, &entry, databases_find_or_add(agent, "")));
+        }
+        i += n;
+    }
+    mem_free(files);
+}
+
+void job_recover_all(struct agent *agent) {
+    unsigned count;
+    struct journal_found *found = journal_list(agent->journal, &count);
+    for (unsigned i = 0; i < count; i++) {
+        struct job *job = recover_one(agent, &found[i].entry, databases_find_or_add(agent, found[i].entry.database));
+        job->slot = found[i].slot;
+        job->journaled = true;
+        submit_resume(job);
+    }
+    if (count) {
+        char n[16];
+        str_format(n, sizeof(n), "%u", count);
+        log_event(LOG_WARN, "backups of an earlier run are not through yet; going on with them", "count", n, NULL);
+    }
+    recover_orphans(agent, found, count);
+    mem_free(found);
+}
+
+/* ---- questions ---- */
+
+unsigned job_unshipped(const struct agent *agent, int64_t *ret_oldest_at) {
+    unsigned n = 0;
+    int64_t oldest = 0;
+    for (size_t i = 0; i < agent->database_count; i++)
+        for (enum lane lane = 0; lane < LANE_COUNT; lane++)
+            for (struct job *job = agent->databases[i]->ship[lane].head; job; job = job->next) {
+                n++;
+                if (!oldest || job->entry.planned_at < oldest)
+                    oldest = job->entry.planned_at;
+            }
+    for (struct job *job = agent->resuming; job; job = job->next) {
+        n++;
+        if (!oldest || job->entry.planned_at < oldest)
+            oldest = job->entry.planned_at;
+    }
+    if (ret_oldest_at)
+        *ret_oldest_at = oldest;
+    return n;
+}
+
+bool job_any_running(const struct agent *agent) {
+    for (size_t i = 0; i < agent->database_count; i++) {
+        const struct database *db = agent->databases[i];
+        if (db->running[LANE_DATA] || db->running[LANE_LOG] || db->ship[LANE_DATA].head || db->ship[LANE_LOG].head || db->recovering)
+            return true;
+    }
+    return agent->requests != NULL;
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SetHold: an object in the store, so that every reader of it knows. */
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+#include "common/store/holds.h"
+#include "mssql/v1/sidecar.pb-c.h"
+#include "sidecar/rpc/service.h"
+#include "sidecar/status.h"
+
+struct hold_work {
+    struct service_work work;
+    struct store *store;
+    char folder[NAME_FOLDER_MAX];
+    char database[CATALOG_NAME_MAX];
+    uint32_t catalog_id;
+    bool release;
+    struct hold hold;
+};
+
+static void run(struct pool_item *item) {
+    struct hold_work *h = container_of(item, struct hold_work, work.item);
+    const char *scope = h->work.agent->scope;
+    err_clear(&h->work.err);
+    if (h->release)
+        (void)!hold_release(h->store, scope, h->folder, h->hold.id, &h->work.err); /* the class is the result */
+    else
+        (void)!hold_create(h->store, scope, h->folder, &h->hold, &h->work.err);
+}
+
+/* Marks in the catalog what the hold keeps, so that listings show it; the object in the store is what counts. */
+static uint32_t mark(struct hold_work *h) {
+    struct catalog *catalog = keeper_catalog(h->work.agent->keeper);
+    struct catalog_entry e = {.index = CATALOG_NONE};
+    struct err err;
+    uint32_t n = 0;
+    if (!catalog)
+        return 0;
+    bool one = !guid_is_zero(&h->hold.set_guid);
+    while (catalog_previous(catalog, h->catalog_id, &e, &err) > 0) {
+        bool kept = one ? guid_eq(&e.backup.set_guid, &h->hold.set_guid)
+                        : e.backup.finish_at >= h->hold.from_at && (!h->hold.until_at || e.backup.start_at <= h->hold.until_at);
+        if (kept && catalog_mark(catalog, e.index, h->release ? 0 : BACKUP_HELD, h->release ? BACKUP_HELD : 0, &err) == 0)
+            n++;
+    }
+    return n;
+}
+
+static void done(struct pool_item *item) {
+    struct hold_work *h = container_of(item, struct hold_work, work.item);
+    keeper_put_store(h->work.agent->keeper, h->store);
+    if (h->work.err.class != ERR_NONE) {
+        rpc_call_fail(h->work.call, &h->work.err);
+        mem_free(h);
+        return;
+    }
+    Mssql__V1__SetHoldResponse *r = mem_alloc(sizeof(*r));
+    mssql__v1__set_hold_response__init(r);
+    r->hold = mem_alloc(sizeof(*r->hold));
+    mssql__v1__hold__init(r->hold);
+    r->hold->id = mem_strdup(h->hold.id);
+    r->hold->database = mem_strdup(h->database);
+    r->hold->set_guid = status_guid(&h->hold.set_guid);
+    r->hold->from_at = h->hold.from_at;
+    r->hold->until_at = h->hold.until_at;
+    r->hold->reason = mem_strdup(h->hold.reason);
+    r->hold->created_at = h->hold.created_at;
+    r->hold->expires_at = h->hold.expires_at;
+    r->backups = mark(h);
+    rpc_call_reply(h->work.call, &r->base);
+    mssql__v1__set_hold_response__free_unpacked(r, NULL);
+    mem_free(h);
+}
+
+static int fill(struct agent *agent, const Mssql__V1__SetHoldRequest *q, const char *by, struct hold_work *h, struct err *err) {
+    struct catalog *catalog = keeper_catalog(agent->keeper);
+    const struct catalog_database *cd = NULL;
+    for (uint32_t id = 0; catalog && id < catalog_database_count(catalog); id++)
+        if (str_ieq(catalog_database_at(catalog, id)->name, q->database))
+            cd = catalog_database_at(catalog, id);
+    if (!cd)
+        return err_set(err, ERR_NOT_FOUND, "there is no backup of a database '%s'", q->database);
+    h->release = q->release;
+    if (!q->release && !*q->reason)
+        return err_set(err, ERR_USAGE, "a hold needs a reason");
+    if (q->release && !*q->id)
+        return err_set(err, ERR_USAGE, "name the hold to release");
+    if (*q->set_guid && !guid_parse(q->set_guid, &h->hold.set_guid))
+        return err_set(err, ERR_USAGE, "'%s' is not the GUID of a backup set", q->set_guid);
+    if (!q->release && !*q->set_guid && !q->from_at)
+        return err_set(err, ERR_USAGE, "say what to hold: a backup set, or the moments from and until");
+    struct catalog_entry e;
+    if (*q->set_guid && catalog_find(catalog, cd->id, &h->hold.set_guid, &e, err) < 0)
+        return -1;
+    h->catalog_id = cd->id;
+    str_copy(h->folder, sizeof(h->folder), cd->folder);
+    str_copy(h->database, sizeof(h->database), cd->name);
+    str_copy(h->hold.id, sizeof(h->hold.id), q->id);
+    str_copy(h->hold.reason, sizeof(h->hold.reason), q->reason);
+    str_copy(h->hold.by, sizeof(h->hold.by), by);
+    h->hold.from_at = *q->set_guid ? 0 : q->from_at;
+    h->hold.until_at = *q->set_guid ? 0 : q->until_at;
+    h->hold.created_at = clock_wall();
+    h->hold.expires_at = q->expires_at;
+    h->store = keeper_take_store(agent->keeper);
+    return h->store ? 0 : err_set(err, ERR_STORE, "the store is not usable: %s", keeper_state(agent->keeper)->error.text);
+}
+
+void service_set_hold(void *user, struct rpc_call *call, const ProtobufCMessage *request) {
+    struct agent *agent = user;
+    struct hold_work *h = mem_alloc(sizeof(*h));
+    h->work = (struct service_work){.item = {.work = run, .done = done}, .agent = agent, .call = call};
+    const char *peer = rpc_call_peer_name(call);
+    struct err err;
+    if (fill(agent, (const void *)request, *peer ? peer : rpc_call_peer(call), h, &err) < 0) {
+        rpc_call_fail(call, &err);
+        mem_free(h);
+        return;
+    }
+    if (service_submit(&h->work))
+        return;
+    keeper_put_store(agent->keeper, h->store);
+    mem_free(h);
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sidecar/rpc/service.h"
+
+#include "mssql/v1/sidecar.pb-c.h"
+#include "sidecar/instruments.h"
+#include "sidecar/status.h"
+
+static const struct rpc_method methods[] = {
+    {"/mssql.v1.Sidecar/GetStatus", RPC_UNARY, &mssql__v1__get_status_request__descriptor, service_get_status},
+    {"/mssql.v1.Sidecar/ListBackups", RPC_UNARY, &mssql__v1__list_backups_request__descriptor, service_list_backups},
+    {"/mssql.v1.Sidecar/GetChain", RPC_UNARY, &mssql__v1__get_chain_request__descriptor, service_get_chain},
+    {"/mssql.v1.Sidecar/RunBackup", RPC_SERVER_STREAM, &mssql__v1__run_backup_request__descriptor, service_run_backup},
+    {"/mssql.v1.Sidecar/SetHold", RPC_UNARY, &mssql__v1__set_hold_request__descriptor, service_set_hold},
+    {"/mssql.v1.Sidecar/Pause", RPC_UNARY, &mssql__v1__pause_request__descriptor, service_pause},
+    {"/mssql.v1.Sidecar/Resume", RPC_UNARY, &mssql__v1__resume_request__descriptor, service_resume},
+    {"/mssql.v1.Sidecar/Preflight", RPC_UNARY, &mssql__v1__preflight_request__descriptor, service_preflight},
+};
+
+static void on_end(void *user, const char *path, enum err_class class, int64_t us) {
+    instruments_rpc(user, path, class, us);
+}
+
+int service_start(struct agent *agent, struct err *err) {
+    const struct sidecar_config *c = agent->config;
+    const char *listen[] = {c->grpc.listen, NULL};
+    struct rpc_server_options options = {
+        .listen = listen,
+        .tls = {.cert = c->grpc.tls_cert, .key = c->grpc.tls_key, .ca = c->grpc.tls_client_ca},
+        .methods = methods,
+        .method_count = sizeof(methods) / sizeof(methods[0]),
+        .user = agent,
+        .message_max_bytes = (unsigned)c->grpc.max_message_bytes,
+        .max_connections = (unsigned)c->grpc.max_connections,
+        .max_streams = (unsigned)c->grpc.max_streams,
+    };
+    if (rpc_server_new(agent->rpc_loop, &options, &agent->rpc, err) < 0)
+        return err_context(err, "grpc.listen");
+    rpc_server_on_end(agent->rpc, on_end, agent);
+    return 0;
+}
+
+void service_stop(struct agent *agent, unsigned grace_ms, void (*fn)(void *user), void *user) {
+    rpc_server_stop(agent->rpc, grace_ms, fn, user);
+}
+
+void service_free(struct agent *agent) {
+    rpc_server_free(agent->rpc);
+    agent->rpc = NULL;
+}
+
+bool service_submit(struct service_work *work) {
+    if (pool_submit(work->agent->control, &work->item))
+        return true;
+    struct err err;
+    err_set(&err, ERR_BUSY, "too many requests wait; try again");
+    rpc_call_fail(work->call, &err);
+    return false;
+}
+
+void service_get_status(void *user, struct rpc_call *call, const ProtobufCMessage *request) {
+    const Mssql__V1__GetStatusRequest *q = (const void *)request;
+    Mssql__V1__Status *status = status_build(user, q->databases, q->n_databases, !q->without_databases);
+    rpc_call_reply(call, &status->base);
+    status_free(status);
+}

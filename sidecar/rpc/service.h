@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The gRPC service Sidecar. Handlers run on the loop; what blocks goes to the control worker. */
+#ifndef MSSQL_SIDECAR_RPC_SERVICE_H
+#define MSSQL_SIDECAR_RPC_SERVICE_H
+
+#include "common/net/rpc_server.h"
+#include "sidecar/agent.h"
+
+int service_start(struct agent *agent, struct err *err) ERR_CHECK;
+/* Ends calls within grace_ms; fn runs when that is done. */
+void service_stop(struct agent *agent, unsigned grace_ms, void (*fn)(void *user), void *user);
+void service_free(struct agent *agent);
+
+/* One file each. */
+void service_get_status(void *user, struct rpc_call *call, const ProtobufCMessage *request);
+void service_list_backups(void *user, struct rpc_call *call, const ProtobufCMessage *request);
+void service_get_chain(void *user, struct rpc_call *call, const ProtobufCMessage *request);
+void service_run_backup(void *user, struct rpc_call *call, const ProtobufCMessage *request);
+void service_set_hold(void *user, struct rpc_call *call, const ProtobufCMessage *request);
+void service_pause(void *user, struct rpc_call *call, const ProtobufCMessage *request);
+void service_resume(void *user, struct rpc_call *call, const ProtobufCMessage *request);
+void service_preflight(void *user, struct rpc_call *call, const ProtobufCMessage *request);
+
+/* Work for the control worker on behalf of a call. The client may go away meanwhile: the answer is then dropped by the server, the
+ * call is ended all the same. */
+struct service_work {
+    struct pool_item item;
+    struct agent *agent;
+    struct rpc_call *call;
+    struct err err;
+};
+/* Fails the call when the worker's queue is full; false then, and the caller frees. */
+bool service_submit(struct service_work *work);
+
+#endif

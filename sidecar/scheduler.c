@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is due, and beginning it. One tick looks at every database; it comes at the time of the next due run, at the latest after
+ * five seconds, and whenever something changed.
+ */
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+#include "sidecar/agent.h"
+#include "sidecar/conditions.h"
+#include "sidecar/instruments.h"
+#include "sidecar/job/job.h"
+#include "sidecar/pause.h"
+#include "sidecar/request.h"
+
+#define TICK_MAX_US (5 * CLOCK_SECOND)
+#define TICK_BUSY_US (CLOCK_SECOND / 2) /* while somebody watches progress */
+
+struct job_options scheduler_job_options(const struct agent *agent, const struct database *db) {
+    const struct policy_rules *r = db && db->rules ? db->rules : &agent->policy->rules;
+    struct job_options o = {
+        .checksum = r->checksum,
+        .stripes = (unsigned)r->stripes,
+        .max_transfer_bytes = (uint32_t)r->max_transfer_bytes,
+        .buffer_count = (uint32_t)r->buffer_count,
+        .codec_level = (int)r->codec_level,
+        .record_bytes = pipe_record_bytes(4),
+        .progress_timeout_ms = agent->config->sql.progress_timeout_ms,
+        .dry_run = agent->policy->dry_run,
+    };
+    str_copy(o.codec, sizeof(o.codec), policy_codec_name(policy_codec_of(r)));
+    o.compression = r->server_compression == POLICY_SERVER_ON ? SQL_COMPRESSION_ON : SQL_COMPRESSION_OFF;
+    /* a staging that runs full: the same log would only grow uncompressed */
+    if (r->server_compression == POLICY_SERVER_AUTO && agent->space.total_bytes &&
+        agent->space.used_bytes > staging_quota(staging_limits_get(agent->staging), &agent->space) / 2)
+        o.compression = SQL_COMPRESSION_ON;
+    if (db && db->compression_refused)
+        o.compression = SQL_COMPRESSION_OFF;
+    return o;
+}
+
+static struct chain_rules rules_for(struct agent *agent, const struct database *db, int64_t now) {
+    const struct policy *p = agent->policy;
+    int64_t day = now / CLOCK_DAY;
+    unsigned used = db->heal_day == day ? db->heal_fulls : 0;
+    unsigned budget = (unsigned)p->heal_fulls_per_day;
+    struct chain_rules r = {
+        .heal = p->healing == POLICY_HEAL_AUTO,
+        .diffs = true, /* a differential heals, also where none is scheduled */
+        .window_open = policy_heal_allowed(p, now),
+        .fulls_left = used < budget ? budget - used : 0,
+        .diffs_left = used < 4 * budget ? 4 * budget - used : 0,
+        .budget_at = (day + 1) * CLOCK_DAY,
+        .max_quiet_us = db->rules->max_quiet_ms * 1000,
+        .log_limit_bytes = (uint64_t)db->rules->log_size_bytes,
+        .data_running = db->running[LANE_DATA] != NULL,
+    };
+    if (!r.window_open)
+        r.window_at = now + CLOCK_MINUTE;
+    return r;
+}
+
+/* Polls the schedule of one database; due kinds, and the time of the next one. */
+static void poll(struct agent *agent, struct database *db, int64_t now, struct chain_due *due, int64_t *next_at) {
+    bool *flags[POLICY_KIND_COUNT] = {[POLICY_FULL] = &due->full, [POLICY_DIFF] = &due->diff, [POLICY_LOG] = &due->log};
+    for (unsigned kind = 0; kind < POLICY_KIND_COUNT; kind++) {
+        struct due_rule rule;
+        struct due_answer answer;
+        policy_due_rule(db->rules, (enum policy_kind)kind, agent->config->identity.instance, db->name, &rule);
+        due_poll(&rule, &db->due[kind], now, &answer);
+        *flags[kind] = answer.due;
+        db->next_at[kind] = answer.next_at;
+        if (!answer.due && answer.next_at && answer.next_at < *next_at)
+            *next_at = answer.next_at;
+    }
+}
+
+static void ran(struct database *db, enum lane lane, const struct chain_due *due, int64_t now) {
+    if (lane == LANE_LOG) {
+        due_ran(&db->due[POLICY_LOG], now);
+        return;
+    }
+    if (due->full)
+        due_ran(&db->due[POLICY_FULL], now);
+    if (due->diff || due->full)
+        due_ran(&db->due[POLICY_DIFF], now);
+}
+
+static bool begin(struct agent *agent, struct database *db, enum lane lane, const struct chain_due *due, const char *trigger,
+                  struct request_item *item, int64_t now) {
+    struct job *job = job_new(agent, db, lane, trigger);
+    job->info = db->info;
+    job->server = agent->server;
+    job->tip = db->taken;
+    job->memory = db->memory;
+    if (item) /* a pause stops the schedule, not a person */
+        job->memory.paused = false;
+    job->due = *due;
+    job->rules = rules_for(agent, db, now);
+    job->options = scheduler_job_options(agent, db);
+    job->compression_refused = db->compression_refused;
+    job->foreign_id = agent->foreign_id;
+    if (!job_start(job))
+        return false;
+    if (item)
+        request_item_started(item, job);
+    ran(db, lane, due, now);
+    return true;
+}
+
+/* May a lane of this database begin something? */
+static bool lane_open(const struct agent *agent, const struct database *db, enum lane lane) {
+    if (db->running[lane] || db->recovering || !db->tips_known)
+        return false;
+    return lane == LANE_LOG || agent->data_running < (unsigned)agent->policy->max_concurrent;
+}
+
+static bool serve_request(struct agent *agent, struct database *db, enum lane lane, int64_t now) {
+    struct request_item *item = request_waiting(agent, db, lane);
+    if (!item)
+        return false;
+    struct chain_due due = {.copy_only = item->copy_only, .force = item->force};
+    if (item->any_kind)
+        due.log = db->info.recovery != SQL_RECOVERY_SIMPLE, due.diff = !due.log;
+    else
+        due.full = item->kind == BACKUP_FULL, due.diff = item->kind == BACKUP_DIFF, due.log = item->kind == BACKUP_LOG;
+    return begin(agent, db, lane, &due, item->request->trigger, item, now);
+}
+
+static const char *why_not(const struct agent *agent, const struct database *db) {
+    if (!agent->server_reachable)
+        return "server_unreachable";
+    if (agent->staging_err.class != ERR_NONE)
+        return "staging_unusable";
+    if (db->info.state != SQL_DB_ONLINE || db->info.standby || db->info.in_group || db->info.snapshot) {
+        const char *word = sql_database_skip(&db->info, BACKUP_FULL);
+        return word ? word : "not_online";
+    }
+    if (db->access_known && !db->may_data)
+        return "permission";
+    return NULL;
+}
+
+static bool log_too_large(const struct database *db) {
+    return db->rules->log_size_bytes && db->sizes.log_bytes > (uint64_t)db->rules->log_size_bytes && db->info.recovery != SQL_RECOVERY_SIMPLE;
+}
+
+static void look_at(struct agent *agent, struct database *db, int64_t now, int64_t *next_at) {
+    struct chain_due due = {0};
+    if (!database_wanted(db)) {
+        memset(db->next_at, 0, sizeof(db->next_at));
+        return;
+    }
+    poll(agent, db, now, &due, next_at);
+    const char *reason = why_not(agent, db);
+    if (reason) {
+        databases_skip(db, reason, "");
+        if (due.full || due.diff || due.log)
+            instruments_skipped(agent, db, reason);
+        /* one skip per due run is counted, not one per tick */
+        for (unsigned kind = 0; kind < POLICY_KIND_COUNT; kind++)
+            if ((kind == POLICY_FULL && due.full) || (kind == POLICY_DIFF && due.diff) || (kind == POLICY_LOG && due.log))
+                due_retry(&db->due[kind], now + CLOCK_MINUTE);
+        return;
+    }
+    for (enum lane lane = 0; lane < LANE_COUNT; lane++)
+        if (lane_open(agent, db, lane) && serve_request(agent, db, lane, now))
+            return;
+    if (pause_of(agent, db->name, now) || agent->draining)
+        return;
+    bool waiting = db->not_before_at > now && db->not_before_at < now + CLOCK_DAY;
+    if (db->info.recovery == SQL_RECOVERY_SIMPLE || str_ieq(db->name, "master"))
+        due.log = false;
+    if ((due.full || due.diff) && lane_open(agent, db, LANE_DATA)) {
+        struct chain_due data = {.full = due.full, .diff = due.diff};
+        begin(agent, db, LANE_DATA, &data, "schedule", NULL, now);
+        return;
+    }
+    /* a chain that is broken heals on the data lane: what it needs is a full or a differential */
+    if (db->heal_now && !waiting && lane_open(agent, db, LANE_DATA)) {
+        struct chain_due none = {0};
+        db->heal_now = false;
+        begin(agent, db, LANE_DATA, &none, "healing", NULL, now);
+        return;
+    }
+    if ((due.log || log_too_large(db)) && lane_open(agent, db, LANE_LOG)) {
+        struct chain_due log = {.log = true};
+        begin(agent, db, LANE_LOG, &log, due.log ? "schedule" : "size", NULL, now);
+        db->sizes.log_bytes = 0;
+    }
+}
+
+static void measure(struct agent *agent) {
+    struct err err;
+    err_clear(&err);
+    if (staging_measure(agent->staging, &agent->space, &err) == 0)
+        staging_reserve_make(agent->staging);
+    bool changed = err.class != agent->staging_err.class;
+    agent->staging_err = err;
+    if (changed && err.class != ERR_NONE)
+        log_error(LOG_ERROR, &err, "staging cannot be used", NULL);
+}
+
+static void on_tick(struct ev_loop *loop, ev_timer *w, int events) {
+    (void)events;
+    struct agent *agent = w->data;
+    int64_t now = clock_wall(), next_at = now + TICK_MAX_US;
+    measure(agent);
+    if (agent->recovery_begun)
+        job_recover_tick(agent, now);
+    request_tick(agent);
+    if (agent->requests && next_at > now + TICK_BUSY_US)
+        next_at = now + TICK_BUSY_US;
+    for (size_t i = 0; agent->recovery_begun && i < agent->database_count; i++)
+        look_at(agent, agent->databases[i], now, &next_at);
+    job_ship_pending(agent);
+    conditions_update(agent);
+    agent_drain_tick(agent);
+    double wait = (double)(next_at - clock_wall()) / 1e6;
+    ev_timer_stop(loop, w);
+    ev_timer_set(w, wait > 0.01 ? wait : 0.01, 0.);
+    ev_timer_start(loop, w);
+}
+
+void scheduler_start(struct agent *agent) {
+    ev_timer_init(&agent->tick, on_tick, 0.1, 0.);
+    agent->tick.data = agent;
+    ev_timer_start(agent->loop, &agent->tick);
+}
+
+void scheduler_wake(struct agent *agent) {
+    if (!ev_is_active(&agent->tick))
+        return;
+    ev_timer_stop(agent->loop, &agent->tick);
+    ev_timer_set(&agent->tick, 0., 0.);
+    ev_timer_start(agent->loop, &agent->tick);
+}
+
+void scheduler_stop(struct agent *agent) {
+    ev_timer_stop(agent->loop, &agent->tick);
+}

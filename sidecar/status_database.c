@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One database, one backup, one hole as messages. */
+#include <string.h>
+
+#include "common/base/mem.h"
+#include "common/base/str.h"
+#include "sidecar/job/job.h"
+#include "sidecar/status_int.h"
+
+Mssql__V1__BackupKind status_kind(enum backup_kind kind) {
+    static const Mssql__V1__BackupKind kinds[BACKUP_KIND_COUNT] = {
+        [BACKUP_FULL] = MSSQL__V1__BACKUP_KIND__BACKUP_KIND_FULL,
+        [BACKUP_DIFF] = MSSQL__V1__BACKUP_KIND__BACKUP_KIND_DIFF,
+        [BACKUP_LOG] = MSSQL__V1__BACKUP_KIND__BACKUP_KIND_LOG,
+    };
+    return kinds[kind];
+}
+
+Mssql__V1__ChainState status_chain_state(enum chain_state state) {
+    static const Mssql__V1__ChainState states[CHAIN_STATE_COUNT] = {
+        [CHAIN_INTACT] = MSSQL__V1__CHAIN_STATE__CHAIN_STATE_INTACT,
+        [CHAIN_AWAITING_FIRST_FULL] = MSSQL__V1__CHAIN_STATE__CHAIN_STATE_AWAITING_FIRST_FULL,
+        [CHAIN_BROKEN] = MSSQL__V1__CHAIN_STATE__CHAIN_STATE_BROKEN,
+        [CHAIN_NOT_FULL_RECOVERY] = MSSQL__V1__CHAIN_STATE__CHAIN_STATE_NOT_FULL_RECOVERY,
+        [CHAIN_PAUSED] = MSSQL__V1__CHAIN_STATE__CHAIN_STATE_PAUSED,
+    };
+    return states[state];
+}
+
+Mssql__V1__ResultState status_outcome(enum outcome outcome) {
+    static const Mssql__V1__ResultState states[OUTCOME_COUNT] = {
+        [OUTCOME_NONE] = MSSQL__V1__RESULT_STATE__RESULT_STATE_UNSPECIFIED,
+        [OUTCOME_COMPLETED] = MSSQL__V1__RESULT_STATE__RESULT_STATE_COMPLETED,
+        [OUTCOME_QUIET] = MSSQL__V1__RESULT_STATE__RESULT_STATE_QUIET,
+        [OUTCOME_SKIPPED] = MSSQL__V1__RESULT_STATE__RESULT_STATE_SKIPPED,
+        [OUTCOME_DEFERRED] = MSSQL__V1__RESULT_STATE__RESULT_STATE_DEFERRED,
+        [OUTCOME_FAILED] = MSSQL__V1__RESULT_STATE__RESULT_STATE_FAILED,
+    };
+    return states[outcome];
+}
+
+char *status_lsn(struct lsn lsn) {
+    char text[LSN_TEXT_MAX];
+    return mem_strdup(lsn_is_zero(lsn) ? "" : lsn_format(text, lsn));
+}
+
+char *status_guid(const struct guid *guid) {
+    char text[GUID_TEXT_MAX];
+    return mem_strdup(guid_is_zero(guid) ? "" : guid_format(text, guid));
+}
+
+static void backup_flags(Mssql__V1__Backup *m, const struct backup *b) {
+    m->copy_only = backup_has(b, BACKUP_COPY_ONLY);
+    m->bulk_logged = backup_has(b, BACKUP_BULK_LOGGED);
+    m->damaged = backup_has(b, BACKUP_DAMAGED);
+    m->checksums = backup_has(b, BACKUP_CHECKSUMS);
+    m->begins_log_chain = backup_has(b, BACKUP_BEGINS_LOG_CHAIN);
+    m->tail = backup_has(b, BACKUP_TAIL);
+    m->snapshot = backup_has(b, BACKUP_SNAPSHOT);
+    m->read_only = backup_has(b, BACKUP_READ_ONLY);
+    m->compressed = backup_has(b, BACKUP_COMPRESSED);
+    m->encrypted_by_server = backup_has(b, BACKUP_ENCRYPTED_BY_SERVER);
+    m->foreign = backup_has(b, BACKUP_FOREIGN);
+    m->off_volume = backup_has(b, BACKUP_OFF_VOLUME);
+    m->held = backup_has(b, BACKUP_HELD);
+    m->utc_offset_known = backup_has(b, BACKUP_UTC_OFFSET_KNOWN);
+}
+
+Mssql__V1__Backup *status_backup(const struct backup *b, const char *database) {
+    Mssql__V1__Backup *m = mem_alloc(sizeof(*m));
+    mssql__v1__backup__init(m);
+    char manifest[STORE_NAME_MAX];
+    name_manifest(manifest, b);
+    m->database = mem_strdup(database);
+    m->kind = status_kind(b->kind);
+    m->manifest = mem_strdup(manifest);
+    m->tier = mem_strdup("fs");
+    m->set_guid = status_guid(&b->set_guid);
+    m->family_guid = status_guid(&b->family_guid);
+    m->database_guid = status_guid(&b->database_guid);
+    m->first_fork_guid = status_guid(&b->first_fork);
+    m->last_fork_guid = status_guid(&b->last_fork);
+    m->fork_point_lsn = status_lsn(b->fork_point);
+    m->diff_base_guid = status_guid(&b->diff_base_guid);
+    m->diff_base_lsn = status_lsn(b->diff_base_lsn);
+    m->first_lsn = status_lsn(b->first_lsn);
+    m->last_lsn = status_lsn(b->last_lsn);
+    m->checkpoint_lsn = status_lsn(b->checkpoint_lsn);
+    m->database_backup_lsn = status_lsn(b->database_backup_lsn);
+    m->start_at = b->start_at;
+    m->finish_at = b->finish_at;
+    m->valid_until_at = b->valid_until;
+    m->utc_offset_seconds = b->utc_offset_s;
+    m->incarnation = b->incarnation;
+    m->size_bytes = b->size_bytes;
+    m->stored_bytes = b->stored_bytes;
+    m->stripes = b->stripes;
+    m->position = b->position;
+    backup_flags(m, b);
+    return m;
+}
+
+Mssql__V1__Hole *status_hole(const struct chain_hole *hole) {
+    Mssql__V1__Hole *m = mem_alloc(sizeof(*m));
+    mssql__v1__hole__init(m);
+    char text[CHAIN_TEXT_MAX];
+    m->from_at = hole->from_at;
+    m->until_at = hole->until_at;
+    m->from_lsn = status_lsn(hole->from_lsn);
+    m->until_lsn = status_lsn(hole->until_lsn);
+    m->cause = mem_strdup(chain_hole_cause_word(hole->cause));
+    m->by_whom = mem_strdup(hole->who);
+    m->message = mem_strdup(chain_hole_text(text, hole));
+    return m;
+}
+
+static Mssql__V1__Job *job_message(const struct job *job) {
+    static const Mssql__V1__JobPhase phases[JOB_PHASE_COUNT] = {
+        [JOB_QUEUED] = MSSQL__V1__JOB_PHASE__JOB_PHASE_QUEUED,
+        [JOB_TAKING] = MSSQL__V1__JOB_PHASE__JOB_PHASE_TAKING,
+        [JOB_INSPECTING] = MSSQL__V1__JOB_PHASE__JOB_PHASE_INSPECTING,
+        [JOB_SHIPPING] = MSSQL__V1__JOB_PHASE__JOB_PHASE_SHIPPING,
+        [JOB_COMMITTING] = MSSQL__V1__JOB_PHASE__JOB_PHASE_COMMITTING,
+        [JOB_DONE] = MSSQL__V1__JOB_PHASE__JOB_PHASE_DONE,
+    };
+    Mssql__V1__Job *m = mem_alloc(sizeof(*m));
+    mssql__v1__job__init(m);
+    int phase = atomic_load(&job->progress.phase);
+    m->phase = phases[phase];
+    m->percent = atomic_load(&job->progress.percent);
+    m->started_at = job->begun_at;
+    m->done_bytes = atomic_load(&job->progress.done_bytes);
+    m->total_bytes = atomic_load(&job->progress.total_bytes);
+    m->why = mem_strdup(job->trigger);
+    /* while a worker has the job its entry is the worker's */
+    bool staged = phase >= JOB_SHIPPING;
+    m->run_id = mem_strdup(staged ? job->entry.run_id : "");
+    m->kind = staged ? status_kind(job->entry.kind) : job->lane == LANE_LOG ? MSSQL__V1__BACKUP_KIND__BACKUP_KIND_LOG : MSSQL__V1__BACKUP_KIND__BACKUP_KIND_UNSPECIFIED;
+    return m;
+}
+
+static const struct job *shown_job(const struct database *db) {
+    if (db->running[LANE_DATA])
+        return db->running[LANE_DATA];
+    if (db->running[LANE_LOG])
+        return db->running[LANE_LOG];
+    return db->ship[LANE_DATA].head ? db->ship[LANE_DATA].head : db->ship[LANE_LOG].head;
+}
+
+static void protection(const struct agent *agent, const struct database *db, Mssql__V1__Database *m) {
+    const char *reason = "", *message = "";
+    if (db->scope != POLICY_IN) {
+        reason = policy_scope_reason(db->scope);
+        message = "the policy leaves it out";
+    } else if (!db->present) {
+        reason = "gone";
+        message = "the server does not have it any more; its backups stay";
+    } else if (db->access_known && !(db->may_data && db->may_log)) {
+        reason = "permission";
+        message = "the login has no right to back it up";
+    } else if (!keeper_state(agent->keeper)->configured) {
+        reason = "no_store";
+        message = "no store is configured";
+    }
+    m->protected_ = !*reason;
+    m->unprotected_reason = mem_strdup(reason);
+    m->unprotected_message = mem_strdup(message);
+    m->skip_reason = mem_strdup(db->skip);
+    m->skip_message = mem_strdup(db->skip_text ? db->skip_text : "");
+}
+
+static void chain(const struct database *db, Mssql__V1__Database *m) {
+    if (!db->server_known || !db->tips_known)
+        return;
+    m->chain_state = status_chain_state(db->status.state);
+    m->chain_since_at = db->status.since;
+    m->chain_reason = mem_strdup(chain_reason_word(db->status.reason));
+    m->chain_by_whom = mem_strdup(db->status.who);
+    m->chain_message = mem_strdup(db->status.text);
+    m->family_guid = status_guid(&db->server.family_guid);
+    m->database_guid = status_guid(&db->server.database_guid);
+    m->fork_guid = status_guid(&db->server.recovery_fork_guid);
+}
+
+static void moments(const struct database *db, Mssql__V1__Database *m) {
+    struct chain_window w;
+    chain_tip_window(&db->committed, db->quiet_until_at, &w);
+    if (w.any) {
+        m->restorable_from_at = w.from.at;
+        m->restorable_until_at = w.until_at;
+        m->off_volume_until_at = w.off_volume_until_at;
+    }
+    for (unsigned i = db->hole_count; i-- > 0;)
+        STATUS_APPEND(m, holes, status_hole(&db->holes[i]));
+    m->holes_total = (uint32_t)db->holes_total;
+    m->last_full_at = db->committed.last_full.finish_at;
+    m->last_diff_at = db->committed.last_diff.finish_at;
+    m->last_log_at = db->committed.last_log.finish_at;
+    m->last_log_checked_at = db->last_log_checked_at;
+    m->next_full_at = db->next_at[POLICY_FULL];
+    m->next_diff_at = db->next_at[POLICY_DIFF];
+    m->next_log_at = db->next_at[POLICY_LOG];
+    m->incarnation = db->committed.path.incarnation;
+}
+
+static Mssql__V1__LastResult *last_result(const struct database *db) {
+    const struct last_result *newest = NULL;
+    for (unsigned k = 0; k < BACKUP_KIND_COUNT; k++)
+        if (db->last[k].outcome != OUTCOME_NONE && (!newest || db->last[k].at > newest->at))
+            newest = &db->last[k];
+    if (!newest)
+        return NULL;
+    Mssql__V1__LastResult *m = mem_alloc(sizeof(*m));
+    mssql__v1__last_result__init(m);
+    m->kind = status_kind(newest->kind);
+    m->state = status_outcome(newest->outcome);
+    m->reason = mem_strdup(newest->reason);
+    m->message = mem_strdup(newest->err.text);
+    m->error_class = mem_strdup(newest->err.class == ERR_NONE ? "" : err_class_name(newest->err.class));
+    m->sql_error = newest->err.sql_number;
+    m->finish_at = newest->at;
+    return m;
+}
+
+Mssql__V1__Database *status_database(const struct agent *agent, const struct database *db) {
+    static const char *const models[] = {"", "FULL", "BULK_LOGGED", "SIMPLE"};
+    Mssql__V1__Database *m = mem_alloc(sizeof(*m));
+    mssql__v1__database__init(m);
+    m->name = mem_strdup(db->name);
+    m->state = mem_strdup(db->present ? db->info.state_text : "GONE");
+    m->recovery_model = mem_strdup(db->info.recovery >= 1 && db->info.recovery <= 3 ? models[db->info.recovery] : "");
+    protection(agent, db, m);
+    chain(db, m);
+    moments(db, m);
+    const struct job *job = shown_job(db);
+    if (job)
+        m->job = job_message(job);
+    m->last_result = last_result(db);
+    m->data_bytes = db->sizes.full_bytes;
+    m->log_bytes = db->sizes.log_file_bytes;
+    m->log_used_bytes = db->sizes.log_active_bytes;
+    m->changed_percent = db->server.allocated_pages ? 100.0 * (double)db->server.modified_pages / (double)db->server.allocated_pages : -1;
+    m->stored_bytes = db->stored_bytes;
+    m->backups = db->sets;
+    m->log_reuse_wait = mem_strdup(db->info.log_reuse_wait);
+    m->created_at = db->info.created_at;
+    return m;
+}
