@@ -17,9 +17,13 @@ static bool is_plain(unsigned char c, bool first) {
     return isalnum(c) || c == '_' || c == '-' || (c == '.' && !first);
 }
 
-/* Bytes of the UTF-8 sequence that begins with c; 1 for what is none. */
-static size_t sequence_len(unsigned char c) {
-    return c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
+/* Bytes of the UTF-8 sequence that begins at s, as far as it is one; 1 for what is none. */
+static size_t sequence_len(const unsigned char *s) {
+    size_t want = *s >= 0xf8 ? 1 : *s >= 0xf0 ? 4 : *s >= 0xe0 ? 3 : *s >= 0xc0 ? 2 : 1;
+    size_t len = 1;
+    while (len < want && (s[len] & 0xc0) == 0x80)
+        len++;
+    return len;
 }
 
 void name_encode_database(char dst[NAME_ENCODED_MAX + 1], const char *database) {
@@ -27,7 +31,7 @@ void name_encode_database(char dst[NAME_ENCODED_MAX + 1], const char *database) 
     const unsigned char *s = (const unsigned char *)database;
     size_t used = 0;
     while (*s) {
-        size_t len = strnlen((const char *)s, sequence_len(*s));
+        size_t len = sequence_len(s);
         bool plain = len == 1 && *s < 0x80 && is_plain(*s, used == 0);
         size_t need = plain ? 1 : 3 * len;
         if (used + need > NAME_ENCODED_MAX)
