@@ -16,10 +16,12 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "common/net/accept.h"
 #include "common/net/address.h"
 
 #define ROUTES_MAX 32
 #define SWEEP_S 1.0
+#define DESCRIPTORS_KEPT 16
 
 struct route {
     enum http_method method;
@@ -56,6 +58,7 @@ struct http_request {
 struct http_server {
     struct ev_loop *ev;
     struct MHD_Daemon *mhd;
+    struct acceptor *acceptor; /* libmicrohttpd's own spins when descriptors run out */
     ev_io io;
     ev_timer timer, sweep;
     struct http_server_options opt;
@@ -397,11 +400,41 @@ static void fill_defaults(struct http_server_options *o) {
     o->request_timeout_s = o->request_timeout_s ? o->request_timeout_s : 10;
 }
 
-static struct MHD_Daemon *daemon_start(struct http_server *server, int fd) {
+static bool take_connection(void *user, int fd) {
+    struct http_server *server = user;
+    struct sockaddr_storage sa = {0};
+    socklen_t len = sizeof(sa);
+    if (server->connections >= server->opt.max_connections || getpeername(fd, (struct sockaddr *)&sa, &len) < 0)
+        return false;
+    /* it closes the descriptor itself when it cannot take it */
+    (void)MHD_add_connection(server->mhd, fd, (struct sockaddr *)&sa, len);
+    drive(server);
+    return true;
+}
+
+/* %00 would cut a C string: it stays as it is, and no route has it. */
+static size_t unescape(void *user, struct MHD_Connection *mhd, char *text) {
+    (void)user, (void)mhd;
+    char *out = text;
+    for (const char *p = text; *p; p++) {
+        uint8_t byte;
+        char pair[3] = {p[0] == '%' ? p[1] : (char)0, p[0] == '%' && p[1] ? p[2] : (char)0, 0};
+        if (pair[1] && str_unhex(pair, &byte, 1) && byte) {
+            *out++ = (char)byte;
+            p += 2;
+        } else {
+            *out++ = *p;
+        }
+    }
+    *out = 0;
+    return (size_t)(out - text);
+}
+
+static struct MHD_Daemon *daemon_start(struct http_server *server) {
     const struct http_server_options *o = &server->opt;
     struct MHD_OptionItem options[] = {
-        {MHD_OPTION_LISTEN_SOCKET, fd, NULL},
-        {MHD_OPTION_CONNECTION_LIMIT, o->max_connections, NULL},
+        {MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)unescape, NULL},
+        {MHD_OPTION_CONNECTION_LIMIT, o->max_connections + 1, NULL}, /* ours is the limit */
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)o->header_max_bytes * 2, NULL}, /* it also holds the answer's header */
         {MHD_OPTION_CONNECTION_MEMORY_INCREMENT, 1024, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, o->idle_timeout_s, NULL},
@@ -410,7 +443,7 @@ static struct MHD_Daemon *daemon_start(struct http_server *server, int fd) {
         {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)on_connection, server},
         {MHD_OPTION_END, 0, NULL},
     };
-    return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, server,
+    return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, server,
                             MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 
@@ -425,13 +458,12 @@ int http_server_new(struct ev_loop *loop, const struct http_server_options *opti
     server->opt = *options;
     fill_defaults(&server->opt);
     server->port = address.is_unix ? 0 : bound_port(fd);
-    server->mhd = daemon_start(server, fd);
+    server->mhd = daemon_start(server);
     const union MHD_DaemonInfo *info = server->mhd ? MHD_get_daemon_info(server->mhd, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
     if (!info) {
         if (server->mhd)
             MHD_stop_daemon(server->mhd);
-        else
-            close(fd);
+        close(fd);
         mem_free(server);
         return err_set(err, ERR_IO, "HTTP: cannot start the server on '%s'", options->listen);
     }
@@ -440,6 +472,7 @@ int http_server_new(struct ev_loop *loop, const struct http_server_options *opti
     ev_timer_init(&server->sweep, on_sweep, SWEEP_S, SWEEP_S);
     server->io.data = server->timer.data = server->sweep.data = server;
     ev_io_start(loop, &server->io);
+    server->acceptor = acceptor_new(loop, fd, DESCRIPTORS_KEPT, "http", take_connection, server);
     ev_timer_start(loop, &server->sweep);
     *ret_server = server;
     return 0;
@@ -448,13 +481,14 @@ int http_server_new(struct ev_loop *loop, const struct http_server_options *opti
 void http_server_free(struct http_server *server) {
     if (!server)
         return;
+    acceptor_free(server->acceptor);
     ev_io_stop(server->ev, &server->io);
     ev_timer_stop(server->ev, &server->timer);
     ev_timer_stop(server->ev, &server->sweep);
     /* libmicrohttpd must not be stopped with suspended connections */
     for (struct http_request *r = server->waiting; r; r = r->next)
         request_resume(r);
-    MHD_stop_daemon(server->mhd); /* ends every request: their `gone` runs; closes the listener */
+    MHD_stop_daemon(server->mhd); /* ends every request: their `gone` runs */
     for (unsigned i = 0; i < server->routes; i++)
         mem_free(server->route[i].path);
     mem_free(server);

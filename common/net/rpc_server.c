@@ -363,11 +363,15 @@ void rpc_server_set_serving(struct rpc_server *server, const char *service, bool
 
 void rpc_server_get_stats(const struct rpc_server *server, struct rpc_server_stats *ret_stats) {
     struct rpc_server_stats stats = server->stats;
-    bool starved;
+    struct acceptor_stats sockets = {0};
+    rpc_listener_add_stats(server->plain, &sockets);
+    if (server->tls)
+        rpc_listener_add_stats(server->tls, &sockets);
     stats.connections = rpc_gate_connections(server->gate);
     stats.calls = server->call_count;
-    rpc_gate_counts(server->gate, &stats.accepted, &stats.refused, &starved);
-    stats.accepting = !starved && !server->stopping;
+    stats.accepted = sockets.accepted;
+    stats.refused = sockets.refused;
+    stats.accepting = !sockets.starved && !server->stopping;
     stats.cert_not_after_at = server->creds ? rpc_creds_not_after(server->creds) : 0;
     *ret_stats = stats;
 }
