@@ -75,7 +75,8 @@ static bool has_value(const struct conf_schema *schema, const struct conf_key *k
     } else {
         conf_key_value(key, object, value);
     }
-    return value->len > 0;
+    /* an empty list says something where the reader's default has entries */
+    return value->len > 0 || key->kind == CONF_TEXTS;
 }
 
 void conf_emit_yaml(const struct conf_schema *schema, const void *object, struct buf *out, unsigned indent, conf_emit_own *own) {
@@ -98,7 +99,7 @@ void conf_emit_yaml(const struct conf_schema *schema, const void *object, struct
             (void)buf_append(out, value.data, value.len);
         } else {
             (void)buf_putc(out, ' ');
-            value_yaml(key, object, value.data, out);
+            value_yaml(key, object, value.len ? value.data : "", out);
             (void)buf_putc(out, '\n');
         }
         before = key->path;
@@ -141,7 +142,7 @@ void conf_emit_json(const struct conf_schema *schema, const void *object, struct
             (void)buf_printf(out, "\"%.*s\":{", (int)strcspn(part, "."), part);
         }
         (void)buf_printf(out, "\"%s\":", last_part(key->path));
-        value_json(key, object, value.data, out);
+        value_json(key, object, value.len ? value.data : "", out);
         before = key->path;
     }
     for (unsigned d = depth_of(before); d > 0; d--)
