@@ -89,8 +89,11 @@ class Security:
     # -- server level -----------------------------------------------------------------------------------------------
 
     def name_of(self, session: Any) -> str:
-        info = self.server.sessions.get(session.spid) if session is not None else None
-        return info.login_name if info is not None else "sa"
+        """None is the engine itself; a session that is gone has no rights."""
+        if session is None:
+            return "sa"
+        info = self.server.sessions.get(session.spid)
+        return info.login_name if info is not None else ""
 
     def sid_of(self, session: Any) -> bytes:
         login = self.login(self.name_of(session))
