@@ -121,7 +121,7 @@ static void open_sessions(struct agent *agent) {
         .admin_password = s->admin_password,
         .encryption = encryption[s->encryption],
         .ca_file = s->ca_file,
-        .check_hostname = s->check_hostname,
+        .check_hostname = s->check_hostname && s->ca_file, /* without a CA there is nothing to check it against */
         .login_timeout_s = (unsigned)((s->login_timeout_ms + 999) / 1000),
         .idle_max = 4,
     };

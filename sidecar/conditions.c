@@ -81,6 +81,8 @@ static void store(struct agent *agent) {
     unsigned waiting = job_unshipped(agent, &oldest);
     if (!k->configured)
         put(agent, CONDITION_STORE_REACHABLE, CONDITION_FALSE, "NotConfigured", "no store is configured: backups are not taken");
+    else if (!k->usable && k->error.class == ERR_NONE)
+        put(agent, CONDITION_STORE_REACHABLE, CONDITION_UNKNOWN, "NotAskedYet", "the store was not reached yet");
     else if (k->usable)
         put(agent, CONDITION_STORE_REACHABLE, CONDITION_TRUE, "Reachable", "%s", agent->config->store.url);
     else

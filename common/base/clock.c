@@ -77,7 +77,7 @@ int64_t clock_from_civil(const struct clock_civil *c) {
 
 char *clock_format(char dst[CLOCK_TEXT_MAX], int64_t at) {
     if (!at) {
-        strcpy(dst, "-");
+        memcpy(dst, "-", 2);
         return dst;
     }
     struct clock_civil c;
