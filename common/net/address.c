@@ -70,7 +70,7 @@ int address_parse(const char *text, struct address *ret_address, struct err *err
         if (parse_unix(text, &a, err) < 0)
             return -1;
     } else {
-        const char *port;
+        const char *port = "";
         int64_t number;
         if (split_host(text, &a, &port, err) < 0)
             return -1;

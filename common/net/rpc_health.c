@@ -42,13 +42,15 @@ static struct service *service_find(struct health *h, const char *name) {
     return NULL;
 }
 
-static void service_add(struct health *h, const char *name) {
-    if (service_find(h, name))
-        return;
+static struct service *service_of(struct health *h, const char *name) {
+    struct service *found = service_find(h, name);
+    if (found)
+        return found;
     h->service = mem_grow(h->service, &h->cap, h->count + 1, sizeof(*h->service));
     struct service *s = &h->service[h->count++];
     str_copy(s->name, sizeof(s->name), name);
     s->serving = true;
+    return s;
 }
 
 static int state_of(struct health *h, const char *name) {
@@ -61,13 +63,13 @@ static void add_services_of(struct health *h, const struct rpc_method *methods, 
         char name[SERVICE_MAX];
         const char *slash = strrchr(methods[i].path, '/');
         str_format(name, sizeof(name), "%.*s", (int)(slash - methods[i].path - 1), methods[i].path + 1);
-        service_add(h, name);
+        (void)service_of(h, name);
     }
 }
 
 struct health *rpc_health_new(const struct rpc_method *methods, size_t count) {
     struct health *h = mem_alloc(sizeof(*h));
-    service_add(h, "");
+    (void)service_of(h, "");
     add_services_of(h, methods, count);
     add_services_of(h, rpc_health_methods, rpc_health_method_count);
     add_services_of(h, rpc_reflect_methods, rpc_reflect_method_count);
@@ -152,8 +154,7 @@ static void tell_all(struct health *h) {
 }
 
 void rpc_health_set(struct health *h, const char *service, bool serving) {
-    service_add(h, service);
-    service_find(h, service)->serving = serving;
+    service_of(h, service)->serving = serving;
     tell_all(h);
 }
 

@@ -250,7 +250,7 @@ int rpc_server_new(struct rpc_loop *loop, const struct rpc_server_options *optio
                    struct err *err) {
     struct rpc_server_options opt = *options;
     struct bound bound[LISTEN_MAX];
-    size_t count;
+    size_t count = 0;
     struct rpc_creds *creds = NULL;
     fill_defaults(&opt);
     if ((opt.tls.cert || opt.tls.key || opt.tls.ca) && rpc_creds_new(&opt.tls, &creds, err) < 0)
