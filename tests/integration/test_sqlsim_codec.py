@@ -11,6 +11,7 @@ import pytest
 
 from sqlsim.contract import Column, Columns, Done, Error, Info, Param, ReturnStatus, Row, SqlType
 from sqlsim.tds import handshake, requests, temporal
+from sqlsim.tds.collation import charset_of, collation_bytes
 from sqlsim.tds.packets import packets_of
 from sqlsim.tds.replies import Reply, ReplyReader
 from sqlsim.tds.tokens import ReplyEncoder, attention_ack, column_metadata, envchange_token, message_token
@@ -309,6 +310,25 @@ def test_clients_before_72_get_narrow_dones_and_old_types():
 def test_column_flags():
     data, _ = column_metadata([Column("id", SqlType("int"), False, True), Column("v", SqlType("int"), True)], ENV)
     assert data.hex() == "810200" + "00000000" + "1000" + "38" + "02" + "69006400" + "00000000" + "0100" + "2604" + "01" + "7600"
+
+
+@pytest.mark.parametrize(
+    "name,data,charset",
+    [
+        ("SQL_Latin1_General_CP1_CI_AS", "0904d00034", "cp1252"), ("Latin1_General_CI_AS", "0904d00000", "cp1252"),
+        ("Latin1_General_100_CI_AS_SC_UTF8", "0904d02400", "utf-8"), ("Latin1_General_BIN2", "0904000200", "cp1252"),
+        ("Cyrillic_General_CI_AS", "1904d00000", "cp1251"), ("Japanese_CI_AS_KS_WS", "1104100000", "cp932"),
+    ],
+)  # fmt: skip
+def test_collations(name, data, charset):
+    assert collation_bytes(name).hex() == data and charset_of(collation_bytes(name)) == charset
+
+
+def test_char_data_follows_the_collation():
+    for name, text in (("Cyrillic_General_CI_AS", "Привет"), ("Latin1_General_100_CI_AS_SC_UTF8", "Привет €"), ("Japanese_CI_AS", "日本")):
+        env = WireEnv(collation=collation_bytes(name))
+        assert there_and_back(SqlType("varchar", 50), text, env) == text
+    assert there_and_back(SqlType("varchar", 50), "Привет") == "??????"
 
 
 HEADERS = bytes.fromhex("16000000" "12000000" "0200" "0000000000000000" "01000000")  # fmt: skip

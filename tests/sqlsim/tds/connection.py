@@ -12,11 +12,12 @@ from typing import Any, Optional
 
 from sqlsim.contract import Error, Login
 from sqlsim.tds import handshake, packets
+from sqlsim.tds.collation import collation_bytes
 from sqlsim.tds.faults import WireFaults, login_error
 from sqlsim.tds.outbox import Outbox
 from sqlsim.tds.packets import Channel, Message, packets_of
 from sqlsim.tds.tokens import attention_ack
-from sqlsim.tds.wire import DEFAULT_COLLATION, ProtocolError, WireEnv
+from sqlsim.tds.wire import ProtocolError, WireEnv
 from sqlsim.tds.worker import Worker
 
 HANDSHAKE_SECONDS = 60
@@ -52,7 +53,7 @@ class Connection:
         self.address = f"{peer[0]}:{peer[1]}"
         self.since = time.time()
         self._loop = asyncio.get_running_loop()
-        self._env = WireEnv(collation=getattr(setup.server, "tds_collation", None) or DEFAULT_COLLATION)
+        self._env = WireEnv(collation=collation_bytes(getattr(setup.server, "collation", "SQL_Latin1_General_CP1_CI_AS")))
         self._outbox = Outbox(self._loop, self._should_stop)
         self._ticking = False
         self._sender: Optional[asyncio.Task] = None

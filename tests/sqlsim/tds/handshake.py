@@ -9,7 +9,7 @@ from typing import Optional
 
 from sqlsim.contract import Error, Info, Login
 from sqlsim.tds.tokens import done_token, envchange_token, message_token
-from sqlsim.tds.wire import TDS71, TDS72, TDS73, TDS74, Buf, ProtocolError, WireEnv, b_varchar, us_varchar, utf16_encode
+from sqlsim.tds.wire import TDS71, TDS72, TDS73, TDS74, Buf, ProtocolError, WireEnv, b_varchar, utf16_encode
 
 ENCRYPT_OFF, ENCRYPT_ON, ENCRYPT_NOT_SUP, ENCRYPT_REQ = 0, 1, 2, 3
 

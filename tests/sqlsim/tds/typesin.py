@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from sqlsim.contract import SqlType
 from sqlsim.tds import temporal
-from sqlsim.tds.wire import Buf, ProtocolError, collation_charset, utf16_decode
+from sqlsim.tds.collation import charset_of
+from sqlsim.tds.wire import Buf, ProtocolError, utf16_decode
 
 _FIXED = {
     0x1F: ("int", 0), 0x30: ("tinyint", 1), 0x32: ("bit", 1), 0x34: ("smallint", 2), 0x38: ("int", 4), 0x7F: ("bigint", 8),
@@ -146,7 +147,7 @@ def decode(wire: WireType, data: bytes) -> Any:
         if kind in ("nvarchar", "nchar", "xml"):
             return utf16_decode(data)
         if kind in ("varchar", "char"):
-            charset = collation_charset(wire.collation) if wire.collation else "cp1252"
+            charset = charset_of(wire.collation) if wire.collation else "cp1252"
             return data.decode(charset, "replace")
         if kind in ("varbinary", "binary"):
             return data

@@ -11,7 +11,8 @@ from typing import Any, Callable, NamedTuple
 
 from sqlsim.contract import SqlType
 from sqlsim.tds import temporal
-from sqlsim.tds.wire import TDS72, TDS73, WireEnv, collation_charset, utf16_encode
+from sqlsim.tds.collation import charset_of
+from sqlsim.tds.wire import TDS72, TDS73, WireEnv, utf16_encode
 
 PLP_CHUNK = 8000
 _CONTEXT = decimal.Context(prec=80)
@@ -200,7 +201,7 @@ def _text_codec(sql_type: SqlType, env: WireEnv, to_text: Callable[[Any], str]) 
     if kind in ("text", "ntext"):
         kind, length = ("varchar" if kind == "text" else "nvarchar"), -1
     wide = kind.startswith("n")
-    charset = collation_charset(env.collation)
+    charset = charset_of(env.collation)
 
     def encode(value: Any) -> bytes:
         text = to_text(value)

@@ -13,7 +13,6 @@ TDS74 = 0x74000004
 
 # LCID 1033, ignore case, kana and width, sort id 52: SQL_Latin1_General_CP1_CI_AS
 DEFAULT_COLLATION = bytes.fromhex("0904d00034")
-_UTF8_FLAG = 0x4000000  # in the first four bytes of a collation
 
 
 class ProtocolError(Exception):
@@ -30,15 +29,6 @@ class WireEnv:
 
     version: int = TDS74
     collation: bytes = DEFAULT_COLLATION
-
-    @property
-    def charset(self) -> str:
-        return collation_charset(self.collation)
-
-
-def collation_charset(collation: bytes) -> str:
-    flags = struct.unpack_from("<I", collation)[0]
-    return "utf-8" if flags & _UTF8_FLAG else "cp1252"
 
 
 class Buf:
