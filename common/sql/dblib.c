@@ -43,6 +43,7 @@ struct dblib_session {
     /* Of the running statement. */
     const struct sql_call *call;
     struct sql_messages *messages;
+    bool fatal; /* an error of severity 20 and more: the server closes the connection after it */
     enum stop_reason stop;
     int64_t deadline_us; /* monotonic, 0 none */
     int64_t stopped_us;  /* when the attention was asked for */
@@ -82,6 +83,7 @@ static int on_message(DBPROCESS *db, DBINT number, int state, int severity, char
     struct dblib_session *s = current;
     if (!s || !s->messages)
         return 0;
+    s->fatal = s->fatal || severity >= 20;
     struct sql_message m = {.number = number, .severity = severity, .state = state, .line = line, .text = text};
     sql_messages_add(s->messages, &m);
     if (s->call && s->call->message)
@@ -342,7 +344,7 @@ static int statement(struct dblib_session *s, const char *text, sql_row_fn row, 
 
 static bool dblib_alive(const struct sql_session *session) {
     const struct dblib_session *s = (const struct dblib_session *)session; /* base is its first member */
-    return s->db && !DBDEAD(s->db) && !atomic_load(&s->aborted);
+    return s->db && !s->fatal && !DBDEAD(s->db) && !atomic_load(&s->aborted);
 }
 
 static int dblib_run(struct sql_session *session, const char *text, const struct sql_call *call, sql_row_fn row, void *user,
@@ -428,7 +430,6 @@ static int open_failure(struct dblib_session *s, const struct sql_params *params
     const struct sql_message *cause = sql_messages_cause(s->messages);
     if (cause)
         return sql_error_set(err, cause);
-    bool encrypted = params->encryption != SQL_ENCRYPTION_OFF;
     switch (s->lib_error) {
     case SYBETIME:
         return err_set(err, ERR_TIMEOUT, "SQL Server does not answer the login within %u seconds", sql_login_timeout_s(params));
@@ -446,10 +447,13 @@ static int open_failure(struct dblib_session *s, const struct sql_params *params
         /* A refused connection can come as SYBEFCON alone, and so does every failure of TLS. */
         if (took_us > (int64_t)sql_login_timeout_s(params) * CLOCK_SECOND)
             return err_set(err, ERR_TIMEOUT, "SQL Server does not answer the login within %u seconds", sql_login_timeout_s(params));
-        err_set(err, ERR_CONNECT, "login failed: %s (db-lib error %d)", s->lib_text[0] ? s->lib_text : "no reason given", s->lib_error);
-        if (encrypted)
-            err_hint(err, params->ca_file ? "With encryption on, the certificate must be signed by the CA file and, when checked, name the host"
-                                          : "With encryption on, the server must offer TLS 1.2");
+        err_set(err, ERR_CONNECT, "the connection failed during the login (db-lib error %d)", s->lib_error);
+        if (params->encryption == SQL_ENCRYPTION_OFF)
+            err_hint(err, "Encryption is off here: the server may require it");
+        else if (params->ca_file)
+            err_hint(err, "The server's certificate must be signed by the CA file and, when checked, name the host");
+        else
+            err_hint(err, "With encryption the server must offer TLS 1.2");
         return -1;
     }
 }
