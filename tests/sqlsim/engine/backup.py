@@ -85,8 +85,18 @@ class Job:
     def step(self, name: str) -> None:
         self.server.faults.step(self.kind, name, self.session)
 
+    def history(self, meta: dict, target: Target) -> None:
+        """The row in msdb. Trouble there does not undo the backup: info 3009."""
+        try:
+            msdb.add_set(self.server, meta, target.media, target.names())
+        except SqlError as exc:
+            self.server.errorlog(f"Error: 3009, Severity: 16, State: 1. {exc}")
+            self.progress.info(3009, "Could not insert a backup or restore history/detail record in the msdb database. This may indicate a "
+                                     "problem with the msdb database. The backup/restore operation was still successful.")
+
     def run(self) -> None:
         self.db = backup_check.database(self)
+        self.server.faults.on_statement(self.kind, self.what)
         self.compressed = backup_check.options(self)
         target = Target(self.server, self.session, self.stmt, self.what, bool(self.compressed))
         try:
@@ -196,7 +206,7 @@ class Job:
         self.step("written")
         self._adopt(hashes, base)
         self.step("state")
-        msdb.add_set(self.server, final, target.media, target.names())
+        self.history(final, target)
         self.step("history")
         self._report(final, sent, max(1, -(-logged // PAGE)))
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from ..contract import SqlError
 from . import store
@@ -28,12 +28,18 @@ def database(job: "Job") -> Database:
         raise job.fail(911, f"Database '{name}' does not exist. Make sure that the name is entered correctly.", 11)
     if name.casefold() == "tempdb":
         raise job.fail(3147, "Backup and restore operations are not allowed on database tempdb.")
+    if in_transaction(server, job.session):
+        raise job.fail(3021, "Cannot perform a backup or restore operation within a transaction.", 0)
     _state(job, db)
     server.security.need_backup(job.session, db, job.stmt.what)
     if db.state.user_access == 1 and server.users_of(db, job.session):
         raise job.fail(924, f"Database '{name}' is already open and can only have one user at a time.", 1, 14)
     _kind(job, db)
     return db
+
+
+def in_transaction(server: Any, session: Any) -> bool:
+    return any(d.active is not None and d.active.session is session for d in list(server.dbs.values()))
 
 
 def _state(job: "Job", db: Database) -> None:

@@ -7,7 +7,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from . import backup_check, msdb, store, wal
+from . import backup_check, store, wal
 from .database import look
 from .lsn import Lsn, from_num
 from .rows import PAGE
@@ -75,7 +75,7 @@ def _run(job: "Job", target: "Target", tail: bool) -> None:
         db.holds.pop(id(job), None)
     _adopt(job, last, tail)
     job.step("state")
-    msdb.add_set(job.server, final, target.media, target.names())
+    job.history(final, target)
     job.step("history")
     _report(job, final, max(0, -(-logged // PAGE)))
 

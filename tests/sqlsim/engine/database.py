@@ -32,6 +32,8 @@ def look(session: Any) -> None:
     if session is None:
         return
     if session.killed.is_set():
+        if getattr(session, "kill_error", None) is not None:
+            raise SessionKilled(session.kill_error)
         raise SessionKilled(Error(596, "Cannot continue the execution because the session is in the kill state.", 1, 21))
     if session.cancel.is_set():
         raise Cancelled()

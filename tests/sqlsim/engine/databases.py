@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 import uuid
 from typing import TYPE_CHECKING, Any, Optional
@@ -72,15 +73,13 @@ def open_all(server: "Server") -> None:
                     if os.path.exists(file.physical + suffix):
                         os.unlink(file.physical + suffix)
             database.create_files(FIRST)
+        if state.state == store.RECOVERY_PENDING:
+            state.state = store.RESTORING if state.restore and not state.standby else store.ONLINE
         try:
             database.open()
-            if state.state == store.RECOVERY_PENDING:
-                state.state = store.ONLINE
-                database.open_rows()
-        except (OSError, ValueError) as exc:
+        except (OSError, ValueError, sqlite3.Error) as exc:
             server.errorlog(f"FCB::Open failed: Could not open file {database.path} for file number 1.  OS error: {exc}.")
             state.state = store.RECOVERY_PENDING
-        # A volume that moved to another place: the files are where the instance is.
         database.save()
 
 
@@ -120,7 +119,7 @@ def check_target(server: "Server", path: str, what: str = "CREATE FILE") -> None
     if os.path.exists(path):
         raise SqlError(5170, f"Cannot create file '{path}' because it already exists. Change the file path or the file name, and "
                              "retry the operation.", 1, 16)
-    if not os.access(folder, os.W_OK):
+    if server.faults.denied(path) or not os.access(folder, os.W_OK):
         raise SqlError(5123, f"{what} encountered operating system error {errors.os_text(5)} while attempting to open or create the "
                              f"physical file '{path}'.", 1, 16)
 

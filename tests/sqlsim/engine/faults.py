@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ..contract import BackupStatement, Error, Login, SessionKilled, SqlError
 from . import clock, store
+from .errors import terminating
 
 if TYPE_CHECKING:
     from .server import Server
@@ -40,6 +41,9 @@ class Faults:
         self._refused: list[PathFault] = []
         self._steps: list[dict] = []
         self._logins: list[dict] = []
+        self._statements: list[dict] = []
+        self._broken: list[PathFault] = []
+        self._free: dict[str, int] = {}
         self.login_delay = 0.0
         self.lock = threading.Lock()
 
@@ -64,12 +68,35 @@ class Faults:
 
     def on_read(self, path: str) -> None:
         self.on_open(path)
+        if any(path.startswith(f.prefix) for f in self._broken):
+            raise OSError(errno.EIO, "refused by a fault", path)
+
+    def on_statement(self, kind: str, what: str) -> None:
+        """Called when a BACKUP (full, diff, log) or RESTORE has found its database."""
+        with self.lock:
+            found = next((s for s in self._statements if s["kind"] in (kind, "any")), None)
+            if found is None:
+                return
+            found["count"] -= 1
+            if found["count"] == 0:
+                self._statements.remove(found)
+        raise SqlError(found["number"], found["text"], 1, found["severity"], also=[terminating(what)])
+
+    def free(self, folder: str) -> int:
+        """Free bytes of the volume of a folder."""
+        for prefix, count in self._free.items():
+            if folder.startswith(prefix):
+                return count
+        found = os.statvfs(folder)
+        return found.f_bavail * found.f_frsize
 
     def denied(self, path: str) -> bool:
         return any(path.startswith(f.prefix) for f in self._refused)
 
     def on_write(self, path: str, written: int, count: int) -> int:
         """How many bytes may be written; less than `count` means that the disk is full then."""
+        if any(path.startswith(f.prefix) and written >= f.after for f in self._broken):
+            raise OSError(errno.EIO, "refused by a fault", path)
         for fault in self._full:
             if path.startswith(fault.prefix):
                 return max(0, min(count, fault.after - written))
@@ -119,6 +146,7 @@ class Faults:
                 if "go" in step:
                     step["go"].set()
             self._steps, self._full, self._refused, self._logins = [], [], [], []
+            self._statements, self._broken, self._free = [], [], {}
             self._rates, self.bytes_per_s, self.missing_directory, self.login_delay = {}, 0, None, 0.0
 
     def enospc(self, path: str = "/", after_bytes: int = 0, off: bool = False) -> None:
@@ -131,6 +159,23 @@ class Faults:
         self._refused = [f for f in self._refused if f.prefix != path]
         if not off:
             self._refused.append(PathFault(path))
+
+    def eio(self, path: str = "/", after_bytes: int = 0, off: bool = False) -> None:
+        """Reads below `path` fail, writes after `after_bytes` too: error 1117."""
+        self._broken = [f for f in self._broken if f.prefix != path]
+        if not off:
+            self._broken.append(PathFault(path, int(after_bytes)))
+
+    def free_space(self, path: str, bytes: Optional[int] = None) -> None:
+        """What the server believes to be free below `path` (sys.dm_os_volume_stats, the checks of RESTORE)."""
+        self._free.pop(path, None)
+        if bytes is not None:
+            self._free[path] = int(bytes)
+
+    def fail_next(self, kind: str = "any", number: int = 845, text: str = "A time-out occurred.", severity: int = 16, count: int = 1) -> None:
+        """The next `count` statements of a kind (full, diff, log, restore, any) fail with this error and 3013."""
+        with self.lock:
+            self._statements.append({"kind": kind, "number": int(number), "text": text, "severity": int(severity), "count": int(count)})
 
     def missing_directory_code(self, code: Optional[int] = None) -> None:
         self.missing_directory = code
@@ -336,6 +381,13 @@ class Faults:
 
 
 LOGIN_TEXT = {
+    17187: "SQL Server is not ready to accept new client connections. Wait a few minutes before trying again.",
+    17188: "SQL Server cannot accept new connections, because it is shutting down. The connection has been closed.",
+    17189: "SQL Server failed with error code 0x0 to spawn a thread to process a new login or connection.",
+    17809: "Could not connect because the maximum number of user connections has already been reached.",
+    17892: "Logon failed for login '{user}' due to trigger execution.",
+    18452: "Login failed. The login is from an untrusted domain and cannot be used with Integrated authentication.",
+    18470: "Login failed for user '{user}'. Reason: The account is disabled.",
     18401: "Login failed for user '{user}'. Reason: Server is in script upgrade mode. Only administrator can connect at this time.",
     18451: "Login failed for user '{user}'. Only administrators may connect at this time.",
     18461: "Login failed for user '{user}'. Reason: Server is in single user mode. Only one administrator can connect at this time.",

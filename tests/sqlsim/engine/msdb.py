@@ -100,6 +100,9 @@ def _next(tran: Any, table: str, column: str) -> int:
 
 
 def find_set(server: "Server", set_guid: str) -> Optional[int]:
+    if home(server).writer is None:
+        raise SqlError(945, "Database 'msdb' cannot be opened due to inaccessible files or insufficient memory or disk space.  See the SQL "
+                            "Server errorlog for details.", 2, 14)
     with contextlib.closing(home(server).reader()) as db:
         row = db.execute('SELECT backup_set_id FROM "dbo.backupset" WHERE backup_set_uuid=?', (set_guid,)).fetchone()
     return row[0] if row else None

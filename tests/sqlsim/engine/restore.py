@@ -11,7 +11,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any, Optional
 
 from ..contract import Emit, RestoreStatement, SqlError
-from . import errors, msdb, restore_apply, restore_files, restore_info, store
+from . import backup_check, errors, msdb, restore_apply, restore_files, restore_info, store
 from .clock import micros, ticks
 from .database import Database
 from .lsn import Lsn, from_num
@@ -31,6 +31,9 @@ def run(server: "Server", session: Any, stmt: RestoreStatement, emit: Emit) -> N
         if stmt.what not in ("DATABASE", "LOG"):
             restore_info.run(server, session, stmt, emit)
             return
+        if backup_check.in_transaction(server, session):
+            raise errors.fail(what, 3021, "Cannot perform a backup or restore operation within a transaction.", 0)
+        server.faults.on_statement("restore", what)
         job = Job(server, session, stmt, emit, request)
         if not stmt.devices:
             job.recover_only()
@@ -152,6 +155,14 @@ class Job:
                                   f"server, which is running version {here}. Either restore the database on a server that supports the "
                                   "backup, or use a backup that is compatible with this server.")
 
+    def _system(self, meta: dict) -> None:
+        """msdb and model come only from the same build."""
+        if self.name.casefold() in ("msdb", "model") and tuple(meta["software"]) != self.server.version[:3]:
+            here = ".".join(str(v) for v in self.server.version[:3])
+            there = ".".join(str(v) for v in meta["software"])
+            raise self.fail(3168, f"The backup of the system database on the device {self.stmt.devices[0]} cannot be restored because it was "
+                                  f"created by a different version of the server ({there}) than this server ({here}).")
+
     def _stop_check(self, meta: dict) -> None:
         """STOPAT with a data backup only checks that the backup is not already past it."""
         late = self.stop.time_us is not None and micros(dt.datetime.fromisoformat(meta["finish"])) > self.stop.time_us
@@ -177,11 +188,14 @@ class Job:
         source.check_family()
         meta = source.pick()
         self._version(meta)
+        self._system(meta)
         if meta["type"] == "L":
             raise self._wrong_kind("BACKUP LOG")
         if meta["type"] == "I":
             self._differential(db, source, meta)
             return
+        if self.stop.given and meta["recovery_model"] == "SIMPLE":
+            raise self.fail(3145, "The STOPAT option is not supported for databases that use the SIMPLE recovery model.")
         verify = source.verify(meta)
         if db is not None:
             self._exclusive(db)
@@ -314,6 +328,14 @@ class Job:
     def _history(self, meta: dict, source: Source) -> None:
         if self.db.id == 4:
             return  # msdb does not write its own history while it is restored
+        try:
+            self._write_history(meta, source)
+        except SqlError as exc:
+            self.server.errorlog(f"Error: 3009, Severity: 16, State: 1. {exc}")
+            self.progress.info(3009, "Could not insert a backup or restore history/detail record in the msdb database. This may indicate a "
+                                     "problem with the msdb database. The backup/restore operation was still successful.")
+
+    def _write_history(self, meta: dict, source: Source) -> None:
         media = {k: v for k, v in source.infos[0].media.items() if k != "family"}
         set_id = msdb.add_set(self.server, meta, media, self.stmt.devices)
         flags = {"replace": int(bool(self.options.get("REPLACE"))),

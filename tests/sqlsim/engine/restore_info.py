@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import uuid
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Optional
@@ -144,6 +145,15 @@ def _label(source: Source) -> list[list]:
              1, 0, media["description"] or None, "Microsoft SQL Server", 4608, when(media["date"]), 1, info.compressed]]
 
 
+def _room(server: "Server", source: Source, meta: dict) -> None:
+    """VERIFYONLY looks whether the files would fit, where their directory exists here."""
+    for file in meta["files"]:
+        folder = os.path.dirname(file["physical"])
+        if os.path.isdir(folder) and file["size"] > server.faults.free(folder):
+            raise source.fail(3257, f'There is insufficient free space on disk volume "{folder}" to create the database. The database requires '
+                                    f"{file['size']} additional free bytes, while only {server.faults.free(folder)} bytes are available.")
+
+
 def _verify(server: "Server", session: Any, stmt: RestoreStatement, source: Source, emit: Emit) -> None:
     info = server.sessions.get(session.spid)
     progress = Progress(emit, CURCMD["VERIFYONLY"], stmt.options.get("STATS"), info.request if info else None, stmt.line)
@@ -153,6 +163,7 @@ def _verify(server: "Server", session: Any, stmt: RestoreStatement, source: Sour
     if meta["database_version"] > server.database_version:
         raise source.fail(3169, "The database was backed up on a server running a newer version. That version is incompatible with this "
                                 f"server, which is running version {'.'.join(map(str, server.version))}.")
+    _room(server, source, meta)
     progress.expect(meta["backup_size"])
     for chunk in source.chunks(meta, verify):
         for _ in pages_of(chunk):

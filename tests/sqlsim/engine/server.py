@@ -141,6 +141,7 @@ class Server:
         for info in list(self.sessions.values()):
             session = info.session()
             if session is not None:
+                session.kill_error = Error(6005, "SHUTDOWN is in progress.", 1, 14)
                 session.killed.set()
         until = time.monotonic() + wait
         while time.monotonic() < until and (any(i.request for i in list(self.sessions.values()))

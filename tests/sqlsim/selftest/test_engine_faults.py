@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults that have no place in the other tests, and the rarer errors."""
+
+import os
+
+import pytest
+
+from sqlsim.contract import Login
+from sqlsim.selftest.engine_kit import PASSWORD, Kit, infos, raises
+
+ANY_STATEMENT = (701, 802, 845, 921, 941, 952, 954, 976, 978, 983, 988, 1204, 1205, 1222, 3059, 3062, 3104, 5149, 8645, 8651, 9001, 9004,
+                 15404, 35250)
+ANY_LOGIN = (17142, 17187, 17188, 17189, 17809, 17892, 18401, 18451, 18452, 18461, 18470, 18486, 18487, 18488, 18456)
+
+
+@pytest.fixture
+def kit(tmp_path):
+    kit = Kit(tmp_path)
+    kit.create()
+    kit.backup("full", "db1", "f.bak")
+    yield kit
+    kit.server.faults.clear()
+    kit.server.stop()
+
+
+@pytest.mark.parametrize("number", ANY_STATEMENT)
+def test_fail_next(kit, number):
+    kit.server.faults.fail_next("log", number, "so it is", 17, count=2)
+    kit.backup("full", "db1", "g.bak")
+    for _ in range(2):
+        with raises(number, 3013) as caught:
+            kit.backup("log", "db1", "l.trn")
+        assert caught[0].error.cls == 17 and caught[0].error.text == "so it is"
+    kit.backup("log", "db1", "l.trn")
+
+
+@pytest.mark.parametrize("number", ANY_LOGIN)
+def test_login_errors(kit, number):
+    kit.server.faults.login_error(number)
+    with raises(number) as caught:
+        kit.server.faults.on_login(Login("sa", PASSWORD))
+    assert caught[0].error.cls == 14 and "{" not in caught[0].error.text
+    kit.server.faults.on_login(Login("sa", PASSWORD))
+
+
+def test_io_errors(kit):
+    kit.server.faults.eio(str(kit.stage), after_bytes=4096)
+    with raises(3202, 3271, 3013) as caught:
+        kit.backup("full", "db1", "x.bak")
+    assert "1117(" in caught[0].error.text
+    with raises(3201, 3013) as caught:
+        kit.header("f.bak")
+    assert "1117(" in caught[0].error.text
+
+
+def test_free_space(kit):
+    kit.server.faults.free_space(kit.server.data_dir, bytes=1000)
+    assert kit.function("sys.dm_os_volume_stats", 5, 1)[0]["available_bytes"] == 1000
+    with raises(3257, 3257, 3119, 3013):
+        kit.full_to("a", "f.bak")
+    with raises(3257, 3013):
+        kit.restore("VERIFYONLY", "", "f.bak")
+    kit.server.faults.free_space(kit.server.data_dir)
+    kit.full_to("a", "f.bak")
+
+
+def test_not_inside_a_transaction(kit):
+    db = kit.server.database("db1")
+    tran = db.begin(kit.session)
+    with raises(3021, 3013) as caught:
+        kit.backup("full", "db1", "x.bak")
+    assert caught[0].error.state == 0
+    with raises(3021, 3013):
+        kit.full_to("a", "f.bak")
+    db.rollback(tran)
+    kit.backup("full", "db1", "x.bak")
+
+
+def test_history_trouble_is_an_info(kit):
+    kit.server.faults.state("msdb", "SUSPECT")
+    events = kit.backup("log", "db1", "l.trn")
+    assert infos(events).count(3009) == 1 and infos(events)[-1] == 3014
+    assert 3009 in infos(kit.full_to("a", "f.bak"))
+    kit.server.faults.state("msdb", "ONLINE")
+    assert len(kit.history()) == 1 and kit.header("l.trn")[0]["BackupSetGUID"]
+
+
+def test_other_build_for_system_databases(kit, tmp_path):
+    other = Kit(tmp_path, "sim2", version=(16, 0, 4100, 1))
+    kit.backup("full", "msdb", "msdb.bak")
+    with raises(3168, 3013):
+        other.restore("DATABASE", "msdb", "msdb.bak", REPLACE=True)
+    other.server.stop()
+
+
+def test_stopat_in_simple(kit):
+    kit.create("s", model="SIMPLE")
+    kit.backup("full", "s", "s.bak")
+    with raises(3145, 3013):
+        kit.full_to("a", "s.bak", "s", STOPAT="2999-01-01T00:00:00")
+
+
+def test_users_and_locks(kit):
+    kit.security("CREATE LOGIN", name="someone", password="Backup!Pass1")
+    kit.security("CREATE USER", "db1", name="someone")
+    kit.server.alter_database(kit.session, "db1", [("RESTRICTED_USER", None)], None)
+    with raises(923):
+        kit.server.database("db1", kit.login("someone"))
+    kit.server.alter_database(kit.session, "db1", [("MULTI_USER", None)], None)
+    other = kit.server.internal_session("db1")
+    with raises(5030, 5069):
+        kit.server.alter_database(kit.session, "db1", [("MODIFY NAME", "x")], None)
+    kit.server.alter_database(other, "db1", [("SINGLE_USER", None)], None)
+    with raises(5064, 5069):
+        kit.server.alter_database(kit.session, "db1", [("MULTI_USER", None)], None)
+
+
+def test_files_that_are_gone_or_denied(kit):
+    kit.server.alter_database(kit.session, "db1", [("OFFLINE", None)], None)
+    path = kit.server.find("db1").path
+    os.rename(path, path + ".away")
+    with raises(5120, 5069):
+        kit.server.alter_database(kit.session, "db1", [("ONLINE", None)], None)
+    os.rename(path + ".away", path)
+    kit.server.alter_database(kit.session, "db1", [("ONLINE", None)], None)
+    kit.server.faults.eacces(kit.server.data_dir)
+    with raises(5123, 1802):
+        kit.server.create_database(kit.session, "new", {})
+    with raises(3634, 3156, 3634, 3156, 3119, 3013):
+        kit.full_to("a", "f.bak")
+    with raises(5009, 5069):
+        kit.server.alter_database(kit.session, "db1", [("REMOVE FILE", "none")], None)
+
+
+def test_a_missing_file_is_recovery_pending(kit):
+    kit.create("db2")
+    kit.server.stop()
+    log = kit.server.data_dir + "/db1_log.ldf"
+    os.rename(log, log + ".away")
+    kit.server.start()
+    kit.session = kit.server.internal_session()
+    assert kit.db()["state_desc"] == "RECOVERY_PENDING" and kit.db("db2")["state_desc"] == "ONLINE"
+    with raises(945):
+        kit.server.database("db1", kit.session)
+    with raises(945, 3013):
+        kit.backup("full", "db1", "x.bak")
+    os.rename(log + ".away", log)
+    kit.restart()
+    assert kit.db()["state_desc"] == "ONLINE" and kit.ids() == []
+
+
+def test_s3_is_unknown_before_2022(tmp_path):
+    kit = Kit(tmp_path, version=(15, 0, 4385, 2))
+    with raises(3224, 3013):
+        kit.backup("full", "model", "s3://host/bucket/x.bak")
+    kit.server.stop()
