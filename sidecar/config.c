@@ -32,7 +32,8 @@ static int read_file(struct sidecar_config *config, struct conf_doc *ret_doc, st
     return rc;
 }
 
-static int read_secret(const char *path, const char *key, const struct secret *from_env, struct secret **ret_secret, struct err *err) {
+static int read_secret(const char *path, const char *key, const struct secret *from_env, struct secret **ret_secret,
+                       struct err *err) {
     if (from_env) {
         *ret_secret = secret_dup(from_env);
         return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The sidecar's configuration: flags > environment (MSSQL_SIDECAR_*) > one YAML file > defaults. Every key is a row of the tables in
- * config_keys.c and common/policy/policy_keys.c; the reference in docs/ is printed from them.
+ * The sidecar's configuration: flags > environment (MSSQL_SIDECAR_*) > one YAML file > defaults. Every key is a
+ * row of the tables in config_keys.c and common/policy/policy_keys.c; the reference in docs/ is printed from them.
  */
 #ifndef MSSQL_SIDECAR_CONFIG_H
 #define MSSQL_SIDECAR_CONFIG_H
@@ -19,10 +19,10 @@
 /* What the command line asks for. */
 enum sidecar_action {
     SIDECAR_RUN,
-    SIDECAR_CHECK_CONFIG,     /* --check-config: load, say "configuration is good", exit 0 */
-    SIDECAR_PRINT_CONFIG,     /* --print-config: what holds, as YAML, secrets as *** */
+    SIDECAR_CHECK_CONFIG, /* --check-config: load, say "configuration is good", exit 0 */
+    SIDECAR_PRINT_CONFIG, /* --print-config: what holds, as YAML, secrets as *** */
     SIDECAR_CONFIG_REFERENCE, /* --config-reference: Markdown */
-    SIDECAR_LIST_STEPS,       /* --list-steps: names of the durable steps */
+    SIDECAR_LIST_STEPS, /* --list-steps: names of the durable steps */
     SIDECAR_VERSION,
     SIDECAR_HELP,
 };
@@ -40,9 +40,9 @@ struct sidecar_sql_config {
     char *ca_file;
     bool check_hostname;
     int64_t login_timeout_ms, query_timeout_ms; /* query: everything but BACKUP and RESTORE */
-    int64_t progress_timeout_ms;                /* BACKUP or RESTORE without progress for so long is given up */
-    struct secret *password;                    /* from the file or the environment */
-    struct secret *admin_password;              /* NULL without an admin login */
+    int64_t progress_timeout_ms; /* BACKUP or RESTORE without progress for so long is given up */
+    struct secret *password; /* from the file or the environment */
+    struct secret *admin_password; /* NULL without an admin login */
 };
 
 struct sidecar_config {
@@ -52,14 +52,14 @@ struct sidecar_config {
         char *cluster; /* NULL: made at first start */
     } identity;
     struct {
-        char *staging;        /* as this program sees it */
+        char *staging; /* as this program sees it */
         char *staging_server; /* as SQL Server sees it; never NULL after loading */
         char *state;
         char *data_volume; /* NULL: not mounted here */
     } paths;
     struct {
-        char *url;    /* file:///path or /path */
-        char *path;   /* the directory of url */
+        char *url; /* file:///path or /path */
+        char *path; /* the directory of url */
         char *prefix; /* "" none */
     } store;
     struct {
@@ -100,21 +100,23 @@ struct sidecar_config {
 };
 
 /*
- * Parses argv (argv[0] is the program) and env ("NAME=value", NULL-terminated; pass environ), reads the file and the secrets, checks
- * everything. Passwords are removed from env. ERR_USAGE for the command line, else ERR_CONFIG or ERR_UNSUPPORTED. For the actions that need no
- * configuration (reference, steps, version, help) only `action` is set. On failure nothing is left to free.
+ * Parses argv (argv[0] is the program) and env ("NAME=value", NULL-terminated; pass environ), reads the file and
+ * the secrets, checks everything. Passwords are removed from env. ERR_USAGE for the command line, else ERR_CONFIG
+ * or ERR_UNSUPPORTED. For the actions that need no configuration (reference, steps, version, help) only `action`
+ * is set. On failure nothing is left to free.
  */
 int sidecar_config_load(int argc, char *const *argv, char **env, struct sidecar_config *ret_config, struct err *err) ERR_CHECK;
 /* The same sources again: the file and the secret files are read anew. */
 int sidecar_config_reload(const struct sidecar_config *old, struct sidecar_config *ret_config, struct err *err) ERR_CHECK;
 void sidecar_config_done(struct sidecar_config *config);
 
-/* Keys that differ. `reload` takes effect at once; `restart` names what needs a restart and keeps its old value until then. A changed
- * password is "sql.password". */
+/* Keys that differ. `reload` takes effect at once; `restart` names what needs a restart and keeps its old value
+ * until then. A changed password is "sql.password". */
 void sidecar_config_diff(const struct sidecar_config *old, const struct sidecar_config *new_config, struct conf_list *reload,
                          struct conf_list *restart);
-/* After a reload: takes what can change at run time (policy and passwords included) from `fresh` into `live`; `fresh` gets the old values and
- * is the caller's to free. Rules that policy_for_database() gave before are `fresh`'s then. */
+/* After a reload: takes what can change at run time (policy and passwords included) from `fresh` into `live`;
+ * `fresh` gets the old values and is the caller's to free. Rules that policy_for_database() gave before are
+ * `fresh`'s then. */
 void sidecar_config_adopt(struct sidecar_config *live, struct sidecar_config *fresh);
 /* YAML that can be loaded again; secrets are not in it. */
 void sidecar_config_print(const struct sidecar_config *config, struct buf *out);

@@ -20,7 +20,8 @@ static int check_sql(const struct sidecar_config *config, const struct conf_node
         return FAIL("sql.caFile", "has no effect without sql.encryption: require");
     bool admin_password = sql->admin_password_file || config->env_admin_password;
     if (sql->admin_user && !admin_password)
-        return FAIL("sql.adminUser", "'%s' has no password: give sql.adminPasswordFile or the variable " SIDECAR_ENV_ADMIN_PASSWORD,
+        return FAIL("sql.adminUser",
+                    "'%s' has no password: give sql.adminPasswordFile or the variable " SIDECAR_ENV_ADMIN_PASSWORD,
                     sql->admin_user);
     if (!sql->admin_user && admin_password)
         return FAIL("sql.adminUser", "is missing, and a password for it is given");
@@ -36,14 +37,15 @@ static int check_grpc(const struct sidecar_config *config, const struct conf_nod
     if (address_parse(config->grpc.listen, &address, err) < 0)
         return err_context(err, "grpc.listen");
     if (!config->grpc.tls_cert != !config->grpc.tls_key)
-        return FAIL(config->grpc.tls_cert ? "grpc.tls.cert" : "grpc.tls.key", "is given without grpc.tls.%s, allowed: both or none",
-                    config->grpc.tls_cert ? "key" : "cert");
+        return FAIL(config->grpc.tls_cert ? "grpc.tls.cert" : "grpc.tls.key",
+                    "is given without grpc.tls.%s, allowed: both or none", config->grpc.tls_cert ? "key" : "cert");
     if (config->grpc.tls_client_ca && !config->grpc.tls_cert)
         return FAIL("grpc.tls.clientCa", "has no effect without grpc.tls.cert and grpc.tls.key");
     if (!address.is_loopback && !config->grpc.tls_cert)
-        return FAIL("grpc.listen",
-                    "'%s' can be reached from other machines and has no TLS, allowed: a Unix socket, a loopback address, or grpc.tls",
-                    config->grpc.listen);
+        return FAIL(
+            "grpc.listen",
+            "'%s' can be reached from other machines and has no TLS, allowed: a Unix socket, a loopback address, or grpc.tls",
+            config->grpc.listen);
     return config->http.listen ? 0 : FAIL("http.listen", "is empty");
 }
 
@@ -65,8 +67,8 @@ static int check_paths(struct sidecar_config *config, const struct conf_node *ro
     const char *path = config->store.url + (*config->store.url == '/' ? 0 : strlen("file://"));
     config->store.path = mem_strdup(path);
     if (path_within(path, config->paths.staging) || path_within(config->paths.staging, path))
-        return FAIL("store.url", "'%s' and paths.staging '%s' lie in each other, allowed: separate directories", config->store.url,
-                    config->paths.staging);
+        return FAIL("store.url", "'%s' and paths.staging '%s' lie in each other, allowed: separate directories",
+                    config->store.url, config->paths.staging);
     if (path_within(config->paths.state, config->paths.staging))
         return FAIL("paths.state", "'%s' lies in paths.staging, where SQL Server may write, allowed: a directory of its own",
                     config->paths.state);
@@ -80,8 +82,9 @@ static int check_rest(struct sidecar_config *config, const struct conf_node *roo
         return FAIL("umask", "is empty");
     config->umask = strtol(config->umask_text, NULL, 8);
     if (config->policy.max_concurrent > config->limits.sql_workers - 1)
-        conf_list_addf(&config->warnings,
-                       "policy.maxConcurrentBackups is larger than limits.sqlWorkers allows: one worker is kept for other statements");
+        conf_list_addf(
+            &config->warnings,
+            "policy.maxConcurrentBackups is larger than limits.sqlWorkers allows: one worker is kept for other statements");
     return 0;
 }
 

@@ -30,7 +30,8 @@ static int check_url(const char *text, struct err *err) {
     static const char *const later[] = {"s3://", "gs://", "azblob://", "https://", "http://"};
     for (size_t i = 0; i < ARRAY_LEN(later); i++)
         if (str_starts(text, later[i]))
-            return err_set(err, ERR_UNSUPPORTED, "'%.200s': this version does not have object stores, allowed: file:///PATH or /PATH", text);
+            return err_set(err, ERR_UNSUPPORTED,
+                           "'%.200s': this version does not have object stores, allowed: file:///PATH or /PATH", text);
     if (*text == '/' || str_starts(text, "file:///"))
         return check_path(*text == '/' ? text : text + strlen("file://"), err);
     return err_set(err, ERR_CONFIG, "'%.200s' is not a store, allowed: file:///PATH or /PATH", text);
@@ -39,7 +40,8 @@ static int check_url(const char *text, struct err *err) {
 static int check_prefix(const char *text, struct err *err) {
     static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-/";
     if (*text == '/' || text[strspn(text, set)] || strstr(text, "..") || strstr(text, "//") || strlen(text) > 200)
-        return err_set(err, ERR_CONFIG, "'%.200s' is not a prefix, allowed: letters, digits, '_', '.', '-' and single '/' between them", text);
+        return err_set(err, ERR_CONFIG,
+                       "'%.200s' is not a prefix, allowed: letters, digits, '_', '.', '-' and single '/' between them", text);
     return 0;
 }
 
@@ -50,7 +52,8 @@ static int check_name(const char *text, struct err *err) {
                 !text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789.-")];
     if (!good)
         return err_set(err, ERR_CONFIG,
-                       "'%.200s' is not a name, allowed: lower-case letters, digits, '-' and '.' between them, at most 253", text);
+                       "'%.200s' is not a name, allowed: lower-case letters, digits, '-' and '.' between them, at most 253",
+                       text);
     return 0;
 }
 
@@ -96,54 +99,64 @@ static int check_umask(const char *text, struct err *err) {
 #define HOUR_MS (60 * MINUTE_MS)
 
 static const struct conf_key keys[] = {
-    {"sql.host", CONF_TEXT, 0, AT(sql.host), "127.0.0.1", .check = check_host, .doc = "where SQL Server listens"},
+    {"sql.host", CONF_TEXT, 0, AT(sql.host), "127.0.0.1", .check = check_host, .allowed = "a name or an address",
+     .doc = "where SQL Server listens"},
     {"sql.port", CONF_INT, 0, AT(sql.port), "1433", 1, 65535, .doc = "its port"},
-    {"sql.user", CONF_TEXT, 0, AT(sql.user), "mssql_sidecar", .check = check_login, .doc = "login for backups, with the least rights"},
-    {"sql.passwordFile", CONF_TEXT, 0, AT(sql.password_file), .check = check_path,
+    {"sql.user", CONF_TEXT, 0, AT(sql.user), "mssql_sidecar", .check = check_login, .allowed = "1 to 128 characters",
+     .doc = "login for backups, with the least rights"},
+    {"sql.passwordFile", CONF_TEXT, 0, AT(sql.password_file), .check = check_path, .allowed = "an absolute path",
      .doc = "file with its password, read again on reload; or the variable " SIDECAR_ENV_PASSWORD},
-    {"sql.adminUser", CONF_TEXT, 0, AT(sql.admin_user), .check = check_login,
+    {"sql.adminUser", CONF_TEXT, 0, AT(sql.admin_user), .check = check_login, .allowed = "1 to 128 characters",
      .doc = "login that may make and grant the first one; none: missing rights are only reported"},
-    {"sql.adminPasswordFile", CONF_TEXT, 0, AT(sql.admin_password_file), .check = check_path,
+    {"sql.adminPasswordFile", CONF_TEXT, 0, AT(sql.admin_password_file), .check = check_path, .allowed = "an absolute path",
      .doc = "file with its password; or the variable " SIDECAR_ENV_ADMIN_PASSWORD},
     {"sql.encryption", CONF_ENUM, 0, AT(sql.encryption), "request", .words = encryption_words,
      .doc = "TLS to SQL Server: off, request (when the server has it), require"},
-    {"sql.caFile", CONF_TEXT, 0, AT(sql.ca_file), .check = check_path, .doc = "roots that the server's certificate must lead to"},
-    {"sql.checkHostname", CONF_BOOL, 0, AT(sql.check_hostname), "true", .doc = "with caFile: the certificate must be for sql.host"},
-    {"sql.loginTimeout", CONF_DURATION, CONF_RELOAD, AT(sql.login_timeout_ms), "15s", 1000, 5 * MINUTE_MS, .doc = "time for a login"},
+    {"sql.caFile", CONF_TEXT, 0, AT(sql.ca_file), .check = check_path, .allowed = "an absolute path",
+     .doc = "roots that the server's certificate must lead to"},
+    {"sql.checkHostname", CONF_BOOL, 0, AT(sql.check_hostname), "true",
+     .doc = "with caFile: the certificate must be for sql.host"},
+    {"sql.loginTimeout", CONF_DURATION, CONF_RELOAD, AT(sql.login_timeout_ms), "15s", 1000, 5 * MINUTE_MS,
+     .doc = "time for a login"},
     {"sql.queryTimeout", CONF_DURATION, CONF_RELOAD, AT(sql.query_timeout_ms), "1m", 1000, HOUR_MS,
      .doc = "time for a statement other than BACKUP"},
     {"sql.progressTimeout", CONF_DURATION, CONF_RELOAD, AT(sql.progress_timeout_ms), "10m", 10000, 24 * HOUR_MS,
      .doc = "a BACKUP that makes no progress for so long is given up"},
-    {"identity.namespace", CONF_TEXT, 0, AT(identity.namespace_name), "default", .check = check_name, .doc = "namespace of the instance"},
-    {"identity.instance", CONF_TEXT, CONF_REQUIRED, AT(identity.instance), .check = check_name, .doc = "name of the instance"},
-    {"identity.cluster", CONF_TEXT, 0, AT(identity.cluster), .check = check_cluster,
+    {"identity.namespace", CONF_TEXT, 0, AT(identity.namespace_name), "default", .check = check_name,
+     .allowed = "lower-case letters, digits, - and .", .doc = "namespace of the instance"},
+    {"identity.instance", CONF_TEXT, CONF_REQUIRED, AT(identity.instance), .check = check_name,
+     .allowed = "lower-case letters, digits, - and .", .doc = "name of the instance"},
+    {"identity.cluster", CONF_TEXT, 0, AT(identity.cluster), .check = check_cluster, .allowed = "letters, digits, - and _",
      .doc = "id of the cluster; none: a random one, made at first start and kept in paths.state"},
     {"paths.staging", CONF_TEXT, 0, AT(paths.staging), "/var/opt/mssql/backup-staging", .check = check_path,
-     .doc = "where SQL Server writes backups to, as the sidecar sees it"},
-    {"paths.stagingServerPath", CONF_TEXT, 0, AT(paths.staging_server), .check = check_path,
+     .allowed = "an absolute path", .doc = "where SQL Server writes backups to, as the sidecar sees it"},
+    {"paths.stagingServerPath", CONF_TEXT, 0, AT(paths.staging_server), .check = check_path, .allowed = "an absolute path",
      .doc = "the same directory as SQL Server sees it; none: the same path"},
-    {"paths.state", CONF_TEXT, 0, AT(paths.state), "/var/lib/mssql-sidecar", .check = check_path,
+    {"paths.state", CONF_TEXT, 0, AT(paths.state), "/var/lib/mssql-sidecar", .check = check_path, .allowed = "an absolute path",
      .doc = "journal, catalog and pushed policy; must survive restarts"},
-    {"paths.dataVolume", CONF_TEXT, 0, AT(paths.data_volume), .check = check_path,
+    {"paths.dataVolume", CONF_TEXT, 0, AT(paths.data_volume), .check = check_path, .allowed = "an absolute path",
      .doc = "a directory on SQL Server's data volume, to know whether the store is on another one; none: that of paths.staging"},
-    {"store.url", CONF_TEXT, 0, AT(store.url), "file:///backup-store", .check = check_url, .doc = "where backups go"},
-    {"store.prefix", CONF_TEXT, 0, AT(store.prefix), .check = check_prefix, .doc = "put before every name in the store"},
-    {"staging.quota", CONF_BYTES, CONF_RELOAD, AT(staging.quota_bytes), "0", 0, INT64_MAX,
+    {"store.url", CONF_TEXT, 0, AT(store.url), "file:///backup-store", .check = check_url, .allowed = "file:///PATH or /PATH",
+     .doc = "where backups go"},
+    {"store.prefix", CONF_TEXT, 0, AT(store.prefix), .check = check_prefix, .allowed = "a relative path",
+     .doc = "put before every name in the store"},
+    {"staging.quota", CONF_BYTES, CONF_RELOAD, AT(staging.quota_bytes), "0", 0, 0,
      .doc = "most that staged backups may take; 0: the smaller of 40 % of the volume and the free space less the floor"},
-    {"staging.floor", CONF_BYTES, CONF_RELOAD, AT(staging.floor_bytes), "0", 0, INT64_MAX,
+    {"staging.floor", CONF_BYTES, CONF_RELOAD, AT(staging.floor_bytes), "0", 0, 0,
      .doc = "free space of the volume that backups never touch; 0: the larger of 10 % and 2Gi"},
     {"staging.reserve", CONF_BYTES, 0, AT(staging.reserve_bytes), "64Mi", 0, INT64_C(1) << 40,
      .doc = "size of a file that is given up for a log backup when the disk is full"},
     {"grpc.listen", CONF_TEXT, 0, AT(grpc.listen), "unix:///run/mssql-sidecar/sidecar.sock", .check = check_listen,
-     .doc = "unix:///PATH or host:port; beyond loopback only with TLS"},
-    {"grpc.tls.cert", CONF_TEXT, 0, AT(grpc.tls_cert), .check = check_path, .doc = "certificate chain (PEM)"},
-    {"grpc.tls.key", CONF_TEXT, 0, AT(grpc.tls_key), .check = check_path, .doc = "its key (PEM)"},
-    {"grpc.tls.clientCa", CONF_TEXT, 0, AT(grpc.tls_client_ca), .check = check_path,
+     .allowed = "unix:///PATH or host:port", .doc = "where the gRPC service listens; beyond loopback only with TLS"},
+    {"grpc.tls.cert", CONF_TEXT, 0, AT(grpc.tls_cert), .check = check_path, .allowed = "an absolute path",
+     .doc = "certificate chain (PEM)"},
+    {"grpc.tls.key", CONF_TEXT, 0, AT(grpc.tls_key), .check = check_path, .allowed = "an absolute path", .doc = "its key (PEM)"},
+    {"grpc.tls.clientCa", CONF_TEXT, 0, AT(grpc.tls_client_ca), .check = check_path, .allowed = "an absolute path",
      .doc = "clients must show a certificate that leads to these roots"},
     {"grpc.maxMessageSize", CONF_BYTES, 0, AT(grpc.max_message_bytes), "1Mi", 65536, 16 << 20, .doc = "largest request"},
     {"grpc.maxStreams", CONF_INT, 0, AT(grpc.max_streams), "32", 1, 1000, .doc = "calls at a time on one connection"},
     {"grpc.maxConnections", CONF_INT, 0, AT(grpc.max_connections), "64", 1, 10000, .doc = "connections at a time"},
-    {"http.listen", CONF_TEXT, 0, AT(http.listen), "127.0.0.1:9187", .check = check_listen_http,
+    {"http.listen", CONF_TEXT, 0, AT(http.listen), "127.0.0.1:9187", .check = check_listen_http, .allowed = "host:port",
      .doc = "/metrics, /healthz, /readyz, /status, /prestop"},
     {"http.maxConnections", CONF_INT, 0, AT(http.max_connections), "64", 4, 10000, .doc = "connections at a time"},
     {"log.level", CONF_ENUM, CONF_RELOAD, AT(log.level), "info", .words = level_words, .doc = "least level that is written"},
@@ -158,7 +171,8 @@ static const struct conf_key keys[] = {
      .doc = "on SIGTERM staged backups are shipped for at most so long"},
     {"shutdown.prestop", CONF_DURATION, CONF_RELOAD, AT(shutdown.prestop_ms), "20s", 0, HOUR_MS,
      .doc = "/prestop takes last log backups for at most so long"},
-    {"umask", CONF_TEXT, 0, AT(umask_text), "027", .check = check_umask, .doc = "file mode mask of the process"},
+    {"umask", CONF_TEXT, 0, AT(umask_text), "027", .check = check_umask, .allowed = "three octal digits",
+     .doc = "file mode mask of the process"},
     {"policy", CONF_OWN, CONF_RELOAD, 0, .doc = "the policy while no controller has pushed one, see below"},
     {"sql.password", CONF_REFUSED, 0, 0,
      .doc = "passwords do not belong here, use sql.passwordFile or the variable " SIDECAR_ENV_PASSWORD},

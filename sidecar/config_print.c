@@ -33,44 +33,51 @@ static void gaps(struct buf *out) {
     (void)buf_puts(out, "\n## Not in this version\n\nThese are refused with an error, so that nobody relies on them:\n\n");
     for (size_t i = 0; i < policy_schema.gap_count; i++) {
         const struct conf_gap *gap = &policy_schema.gaps[i];
-        (void)buf_printf(out, "- `policy.%s%s%s`: %s\n", gap->path, gap->value ? ": " : "", gap->value ? gap->value : "", gap->text);
+        (void)buf_printf(out, "- `policy.%s%s%s`: %s\n", gap->path, gap->value ? ": " : "", gap->value ? gap->value : "",
+                         gap->text);
     }
     (void)buf_puts(out, "- `store.url` of an object store: object stores\n");
 }
 
 void sidecar_config_reference(struct buf *out) {
-    (void)buf_puts(out,
-                   "<!-- Printed by `mssql-sidecar --config-reference`; a test compares. Change the tables in the code, not this file. -->\n"
-                   "# Configuration of mssql-sidecar\n\n"
-                   "One YAML file, `" SIDECAR_CONFIG_FILE "` unless `--config FILE` or `" SIDECAR_ENV_CONFIG "` names another. A key of the table "
-                   "stands in the file as nested\nmaps (`sql.host` is `host` in `sql`). Each key can also be set by its environment variable, or by a "
-                   "flag: `sql.passwordFile` is\n`--sql-password-file`. Flags beat the environment, that beats the file, that beats the defaults. A list "
-                   "in a variable or flag is separated by\ncommas.\n\n"
-                   "Passwords are never written in the file or on the command line: `sql.passwordFile` names a file, or `" SIDECAR_ENV_PASSWORD "` holds\n"
-                   "it (`sql.adminPasswordFile`, `" SIDECAR_ENV_ADMIN_PASSWORD "`); the variables are emptied at start.\n\n"
-                   "`mssql-sidecar --check-config` says whether a configuration is good, `--print-config` what holds. SIGHUP reads everything again: "
-                   "keys marked\n*reload* take effect at once, of the others the log says that they need a restart.\n\n"
-                   "## Sidecar\n\n");
+    (void)buf_puts(
+        out,
+        "<!-- Printed by `mssql-sidecar --config-reference`; a test compares. Change the tables in the code, not this file. -->\n"
+        "# Configuration of mssql-sidecar\n\n"
+        "One YAML file, `" SIDECAR_CONFIG_FILE "` unless `--config FILE` or `" SIDECAR_ENV_CONFIG
+        "` names another. A key of the table "
+        "stands in the file as nested\nmaps (`sql.host` is `host` in `sql`). Each key can also be set by its environment "
+        "variable, or by a "
+        "flag: `sql.passwordFile` is\n`--sql-password-file`. Flags beat the environment, that beats the file, that beats the "
+        "defaults. A list "
+        "in a variable or flag is separated by\ncommas.\n\n"
+        "Passwords are never written in the file or on the command line: `sql.passwordFile` names a file, or "
+        "`" SIDECAR_ENV_PASSWORD "` holds\n"
+        "it (`sql.adminPasswordFile`, `" SIDECAR_ENV_ADMIN_PASSWORD "`); the variables are emptied at start.\n\n"
+        "`mssql-sidecar --check-config` says whether a configuration is good, `--print-config` what holds. SIGHUP reads "
+        "everything again: "
+        "keys marked\n*reload* take effect at once, of the others the log says that they need a restart.\n\n"
+        "## Sidecar\n\n");
     conf_emit_reference(&sidecar_schema, "", SIDECAR_ENV, out);
-    (void)buf_puts(out, "\n## Policy\n\nThe section `policy`. The controller pushes the same fields; a pushed policy replaces this section whole.\n\n");
+    (void)buf_puts(out, "\n## Policy\n\nThe section `policy`. The controller pushes the same fields; a pushed policy replaces "
+                        "this section whole.\n\n");
     conf_emit_reference(&policy_schema, "policy.", SIDECAR_ENV, out);
-    (void)buf_puts(out,
-                   "\nAn entry of `policy.overrides` has `databases` and any of the keys from `fullBackup` to `bufferCount`:\n\n"
-                   "```yaml\npolicy:\n  overrides:\n    - databases: [\"sales*\"]\n      logBackup:\n        interval: 10s\n```\n");
+    (void)buf_puts(
+        out, "\nAn entry of `policy.overrides` has `databases` and any of the keys from `fullBackup` to `bufferCount`:\n\n"
+             "```yaml\npolicy:\n  overrides:\n    - databases: [\"sales*\"]\n      logBackup:\n        interval: 10s\n```\n");
     gaps(out);
 }
 
 void sidecar_config_help(struct buf *out) {
-    (void)buf_puts(out,
-                   "usage: mssql-sidecar [--config FILE] [--KEY VALUE]...\n\n"
-                   "Keeps the databases of one SQL Server restorable to any moment.\n\n"
-                   "  --config FILE        configuration (" SIDECAR_CONFIG_FILE ")\n"
-                   "  --check-config       read and check the configuration, then exit\n"
-                   "  --print-config       print what holds, then exit\n"
-                   "  --config-reference   print every key with its default (Markdown)\n"
-                   "  --list-steps         print the names of the durable steps\n"
-                   "  --version, --help\n\n"
-                   "Every key of the configuration is a flag:\n");
+    (void)buf_puts(out, "usage: mssql-sidecar [--config FILE] [--KEY VALUE]...\n\n"
+                        "Keeps the databases of one SQL Server restorable to any moment.\n\n"
+                        "  --config FILE        configuration (" SIDECAR_CONFIG_FILE ")\n"
+                        "  --check-config       read and check the configuration, then exit\n"
+                        "  --print-config       print what holds, then exit\n"
+                        "  --config-reference   print every key with its default (Markdown)\n"
+                        "  --list-steps         print the names of the durable steps\n"
+                        "  --version, --help\n\n"
+                        "Every key of the configuration is a flag:\n");
     for (size_t i = 0; i < sidecar_schema.count; i++) {
         const struct conf_key *key = &sidecar_schema.keys[i];
         if (key->kind == CONF_OWN || key->kind == CONF_REFUSED)

@@ -14,8 +14,12 @@ static const struct {
     const char *flag;
     enum sidecar_action action;
 } actions[] = {
-    {"--check-config", SIDECAR_CHECK_CONFIG}, {"--print-config", SIDECAR_PRINT_CONFIG}, {"--config-reference", SIDECAR_CONFIG_REFERENCE},
-    {"--list-steps", SIDECAR_LIST_STEPS},     {"--version", SIDECAR_VERSION},           {"--help", SIDECAR_HELP},
+    {"--check-config", SIDECAR_CHECK_CONFIG},
+    {"--print-config", SIDECAR_PRINT_CONFIG},
+    {"--config-reference", SIDECAR_CONFIG_REFERENCE},
+    {"--list-steps", SIDECAR_LIST_STEPS},
+    {"--version", SIDECAR_VERSION},
+    {"--help", SIDECAR_HELP},
     {"-h", SIDECAR_HELP},
 };
 
@@ -38,7 +42,8 @@ static void env_name(const char *path, struct buf *out) {
 }
 
 /* The key whose name, made by `name_of`, is `name` (len bytes). */
-static const struct conf_key *key_named(struct group groups[2], name_fn *name_of, const char *name, size_t len, struct group *ret_group) {
+static const struct conf_key *key_named(struct group groups[2], name_fn *name_of, const char *name, size_t len,
+                                        struct group *ret_group) {
     const struct conf_key *found = NULL;
     struct buf text;
     buf_init(&text, 512);
@@ -84,8 +89,8 @@ static char *nearest_name(struct group groups[2], name_fn *name_of, const char *
     return best;
 }
 
-/* Kubernetes puts variables of every Service of the namespace into a container. One named mssql-sidecar-* makes names like ours:
- * X_SERVICE_HOST, X_SERVICE_PORT[_NAME], X_PORT=tcp://..., X_PORT_1433_TCP[_ADDR|_PORT|_PROTO]. */
+/* Kubernetes puts variables of every Service of the namespace into a container. One named mssql-sidecar-* makes
+ * names like ours: X_SERVICE_HOST, X_SERVICE_PORT[_NAME], X_PORT=tcp://..., X_PORT_1433_TCP[_ADDR|_PORT|_PROTO]. */
 static bool of_kubernetes(const char *variable) {
     const char *value = strchr(variable, '=');
     size_t len = (size_t)(value - variable);
@@ -137,8 +142,8 @@ static int read_flag(struct sidecar_config *config, int argc, char *const *argv,
     if (!config_flag && !key) {
         _cleanup_free_ char *name = mem_strndup(arg, len);
         _cleanup_free_ char *near = nearest_name(groups, conf_key_flag, name);
-        return err_set(err, ERR_USAGE, "%.80s: unknown flag%s%s%s, see --help", name, near ? ", did you mean " : "", near ? near : "",
-                       near ? "?" : "");
+        return err_set(err, ERR_USAGE, "%.80s: unknown flag%s%s%s, see --help", name, near ? ", did you mean " : "",
+                       near ? near : "", near ? "?" : "");
     }
     if (key && key->kind == CONF_REFUSED)
         return err_set(err, ERR_USAGE, "%.*s is not accepted: %s", (int)len, arg, key->doc);
@@ -190,7 +195,8 @@ static int apply_one(struct sidecar_config *config, const char *item, name_fn *n
     const struct conf_key *key = key_named(groups, name_of, item, len, &group);
     if (!key) {
         _cleanup_free_ char *near = nearest_name(groups, name_of, name);
-        return err_set(err, ERR_CONFIG, "%s: unknown%s%s%s", origin, near ? ", did you mean " : "", near ? near : "", near ? "?" : "");
+        return err_set(err, ERR_CONFIG, "%s: unknown%s%s%s", origin, near ? ", did you mean " : "", near ? near : "",
+                       near ? "?" : "");
     }
     return conf_keys_set(group.schema, group.object, origin, group.prefix, key->path, value, err);
 }

@@ -157,8 +157,8 @@ static void cell(struct buf *out, const char *text) {
         (void)buf_puts(out, *text == '|' ? "\\|" : (char[]){*text, 0});
 }
 
-static void reference_row(const struct conf_schema *schema, const struct conf_key *key, const char *prefix, const char *env_prefix,
-                          struct buf *out) {
+static void reference_row(const struct conf_schema *schema, const struct conf_key *key, const char *prefix,
+                          const char *env_prefix, struct buf *out) {
     char path[256];
     (void)str_format(path, sizeof(path), "%s%s", prefix, key->path);
     (void)buf_printf(out, "| `%s` | ", path);

@@ -79,7 +79,8 @@ int conf_parse_json(const char *name, const char *text, size_t len, struct conf_
         return conf_build_fail(&b, 0, 0, "larger than %d bytes", CONF_BYTES_MAX);
     json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
     if (!value)
-        return conf_build_fail(&b, why.line > 0 ? (unsigned)why.line : 0, why.column > 0 ? (unsigned)why.column : 0, "%s", why.text);
+        return conf_build_fail(&b, why.line > 0 ? (unsigned)why.line : 0, why.column > 0 ? (unsigned)why.column : 0, "%s",
+                               why.text);
     int rc = build(&b, value, &root);
     json_decref(value);
     if (rc < 0)

@@ -172,8 +172,8 @@ int conf_keys_required(const struct conf_schema *schema, const void *object, con
         buf_reset(&value);
         conf_key_value(key, object, &value);
         if (!value.len)
-            rc = conf_fail_at(err, ERR_CONFIG, &(struct conf_where){.origin = origin}, key->path, "is missing and has no default: %s",
-                              key->doc);
+            rc = conf_fail_at(err, ERR_CONFIG, &(struct conf_where){.origin = origin}, key->path,
+                              "is missing and has no default: %s", key->doc);
     }
     buf_done(&value);
     return rc;
@@ -192,8 +192,8 @@ int conf_fail_at(struct err *err, enum err_class class, const struct conf_where 
     return -1;
 }
 
-int conf_keys_fail(struct err *err, const char *file, const struct conf_node *map, const char *prefix, const char *path, const char *fmt,
-                   ...) {
+int conf_keys_fail(struct err *err, const char *file, const struct conf_node *map, const char *prefix, const char *path,
+                   const char *fmt, ...) {
     char text[ERR_TEXT_MAX];
     va_list ap;
     va_start(ap, fmt);

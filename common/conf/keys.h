@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A configuration is one table of keys: path, kind, default, bounds, what it is for. The table sets a caller's struct from a document, from
- * environment and flags, writes it out again, compares two and prints the reference. Nothing about a key is written twice.
+ * A configuration is one table of keys: path, kind, default, bounds, what it is for. The table sets a caller's
+ * struct from a document, from environment and flags, writes it out again, compares two and prints the reference.
+ * Nothing about a key is written twice.
  *
  * The caller's struct holds plain fields: bool, int64_t, enum as int, char *, struct conf_list, according to the kind. All
  * heap memory in it is made by conf_keys_defaults() and conf_keys_apply() and freed by conf_keys_done().
@@ -27,25 +28,25 @@ void conf_list_done(struct conf_list *list);
 bool conf_list_has(const struct conf_list *list, const char *item);
 
 enum conf_kind {
-    CONF_BOOL,     /* bool: true, false */
-    CONF_INT,      /* int64_t in [min, max] */
+    CONF_BOOL, /* bool: true, false */
+    CONF_INT, /* int64_t in [min, max] */
     CONF_DURATION, /* int64_t milliseconds in [min, max]: 10s, 5m, 1h30m, 30d; a bare number is seconds */
-    CONF_MINUTES,  /* int64_t milliseconds, written as a number of minutes; min and max in minutes */
-    CONF_BYTES,    /* int64_t bytes in [min, max]: 512Mi, 10Gi, 1000 */
-    CONF_MEBIBYTES,/* int64_t bytes, written as a number of MiB; min and max in MiB */
-    CONF_TIME,     /* int64_t microseconds UTC, RFC 3339; 0 not given */
-    CONF_ENUM,     /* int: index into words */
-    CONF_TEXT,     /* char *, NULL when not given and without default */
-    CONF_TEXTS,    /* struct conf_list */
-    CONF_OWN,      /* read by the caller from the document; listed for the reference and against unknown keys */
-    CONF_REFUSED,  /* a key that people may write here and that is an error: `doc` says what to do instead */
+    CONF_MINUTES, /* int64_t milliseconds, written as a number of minutes; min and max in minutes */
+    CONF_BYTES, /* int64_t bytes in [min, max]: 512Mi, 10Gi, 1000 */
+    CONF_MEBIBYTES, /* int64_t bytes, written as a number of MiB; min and max in MiB */
+    CONF_TIME, /* int64_t microseconds UTC, RFC 3339; 0 not given */
+    CONF_ENUM, /* int: index into words */
+    CONF_TEXT, /* char *, NULL when not given and without default */
+    CONF_TEXTS, /* struct conf_list */
+    CONF_OWN, /* read by the caller from the document; listed for the reference and against unknown keys */
+    CONF_REFUSED, /* a key that people may write here and that is an error: `doc` says what to do instead */
 };
 
 enum conf_key_flag {
-    CONF_RELOAD = 1 << 0,   /* takes effect on reload, without a restart */
-    CONF_ALIAS = 1 << 1,    /* another spelling of the key with the same offset: not written out */
+    CONF_RELOAD = 1 << 0, /* takes effect on reload, without a restart */
+    CONF_ALIAS = 1 << 1, /* another spelling of the key with the same offset: not written out */
     CONF_REQUIRED = 1 << 2, /* must be given somewhere */
-    CONF_FILE_ONLY = 1 << 3,/* no environment variable and no flag */
+    CONF_FILE_ONLY = 1 << 3, /* no environment variable and no flag */
 };
 
 struct conf_key {
@@ -53,11 +54,13 @@ struct conf_key {
     enum conf_kind kind;
     unsigned flags;
     size_t offset;
-    const char *fallback;     /* default, as it would be written; lists separated by commas; NULL none */
-    int64_t min, max;         /* 0, 0: no bounds but those of the kind */
+    const char *fallback; /* default, as it would be written; lists separated by commas; NULL none */
+    int64_t min, max; /* 0, 0: no bounds but those of the kind */
     const char *const *words; /* NULL-terminated */
-    /* Further check of a text or of each item of a list. Its message follows "KEY: " and names the value and what is allowed. */
+    /* Further check of a text or of each item of a list. Its message follows "KEY: " and names the value and what
+     * is allowed. */
     int (*check)(const char *text, struct err *err);
+    const char *allowed; /* what `check` accepts, for the reference; NULL: what the kind says */
     const char *doc;
 };
 
@@ -65,7 +68,7 @@ struct conf_key {
 struct conf_gap {
     const char *path;
     const char *value; /* NULL: any value; else this word only */
-    const char *text;  /* "log backups to a URL are not in this version" */
+    const char *text; /* "log backups to a URL are not in this version" */
 };
 
 struct conf_schema {
@@ -77,10 +80,10 @@ struct conf_schema {
 
 /* Defaults into a zeroed struct. */
 void conf_keys_defaults(const struct conf_schema *schema, void *object);
-/* Sets what `map` (CONF_MAP or NULL) gives. `prefix` is put before key names in messages ("policy."). Errors: "FILE:LINE: KEY: VALUE is
- * not ..., allowed: ...". Unknown keys are errors with a suggestion. */
-int conf_keys_apply(const struct conf_schema *schema, void *object, const char *file, const char *prefix, const struct conf_node *map,
-                    struct err *err) ERR_CHECK;
+/* Sets what `map` (CONF_MAP or NULL) gives. `prefix` is put before key names in messages ("policy."). Errors:
+ * "FILE:LINE: KEY: VALUE is not ..., allowed: ...". Unknown keys are errors with a suggestion. */
+int conf_keys_apply(const struct conf_schema *schema, void *object, const char *file, const char *prefix,
+                    const struct conf_node *map, struct err *err) ERR_CHECK;
 /* Sets one key from text. `origin` begins the message ("environment MSSQL_SIDECAR_SQL_HOST"). ERR_USAGE for an unknown path. */
 int conf_keys_set(const struct conf_schema *schema, void *object, const char *origin, const char *prefix, const char *path,
                   const char *text, struct err *err) ERR_CHECK;
@@ -104,8 +107,9 @@ void conf_key_flag(const char *path, struct buf *out);
 /* "a, b", "1 to 30", "a duration such as 10s, 5m, 1h; at least 10s". Words that are gaps are left out. */
 void conf_key_allowed(const struct conf_schema *schema, const struct conf_key *key, struct buf *out);
 
-/* An error at a key found later, when values are compared: "FILE:LINE: KEY: ..."; without a document or node only "KEY: ...". */
-int conf_keys_fail(struct err *err, const char *file, const struct conf_node *map, const char *prefix, const char *path, const char *fmt,
-                   ...) __attribute__((format(printf, 6, 7)));
+/* An error at a key found later, when values are compared: "FILE:LINE: KEY: ..."; without a document or node only
+ * "KEY: ...". */
+int conf_keys_fail(struct err *err, const char *file, const struct conf_node *map, const char *prefix, const char *path,
+                   const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 
 #endif

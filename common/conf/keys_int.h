@@ -7,7 +7,7 @@
 /* Where a value comes from, for the beginning of a message. */
 struct conf_where {
     const char *origin; /* file, variable or flag; NULL none */
-    unsigned line;      /* 0 not known */
+    unsigned line; /* 0 not known */
     const char *prefix; /* before the path: "policy." */
 };
 
@@ -17,7 +17,8 @@ static inline void *conf_field(const struct conf_key *key, const void *object) {
 
 int conf_fail_at(struct err *err, enum err_class class, const struct conf_where *where, const char *path, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
-/* Parses the text of a scalar into the field. False when it is not of the kind or out of bounds; the field is untouched then. Not for lists. */
+/* Parses the text of a scalar into the field. False when it is not of the kind or out of bounds; the field is
+ * untouched then. Not for lists. */
 bool conf_value_parse(const struct conf_key *key, const char *text, void *object);
 /* "1h30m", exact. */
 void conf_duration_text(int64_t ms, struct buf *out);

@@ -40,17 +40,19 @@ static int refuse_gap(const struct conf_schema *schema, const struct conf_where 
     struct buf allowed;
     buf_init(&allowed, ERR_TEXT_MAX);
     conf_key_allowed(schema, key, &allowed);
-    conf_fail_at(err, ERR_UNSUPPORTED, where, path, "'%s': this version does not have %s, allowed: %s", value, gap->text, allowed.data);
+    conf_fail_at(err, ERR_UNSUPPORTED, where, path, "'%s': this version does not have %s, allowed: %s", value, gap->text,
+                 allowed.data);
     buf_done(&allowed);
     return -1;
 }
 
-static int wrong_value(const struct conf_schema *schema, const struct conf_key *key, const struct conf_where *where, const char *text,
-                       struct err *err) {
+static int wrong_value(const struct conf_schema *schema, const struct conf_key *key, const struct conf_where *where,
+                       const char *text, struct err *err) {
     struct buf allowed;
     buf_init(&allowed, ERR_TEXT_MAX);
     conf_key_allowed(schema, key, &allowed);
-    conf_fail_at(err, ERR_CONFIG, where, key->path, "'%.100s' is not %s, allowed: %s", text, conf_kind_noun(key->kind), allowed.data);
+    conf_fail_at(err, ERR_CONFIG, where, key->path, "'%.100s' is not %s, allowed: %s", text, conf_kind_noun(key->kind),
+                 allowed.data);
     buf_done(&allowed);
     return -1;
 }
@@ -194,8 +196,9 @@ static int apply_child(struct applier *a, const char *parent, const struct conf_
         return apply_key(a, key, child);
     if (child->type != CONF_MAP)
         return conf_fail_at(a->err, ERR_CONFIG, &a->where, path, "is %s, allowed: a map of keys", conf_type_name(child->type));
-    (void)strncat(path, ".", sizeof(path) - strlen(path) - 1);
-    return apply_map(a, path, child);
+    char below[sizeof(path) + 1];
+    (void)str_format(below, sizeof(below), "%s.", path);
+    return apply_map(a, below, child);
 }
 
 /* Depth is that of the tables: a path is known or the walk ends. */
@@ -206,8 +209,8 @@ static int apply_map(struct applier *a, const char *parent, const struct conf_no
     return 0;
 }
 
-int conf_keys_apply(const struct conf_schema *schema, void *object, const char *file, const char *prefix, const struct conf_node *map,
-                    struct err *err) {
+int conf_keys_apply(const struct conf_schema *schema, void *object, const char *file, const char *prefix,
+                    const struct conf_node *map, struct err *err) {
     if (!map || map->type == CONF_NULL)
         return 0;
     if (map->type != CONF_MAP)

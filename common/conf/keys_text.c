@@ -171,6 +171,10 @@ static void range_text(const struct conf_key *key, const char *noun, struct buf 
 }
 
 void conf_key_allowed(const struct conf_schema *schema, const struct conf_key *key, struct buf *out) {
+    if (key->allowed) {
+        (void)buf_puts(out, key->allowed);
+        return;
+    }
     switch (key->kind) {
     case CONF_BOOL:
         (void)buf_puts(out, "true, false");
@@ -209,10 +213,18 @@ void conf_key_allowed(const struct conf_schema *schema, const struct conf_key *k
 
 const char *conf_kind_noun(enum conf_kind kind) {
     static const char *const nouns[] = {
-        [CONF_BOOL] = "true or false",  [CONF_INT] = "an allowed number", [CONF_DURATION] = "an allowed duration",
-        [CONF_MINUTES] = "an allowed number", [CONF_BYTES] = "an allowed size", [CONF_MEBIBYTES] = "an allowed number",
-        [CONF_TIME] = "a time",         [CONF_ENUM] = "an allowed word",  [CONF_TEXT] = "a text",
-        [CONF_TEXTS] = "a list",        [CONF_OWN] = "acceptable",        [CONF_REFUSED] = "acceptable",
+        [CONF_BOOL] = "true or false",
+        [CONF_INT] = "an allowed number",
+        [CONF_DURATION] = "an allowed duration",
+        [CONF_MINUTES] = "an allowed number",
+        [CONF_BYTES] = "an allowed size",
+        [CONF_MEBIBYTES] = "an allowed number",
+        [CONF_TIME] = "a time",
+        [CONF_ENUM] = "an allowed word",
+        [CONF_TEXT] = "a text",
+        [CONF_TEXTS] = "a list",
+        [CONF_OWN] = "acceptable",
+        [CONF_REFUSED] = "acceptable",
     };
     return nouns[kind];
 }

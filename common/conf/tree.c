@@ -52,8 +52,8 @@ int conf_node_text(struct conf_builder *b, struct conf_node *node, const char *t
     return 0;
 }
 
-int conf_node_add(struct conf_builder *b, struct conf_node *parent, struct conf_node *tail, struct conf_node *child, const char *key,
-                  size_t key_len) {
+int conf_node_add(struct conf_builder *b, struct conf_node *parent, struct conf_node *tail, struct conf_node *child,
+                  const char *key, size_t key_len) {
     if (key) {
         if (!text_clean(key, key_len) || memchr(key, '\n', key_len)) {
             (void)conf_build_fail(b, child->line, child->column, "a key is not UTF-8 or has control characters");

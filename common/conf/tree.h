@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A document as a tree, each node with its line and column. YAML and JSON give the same tree: one document, no anchors, aliases or
- * tags, no key twice, bounded in size, depth and number of nodes. Scalars keep their text; what it means is decided
- * by the key that is read (keys.h).
+ * A document as a tree, each node with its line and column. YAML and JSON give the same tree: one document, no
+ * anchors, aliases or tags, no key twice, bounded in size, depth and number of nodes. Scalars keep their text;
+ * what it means is decided by the key that is read (keys.h).
  */
 #ifndef MSSQL_CONF_TREE_H
 #define MSSQL_CONF_TREE_H
@@ -26,16 +26,16 @@ enum conf_type {
 
 struct conf_node {
     enum conf_type type;
-    bool quoted;       /* scalar: written in quotes */
-    const char *key;   /* in a map, else NULL */
-    const char *text;  /* scalar: clean UTF-8; else NULL */
+    bool quoted; /* scalar: written in quotes */
+    const char *key; /* in a map, else NULL */
+    const char *text; /* scalar: clean UTF-8; else NULL */
     unsigned line, column; /* of the key in a map, else of the value; 1-based, 0 when not known (JSON) */
-    unsigned count;    /* children */
+    unsigned count; /* children */
     struct conf_node *first, *next;
 };
 
 struct conf_doc {
-    char *name;             /* file name, for messages */
+    char *name; /* file name, for messages */
     struct conf_node *root; /* never NULL: an empty document is CONF_NULL */
 };
 

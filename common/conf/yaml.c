@@ -74,7 +74,8 @@ static int build_scalar(struct reader *r, const yaml_event_t *e, struct conf_nod
     const char *text = (const char *)e->data.scalar.value;
     size_t len = e->data.scalar.length;
     bool plain = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-    struct conf_node *node = conf_node_new(&r->b, plain && is_null(text, len) ? CONF_NULL : CONF_SCALAR, line_of(e), column_of(e));
+    struct conf_node *node = conf_node_new(&r->b, plain && is_null(text, len) ? CONF_NULL : CONF_SCALAR, line_of(e),
+                                           column_of(e));
     if (!node)
         return -1;
     node->quoted = !plain;
@@ -141,8 +142,8 @@ static int build_node(struct reader *r, const yaml_event_t *e, struct conf_node 
         return conf_build_fail(&r->b, line_of(e), column_of(e), "a value is missing");
     if (++r->b.depth > CONF_DEPTH_MAX)
         return conf_build_fail(&r->b, line_of(e), column_of(e), "nested more than %d deep", CONF_DEPTH_MAX);
-    struct conf_node *node =
-        conf_node_new(&r->b, e->type == YAML_MAPPING_START_EVENT ? CONF_MAP : CONF_LIST, line_of(e), column_of(e));
+    struct conf_node *node = conf_node_new(&r->b, e->type == YAML_MAPPING_START_EVENT ? CONF_MAP : CONF_LIST, line_of(e),
+                                           column_of(e));
     if (!node || build_children(r, node) < 0) {
         conf_node_free(node);
         return -1;
@@ -163,7 +164,8 @@ static int build_document(struct reader *r, struct conf_node **root) {
         bool end = e.type == YAML_STREAM_END_EVENT;
         if (e.type == YAML_DOCUMENT_START_EVENT && seen)
             rc = conf_build_fail(&r->b, line_of(&e), column_of(&e), "a second document begins, only one is accepted");
-        else if (e.type != YAML_STREAM_START_EVENT && e.type != YAML_DOCUMENT_START_EVENT && e.type != YAML_DOCUMENT_END_EVENT && !end) {
+        else if (e.type != YAML_STREAM_START_EVENT && e.type != YAML_DOCUMENT_START_EVENT && e.type != YAML_DOCUMENT_END_EVENT &&
+                 !end) {
             rc = build_node(r, &e, root);
             seen = true;
         }

@@ -46,7 +46,8 @@ static void rules_inherit(struct policy_override *dst, const struct policy *src)
     conf_keys_copy(&policy_override_schema, dst, &from);
 }
 
-static int apply_override(struct policy *policy, const char *file, const char *prefix, const struct conf_node *node, struct err *err) {
+static int apply_override(struct policy *policy, const char *file, const char *prefix, const struct conf_node *node,
+                          struct err *err) {
     struct policy_override *o = &policy->overrides[policy->override_count++];
     char where[128];
     (void)str_format(where, sizeof(where), "%soverrides[%zu].", prefix, policy->override_count - 1);
@@ -83,7 +84,8 @@ int policy_apply(struct policy *policy, const char *file, const char *prefix, co
     return policy_apply_overrides(policy, file, prefix, map, err);
 }
 
-static int compile_windows(const struct conf_list *texts, struct window windows[WINDOW_COUNT_MAX], size_t *ret_count, struct err *err) {
+static int compile_windows(const struct conf_list *texts, struct window windows[WINDOW_COUNT_MAX], size_t *ret_count,
+                           struct err *err) {
     if (texts->count > WINDOW_COUNT_MAX)
         return err_set(err, ERR_CONFIG, "%zu windows, allowed: at most %d", texts->count, WINDOW_COUNT_MAX);
     for (size_t i = 0; i < texts->count; i++)
@@ -97,7 +99,9 @@ static int compile_rules(struct policy_rules *r, const char *where, struct err *
     struct tz *tz;
     if (!r->time_zone || !r->full_schedule || !r->diff_schedule)
         return err_set(err, ERR_CONFIG, "%s%s: is empty", where,
-                       !r->time_zone ? "timeZone" : !r->full_schedule ? "fullBackup.schedule" : "differentialBackup.schedule");
+                       !r->time_zone       ? "timeZone"
+                       : !r->full_schedule ? "fullBackup.schedule"
+                                           : "differentialBackup.schedule");
     if (cron_parse(r->full_schedule, &r->full_cron, err) < 0)
         return err_context(err, "%sfullBackup.schedule", where);
     if (cron_parse(r->diff_schedule, &r->diff_cron, err) < 0)
@@ -118,7 +122,8 @@ static void warn_rules(struct policy *policy, const struct policy_rules *r, cons
     if (!r->full_enabled)
         conf_list_addf(w, "%sfullBackup.enabled is false: full backups are taken only on demand and to heal a chain", where);
     if (!r->log_enabled)
-        conf_list_addf(w, "%slogBackup.enabled is false: nothing after the last full or differential backup is restorable", where);
+        conf_list_addf(w, "%slogBackup.enabled is false: nothing after the last full or differential backup is restorable",
+                       where);
     if (r->log_enabled && r->log_interval_ms > policy->rpo_target_ms)
         conf_list_addf(w, "%slogBackup.interval is longer than targets.rpoTarget: the target cannot be met", where);
     if (!r->checksum)
@@ -134,7 +139,8 @@ int policy_finish(struct policy *policy, struct err *err) {
     if (policy->paused_until && !policy->paused_reason)
         return err_set(err, ERR_CONFIG, "paused.until: is given without paused.reason, allowed: both or none");
     if (!policy->all_databases && !policy->databases.count && !policy->system_databases)
-        return err_set(err, ERR_CONFIG, "databases: is empty with allDatabases and systemDatabases false: nothing would be backed up");
+        return err_set(err, ERR_CONFIG,
+                       "databases: is empty with allDatabases and systemDatabases false: nothing would be backed up");
     if (policy->all_databases && policy->databases.count)
         conf_list_addf(&policy->warnings, "allDatabases is true%s and beats the list in databases: every database is backed up",
                        policy->all_databases_given ? "" : " by default");
@@ -153,7 +159,8 @@ int policy_finish(struct policy *policy, struct err *err) {
 
 typedef int parse_fn(const char *name, const char *text, size_t len, struct conf_doc *ret_doc, struct err *err);
 
-static int parse_with(parse_fn *parse, const char *name, const char *text, size_t len, struct policy *ret_policy, struct err *err) {
+static int parse_with(parse_fn *parse, const char *name, const char *text, size_t len, struct policy *ret_policy,
+                      struct err *err) {
     struct conf_doc doc;
     if (parse(name, text, len, &doc, err) < 0)
         return -1;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The backup policy: which databases, when, how, for how long. One schema with the field names of the custom resource, whether it is the
- * `policy:` section of the sidecar's file (YAML) or was pushed by the controller (JSON). The keys, their defaults and bounds are the
- * table in policy_keys.c; what this version does not have is the table of gaps there.
+ * The backup policy: which databases, when, how, for how long. One schema with the field names of the custom
+ * resource, whether it is the `policy:` section of the sidecar's file (YAML) or was pushed by the controller
+ * (JSON). The keys, their defaults and bounds are the table in policy_keys.c; what this version does not have is
+ * the table of gaps there.
  *
  *     policy_init(&p);
  *     if (policy_apply(&p, file, "policy.", node, err) < 0 || policy_finish(&p, err) < 0) ...
@@ -31,7 +32,7 @@ struct policy_rules {
     char *full_schedule, *diff_schedule;
     int64_t log_interval_ms;
     int64_t log_size_bytes; /* a log backup as soon as this much log was written since the last; 0 off */
-    int64_t max_quiet_ms;   /* a log backup at least this often, even when nothing was committed */
+    int64_t max_quiet_ms; /* a log backup at least this often, even when nothing was committed */
     char *time_zone;
     int64_t jitter_ms;
     enum due_missed missed;
@@ -44,7 +45,7 @@ struct policy_rules {
     bool checksum;
     int64_t stripes;
     int64_t max_transfer_bytes; /* 0: SQL Server's own choice */
-    int64_t buffer_count;       /* 0: SQL Server's own choice */
+    int64_t buffer_count; /* 0: SQL Server's own choice */
 
     /* Made by policy_finish() from the texts above. */
     struct cron full_cron, diff_cron;
@@ -72,9 +73,9 @@ struct policy {
     int64_t heal_fulls_per_day; /* per database */
     struct conf_list heal_window_texts;
     int64_t rpo_target_ms, rto_target_ms; /* rto 0: none */
-    int64_t msdb_history_days;            /* 0: msdb's history is left alone */
-    char *paused_reason;                  /* not NULL: paused */
-    int64_t paused_until;                 /* 0: until it is taken back */
+    int64_t msdb_history_days; /* 0: msdb's history is left alone */
+    char *paused_reason; /* not NULL: paused */
+    int64_t paused_until; /* 0: until it is taken back */
     bool dry_run;
 
     struct policy_override *overrides;
@@ -91,12 +92,14 @@ extern const struct conf_schema policy_override_schema;
 void policy_init(struct policy *policy);
 void policy_done(struct policy *policy);
 /* Sets what `map` gives; NULL gives nothing. `prefix` stands before key names in messages: "policy." or "". */
-int policy_apply(struct policy *policy, const char *file, const char *prefix, const struct conf_node *map, struct err *err) ERR_CHECK;
-/* The overrides alone, again: each begins as the policy is now. For callers that change the policy's own rules after policy_apply(). */
+int policy_apply(struct policy *policy, const char *file, const char *prefix, const struct conf_node *map,
+                 struct err *err) ERR_CHECK;
+/* The overrides alone, again: each begins as the policy is now. For callers that change the policy's own rules
+ * after policy_apply(). */
 int policy_apply_overrides(struct policy *policy, const char *file, const char *prefix, const struct conf_node *map,
                            struct err *err) ERR_CHECK;
-/* Compares values with each other, compiles schedules, zones and windows, collects warnings. Call it once everything is set; may be called
- * again after further changes. */
+/* Compares values with each other, compiles schedules, zones and windows, collects warnings. Call it once
+ * everything is set; may be called again after further changes. */
 int policy_finish(struct policy *policy, struct err *err) ERR_CHECK;
 /* All three steps. On failure nothing is left to free. ERR_CONFIG, or ERR_UNSUPPORTED for what this version does not have. */
 int policy_parse_yaml(const char *name, const char *text, size_t len, struct policy *ret_policy, struct err *err) ERR_CHECK;
@@ -111,10 +114,10 @@ bool policy_overrides_eq(const struct policy *a, const struct policy *b);
 
 enum policy_scope {
     POLICY_IN,
-    POLICY_OUT_EXCLUDED,   /* matches excludeDatabases */
+    POLICY_OUT_EXCLUDED, /* matches excludeDatabases */
     POLICY_OUT_NOT_LISTED, /* allDatabases is false and no entry of databases matches */
-    POLICY_OUT_SYSTEM,     /* systemDatabases is false */
-    POLICY_OUT_NEVER,      /* tempdb: SQL Server cannot back it up */
+    POLICY_OUT_SYSTEM, /* systemDatabases is false */
+    POLICY_OUT_NEVER, /* tempdb: SQL Server cannot back it up */
 };
 const char *policy_scope_reason(enum policy_scope scope);
 /* The rules of a database, from the first override that matches, else the policy's. Never NULL, lives as long as the policy. */

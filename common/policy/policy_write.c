@@ -5,7 +5,8 @@
 #include "common/conf/emit.h"
 #include "common/policy/policy_int.h"
 
-/* The only key with a value of its own form is `overrides`. Rules that equal the policy's are written, too: longer, but exact. */
+/* The only key with a value of its own form is `overrides`. Rules that equal the policy's are written, too:
+ * longer, but exact. */
 static void write_own(const struct conf_key *key, const void *object, struct buf *out, unsigned indent, bool json) {
     const struct policy *p = object;
     if (strcmp(key->path, "overrides") != 0 || !p->override_count)

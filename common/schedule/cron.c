@@ -160,7 +160,8 @@ static int shorthand_read(const char *text, const char **ret_line, struct err *e
             return 0;
         }
     }
-    return err_set(err, ERR_CONFIG, "'%.40s' is not a cron line, allowed: @hourly, @daily, @weekly, @monthly, @yearly or five or six fields",
+    return err_set(err, ERR_CONFIG,
+                   "'%.40s' is not a cron line, allowed: @hourly, @daily, @weekly, @monthly, @yearly or five or six fields",
                    text);
 }
 
@@ -171,9 +172,10 @@ int cron_parse(const char *text, struct cron *ret_cron, struct err *err) {
         return -1;
     int count = str_copy(copy, sizeof(copy), line) ? split(copy, parts) : -1;
     if (count != 5 && count != 6)
-        return err_set(err, ERR_CONFIG,
-                       "'%.80s' is not a cron line, allowed: five fields (minute hour day-of-month month day-of-week) or six (second first)",
-                       text);
+        return err_set(
+            err, ERR_CONFIG,
+            "'%.80s' is not a cron line, allowed: five fields (minute hour day-of-month month day-of-week) or six (second first)",
+            text);
     struct mask m[FIELDS] = {{.bits = 1}};
     for (int i = 0; i < count; i++)
         if (field_read(&fields[i + FIELDS - count], parts[i], &m[i + FIELDS - count], err) < 0)
@@ -208,7 +210,8 @@ static int step_of(uint64_t bits, int min, int max) {
     return 0;
 }
 
-/* `any`: the field does not restrict and must be written with a star. `two_ways`: a star and a list mean the same, the shorter is taken. */
+/* `any`: the field does not restrict and must be written with a star. `two_ways`: a star and a list mean the same,
+ * the shorter is taken. */
 static void field_format(struct buf *out, uint64_t bits, int min, int max, bool any, bool two_ways, bool last) {
     bool star = any || (two_ways && !last && __builtin_popcountll(bits) > 2);
     int step = star ? step_of(bits, min, max) : 0;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Cron lines. Five fields (minute hour day-of-month month day-of-week) or six (second first), or @hourly, @daily, @midnight, @weekly,
- * @monthly, @yearly, @annually. A field is a list of `*`, N, N-M, each of these ranges with /STEP; months and weekdays also by their English
- * three-letter names; weekday 7 is Sunday; `L` as day of month is the last day of the month. When day-of-month and
- * day-of-week are both restricted, a day that fits either one counts; a field that is `*`, `?` or `* / STEP` does not restrict.
+ * Cron lines. Five fields (minute hour day-of-month month day-of-week) or six (second first), or @hourly, @daily,
+ * @midnight, @weekly, @monthly, @yearly, @annually. A field is a list of `*`, N, N-M, each of these ranges with
+ * /STEP; months and weekdays also by their English three-letter names; weekday 7 is Sunday; `L` as day of month is
+ * the last day of the month. When day-of-month and day-of-week are both restricted, a day that fits either one
+ * counts; a field that is `*`, `?` or `* / STEP` does not restrict.
  *
  * Daylight saving: every local time that the line names is run once. One in an hour that is skipped is run at the first
  * moment after it, together with the others of that hour; one in an hour that is repeated is run the first time.

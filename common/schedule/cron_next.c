@@ -74,8 +74,9 @@ static bool local_next(const struct cron *c, int64_t from, int64_t *ret_local) {
     return false;
 }
 
-/* Local times in order give moments in order, with the first of two where the clock was set back; so the first local time whose moment is
- * later is the answer. Only in a repeated stretch does the loop go round more than once. */
+/* Local times in order give moments in order, with the first of two where the clock was set back; so the first
+ * local time whose moment is later is the answer. Only in a repeated stretch does the loop go round more than
+ * once. */
 bool cron_next(const struct cron *cron, const struct tz *tz, int64_t after, int64_t *ret_at) {
     if (after > AFTER_MAX || after < -AFTER_MAX)
         return false;

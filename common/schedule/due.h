@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * When is the next run of one schedule entry (one kind of backup of one database)? Pure: the caller brings the time and keeps the state.
+ * When is the next run of one schedule entry (one kind of backup of one database)? Pure: the caller brings the
+ * time and keeps the state.
  *
  *     due_init(&state, last_run_at, now);
  *     each tick, at least once a minute and at answer.next_at:
  *         due_poll(&rule, &state, now, &answer);
  *         if (answer.due) { start it; due_ran(&state, now); }
  *
- * - An interval runs on a grid whose phase comes from the seed: no drift, a restart changes nothing, and many databases do not start
- *   together. A cron line runs at its time plus a delay from the seed. Both spreads are at most `jitter_us` and at most a tenth of the time
- *   between two runs.
- * - Runs that were missed while the process was down, asleep or the clock jumped forwards are made up by one run, soon, spread by
- *   the jitter; DUE_MISSED_SKIP waits for the next regular one. Runs that fall due while the previous one still runs are one run.
+ * - An interval runs on a grid whose phase comes from the seed: no drift, a restart changes nothing, and many
+ *   databases do not start together. A cron line runs at its time plus a delay from the seed. Both spreads are
+ *   at most `jitter_us` and at most a tenth of the time between two runs.
+ * - Runs that were missed while the process was down, asleep or the clock jumped forwards are made up by one run,
+ *   soon, spread by the jitter; DUE_MISSED_SKIP waits for the next regular one. Runs that fall due while the
+ *   previous one still runs are one run.
  * - A run inside a blackout window waits for the window's end, again spread.
- * - A clock that is set back by less than the time between two runs repeats nothing; set back by more, the next regular time runs. The
- *   silence is never longer than two ordinary ones.
+ * - A clock that is set back by less than the time between two runs repeats nothing; set back by more, the next
+ *   regular time runs. The silence is never longer than two ordinary ones.
  */
 #ifndef MSSQL_SCHEDULE_DUE_H
 #define MSSQL_SCHEDULE_DUE_H
@@ -33,7 +35,7 @@ enum due_missed { DUE_MISSED_ONCE, DUE_MISSED_SKIP };
 
 struct due_rule {
     bool enabled;
-    bool first_at_once;  /* an entry that never ran is due now (spread), not at its next regular time */
+    bool first_at_once; /* an entry that never ran is due now (spread), not at its next regular time */
     int64_t interval_us; /* 0: cron */
     struct cron cron;
     const struct tz *tz; /* NULL: UTC */
@@ -46,18 +48,18 @@ struct due_rule {
 
 enum due_reason {
     DUE_REASON_SCHEDULE,
-    DUE_REASON_FIRST,  /* never ran before */
+    DUE_REASON_FIRST, /* never ran before */
     DUE_REASON_MISSED, /* makes up for one or more missed runs */
 };
 
 /* Initialise with due_init(); only `last_at` is for others to read. */
 struct due_state {
-    int64_t last_at;  /* start of the last run, 0 never */
-    int64_t from_at;  /* the rule holds from here on: nothing before it was ever due */
+    int64_t last_at; /* start of the last run, 0 never */
+    int64_t from_at; /* the rule holds from here on: nothing before it was ever due */
     int64_t since_at; /* we watch since then: what was due before it was missed */
-    int64_t seen_at;  /* time of the last poll */
-    int64_t next_at;  /* the plan, 0 when it must be made */
-    int64_t held_at;  /* when the run fell due that a blackout holds back, 0 none */
+    int64_t seen_at; /* time of the last poll */
+    int64_t next_at; /* the plan, 0 when it must be made */
+    int64_t held_at; /* when the run fell due that a blackout holds back, 0 none */
     enum due_reason reason;
 };
 

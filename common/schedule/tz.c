@@ -14,7 +14,7 @@
 struct tz {
     char name[TZ_NAME_MAX];
     int32_t first_offset_s; /* before the first step */
-    struct tz_rule rule;    /* after the last one */
+    struct tz_rule rule; /* after the last one */
     uint32_t count;
     struct tz_step *steps;
 };
@@ -56,8 +56,8 @@ static bool header_read(struct cursor *c, struct header *ret) {
 
 /* Bytes of the data block; the counts are of 32 bits, so the sum cannot overflow. */
 static uint64_t block_bytes(const struct header *h, unsigned time_bytes) {
-    return (uint64_t)h->time * (time_bytes + 1) + (uint64_t)h->type * 6 + h->chars + (uint64_t)h->leap * (time_bytes + 4) + h->isstd +
-           h->isut;
+    return (uint64_t)h->time * (time_bytes + 1) + (uint64_t)h->type * 6 + h->chars + (uint64_t)h->leap * (time_bytes + 4) +
+           h->isstd + h->isut;
 }
 
 static bool offset_read(const uint8_t *types, uint32_t index, int32_t *ret_offset) {
@@ -211,8 +211,8 @@ int64_t tz_to_local(const struct tz *tz, int64_t at) {
     return at + tz_offset_s(tz, at) * CLOCK_SECOND;
 }
 
-/* Stretches of one offset are walked from a day before to a day after. Each that holds the local time gives a moment; when none does,
- * the local time lies in the jump between two of them. */
+/* Stretches of one offset are walked from a day before to a day after. Each that holds the local time gives a
+ * moment; when none does, the local time lies in the jump between two of them. */
 void tz_from_local(const struct tz *tz, int64_t local, struct tz_moments *ret_moments) {
     int64_t local_s = to_seconds(local), rest = local - local_s * CLOCK_SECOND;
     int64_t from = local_s - TZ_OFFSET_MAX - 1, until = local_s + TZ_OFFSET_MAX + 1;

@@ -8,15 +8,15 @@
 #define TZ_OFFSET_MAX (26 * 3600) /* RFC 9636 asks for less; everything beyond is refused */
 
 struct tz_step {
-    int64_t at_s;     /* from this moment on */
+    int64_t at_s; /* from this moment on */
     int32_t offset_s; /* this is the offset */
 };
 
 struct tz_day_rule {
     enum { TZ_DAY_JULIAN, TZ_DAY_ZERO, TZ_DAY_WEEK } form; /* Jn (1..365, no leap day), n (0..365), Mm.w.d */
-    int day;                                               /* of the year, or weekday 0..6 */
-    int month, week;                                       /* TZ_DAY_WEEK: week 5 is the last one */
-    int32_t time_s;                                        /* local time of the change, may be negative or beyond a day */
+    int day; /* of the year, or weekday 0..6 */
+    int month, week; /* TZ_DAY_WEEK: week 5 is the last one */
+    int32_t time_s; /* local time of the change, may be negative or beyond a day */
 };
 
 /* The POSIX rule at the end of a TZif file: what holds after the last listed change. */

@@ -129,8 +129,8 @@ static int64_t day_rule_local(const struct tz_day_rule *r, int64_t year) {
     return day * DAY_S + r->time_s;
 }
 
-/* The changes of the years around at_s in order. A rule of daylight saving all year ends one and begins the next at the same moment: the
- * beginning comes last then. */
+/* The changes of the years around at_s in order. A rule of daylight saving all year ends one and begins the next
+ * at the same moment: the beginning comes last then. */
 #define STEPS 8
 static void steps_around(const struct tz_rule *r, int64_t at_s, struct tz_step steps[STEPS]) {
     int64_t limit = INT64_MAX / CLOCK_SECOND - 400 * (int64_t)DAY_S; /* the calendar counts in microseconds */
@@ -148,7 +148,8 @@ static void steps_around(const struct tz_rule *r, int64_t at_s, struct tz_step s
     for (int i = 1; i < STEPS; i++) {
         struct tz_step step = steps[i];
         int k = i;
-        for (; k > 0 && (steps[k - 1].at_s > step.at_s || (steps[k - 1].at_s == step.at_s && step.offset_s == r->std_offset_s)); k--)
+        for (; k > 0 && (steps[k - 1].at_s > step.at_s || (steps[k - 1].at_s == step.at_s && step.offset_s == r->std_offset_s));
+             k--)
             steps[k] = steps[k - 1];
         steps[k] = step;
     }

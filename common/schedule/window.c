@@ -15,8 +15,8 @@
 static const char *const weekday_names[] = {"SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"};
 
 static int wrong(const char *text, const char *why, struct err *err) {
-    return err_set(err, ERR_CONFIG, "'%.64s' is not a window: %s, allowed: such as 'MON-FRI 08:00-18:00', '22:00-06:00', 'SAT,SUN'", text,
-                   why);
+    return err_set(err, ERR_CONFIG,
+                   "'%.64s' is not a window: %s, allowed: such as 'MON-FRI 08:00-18:00', '22:00-06:00', 'SAT,SUN'", text, why);
 }
 
 static int weekday_read(const char **s) {
@@ -93,8 +93,8 @@ char *window_format(char dst[WINDOW_TEXT_MAX], const struct window *w) {
         if (w->weekdays >> i % 7 & 1)
             (void)str_format(days + strlen(days), sizeof(days) - strlen(days), "%s%s", days[0] ? "," : "", weekday_names[i % 7]);
     int end = w->end_min > DAY_MIN ? w->end_min - DAY_MIN : w->end_min;
-    (void)str_format(dst, WINDOW_TEXT_MAX, "%s%s%02d:%02d-%02d:%02d", days, days[0] ? " " : "", w->begin_min / 60, w->begin_min % 60,
-                     end / 60, end % 60);
+    (void)str_format(dst, WINDOW_TEXT_MAX, "%s%s%02d:%02d-%02d:%02d", days, days[0] ? " " : "", w->begin_min / 60,
+                     w->begin_min % 60, end / 60, end % 60);
     return dst;
 }
 
@@ -126,7 +126,8 @@ static void nearer(int64_t candidate, int64_t after, int64_t *best) {
         *best = candidate;
 }
 
-/* The first moment after `after` at which the answer of window_inside() may change: an edge of a window or a change of the clock. */
+/* The first moment after `after` at which the answer of window_inside() may change: an edge of a window or a
+ * change of the clock. */
 static int64_t next_edge(const struct window *windows, size_t count, const struct tz *tz, int64_t after) {
     int64_t best = INT64_MAX, change;
     int64_t today = midnight_before(tz_to_local(tz, after));
@@ -140,7 +141,8 @@ static int64_t next_edge(const struct window *windows, size_t count, const struc
                 break;
             if (!(windows[i].weekdays >> weekday_of(midnight) & 1))
                 continue;
-            const int64_t edges[] = {midnight + windows[i].begin_min * CLOCK_MINUTE, midnight + windows[i].end_min * CLOCK_MINUTE};
+            const int64_t edges[] = {midnight + windows[i].begin_min * CLOCK_MINUTE,
+                                     midnight + windows[i].end_min * CLOCK_MINUTE};
             for (size_t e = 0; e < ARRAY_LEN(edges); e++) {
                 struct tz_moments m;
                 tz_from_local(tz, edges[e], &m);
@@ -152,7 +154,8 @@ static int64_t next_edge(const struct window *windows, size_t count, const struc
     return best;
 }
 
-static bool next_that_is(bool inside, const struct window *windows, size_t count, const struct tz *tz, int64_t at, int64_t *ret_at) {
+static bool next_that_is(bool inside, const struct window *windows, size_t count, const struct tz *tz, int64_t at,
+                         int64_t *ret_at) {
     int64_t end = at + DAYS_AHEAD * CLOCK_DAY;
     while (at <= end) {
         if (window_inside(windows, count, tz, at) == inside) {

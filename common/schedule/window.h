@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Weekly windows of local time: "MON-FRI 08:00-18:00", "SAT,SUN" (whole days), "22:00-06:00" (every day; a window over midnight belongs to
- * the day on which it begins). The end is not part of the window.
+ * Weekly windows of local time: "MON-FRI 08:00-18:00", "SAT,SUN" (whole days), "22:00-06:00" (every day; a window
+ * over midnight belongs to the day on which it begins). The end is not part of the window.
  */
 #ifndef MSSQL_SCHEDULE_WINDOW_H
 #define MSSQL_SCHEDULE_WINDOW_H

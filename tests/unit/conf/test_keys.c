@@ -82,7 +82,8 @@ static void values_and_defaults(void **state) {
     assert_string_equal(s.list.items[1], "b");
     conf_keys_done(&schema, &s);
     assert_succeeds(conf_keys_apply(&schema, &s, "f", "", NULL, &err), err);
-    assert_fails(conf_keys_required(&schema, &s, "f.yaml", &err), err, ERR_CONFIG, "f.yaml: text: is missing and has no default: text");
+    assert_fails(conf_keys_required(&schema, &s, "f.yaml", &err), err, ERR_CONFIG,
+                 "f.yaml: text: is missing and has no default: text");
 }
 
 static void wrong_values(void **state) {
@@ -99,14 +100,16 @@ static void wrong_values(void **state) {
         {"a: {number: [4]}", ERR_CONFIG, "p.a.number: is a list, allowed: 1 to 100"},
         {"a: {number: {b: 4}}", ERR_CONFIG, "p.a.number: is a map, allowed: 1 to 100"},
         {"flag: maybe\n", ERR_CONFIG, "p.flag: 'maybe' is not true or false, allowed: true, false"},
-        {"a: {wait: 9s}", ERR_CONFIG, "'9s' is not an allowed duration, allowed: a duration such as 30s, 5m or 1h, from 10s to 1h"},
+        {"a: {wait: 9s}", ERR_CONFIG,
+         "'9s' is not an allowed duration, allowed: a duration such as 30s, 5m or 1h, from 10s to 1h"},
         {"a: {wait: 5 minutes}", ERR_CONFIG, "'5 minutes' is not an allowed duration"},
         {"a: {wait: -5m}", ERR_CONFIG, "'-5m' is not an allowed duration"},
         {"a: {waitMinutes: 0}", ERR_CONFIG, "'0' is not an allowed number, allowed: a number of minutes, 1 to 60"},
         {"a: {b: {size: 2Ti}}", ERR_CONFIG, "'2Ti' is not an allowed size, allowed: a size such as 512Mi or 10Gi, from 0 to 1Ti"},
         {"a: {b: {size: 10GB}}", ERR_CONFIG, "'10GB' is not an allowed size"},
         {"word: RED\n", ERR_CONFIG, "'RED' is not an allowed word, allowed: red, green"},
-        {"word: blue\n", ERR_UNSUPPORTED, "f.yaml:1: p.word: 'blue': this version does not have blue things, allowed: red, green"},
+        {"word: blue\n", ERR_UNSUPPORTED,
+         "f.yaml:1: p.word: 'blue': this version does not have blue things, allowed: red, green"},
         {"later: {x: 1}\n", ERR_UNSUPPORTED, "f.yaml:1: p.later: this version does not have what comes later"},
         {"at: yesterday\n", ERR_CONFIG, "'yesterday' is not a time, allowed: a time such as 2026-11-21T02:47:00Z"},
         {"list: a\n", ERR_CONFIG, "p.list: is a value, allowed: a list of texts"},
@@ -137,21 +140,25 @@ static void wrong_values(void **state) {
     struct err err;
     assert_fails(conf_keys_set(&schema, &s, "flag --x", "p.", "x", "1", &err), err, ERR_USAGE, "flag --x: no such key 'x'");
     assert_fails(conf_keys_set(&schema, &s, "flag --own", "p.", "own", "1", &err), err, ERR_USAGE, "no such key");
-    assert_fails(conf_keys_set(&schema, &s, "env X", "p.", "a.number", "two0", &err), err, ERR_CONFIG, "env X: p.a.number: 'two0' is not");
+    assert_fails(conf_keys_set(&schema, &s, "env X", "p.", "a.number", "two0", &err), err, ERR_CONFIG,
+                 "env X: p.a.number: 'two0' is not");
     assert_fails(conf_keys_set(&schema, &s, "env X", "p.", "list", "a,xb", &err), err, ERR_CONFIG, "'xb' begins with x");
-    assert_fails(conf_keys_set(&schema, &s, "env X", "p.", "secret", "hunter2", &err), err, ERR_CONFIG, "is not accepted: not here");
-    assert_fails(conf_keys_set(&schema, &s, "env X", "p.", "word", "blue", &err), err, ERR_UNSUPPORTED, "this version does not have");
+    assert_fails(conf_keys_set(&schema, &s, "env X", "p.", "secret", "hunter2", &err), err, ERR_CONFIG,
+                 "is not accepted: not here");
+    assert_fails(conf_keys_set(&schema, &s, "env X", "p.", "word", "blue", &err), err, ERR_UNSUPPORTED,
+                 "this version does not have");
     conf_keys_done(&schema, &s);
 }
 
 static void set_some(struct sample *s) {
     struct err err;
     conf_keys_defaults(&schema, s);
-    assert_succeeds(apply(s,
-                          "flag: false\na: {number: 12, wait: 1m30s, b: {size: 1025}}\nword: red\ntext: \"quote \\\" and: colon\\nline\"\n"
-                          "other: 'null'\nat: 2026-11-21T02:47:00Z\nlist: ['a b', 'c\"d', '*']\n",
-                          &err),
-                    err);
+    assert_succeeds(
+        apply(s,
+              "flag: false\na: {number: 12, wait: 1m30s, b: {size: 1025}}\nword: red\ntext: \"quote \\\" and: colon\\nline\"\n"
+              "other: 'null'\nat: 2026-11-21T02:47:00Z\nlist: ['a b', 'c\"d', '*']\n",
+              &err),
+        err);
 }
 
 static void what_is_written_is_read_back(void **state) {
@@ -226,8 +233,11 @@ static void names(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_and_defaults),      cmocka_unit_test(wrong_values), cmocka_unit_test(what_is_written_is_read_back),
-        cmocka_unit_test(differences_and_exchange), cmocka_unit_test(names),
+        cmocka_unit_test(values_and_defaults),
+        cmocka_unit_test(wrong_values),
+        cmocka_unit_test(what_is_written_is_read_back),
+        cmocka_unit_test(differences_and_exchange),
+        cmocka_unit_test(names),
     };
     return cmocka_run_group_tests_name("conf/keys", tests, NULL, NULL);
 }

@@ -27,7 +27,7 @@ static void a_yaml_tree_knows_its_places(void **state) {
     assert_true(n->quoted);
     assert_int_equal(n->line, 4);
     assert_int_equal(n->column, 3);
-    assert_null(conf_find(doc.root, "sql.user"));   /* null is not there */
+    assert_null(conf_find(doc.root, "sql.user")); /* null is not there */
     assert_null(conf_find(doc.root, "sql.nobody"));
     assert_null(conf_find(doc.root, "sql.host.x"));
     n = conf_child(doc.root, "list");
@@ -94,8 +94,10 @@ static void yaml_is_bounded(void **state) {
         memcpy(big + used, "- 1\n", 4);
     assert_fails(conf_parse_yaml("f.yaml", big, used, &doc, &err), err, ERR_CONFIG, "more than 20000 values");
     used = 0;
-    for (int i = 0; i < 2000; i++)
-        used += (size_t)sprintf(big + used, "k%d: 1\n", i);
+    for (int i = 0; i < 2000; i++) {
+        (void)str_format(big + used, 16, "k%d: 1\n", i);
+        used += strlen(big + used);
+    }
     assert_fails(conf_parse_yaml("f.yaml", big, used, &doc, &err), err, ERR_CONFIG, "f.yaml:1001:1: more than 1000 keys");
     memset(big, '[', len);
     assert_fails(conf_parse_yaml("f.yaml", big, CONF_BYTES_MAX, &doc, &err), err, ERR_CONFIG, "deep");
@@ -105,7 +107,8 @@ static void yaml_is_bounded(void **state) {
 
 static void json_gives_the_same_tree(void **state) {
     (void)state;
-    static const char text[] = "{\"a\": {\"b\": 5, \"c\": true, \"d\": null, \"e\": \"\\u00e4\\/\"}, \"l\": [1.5, false, \"x\"], \"n\": -7}";
+    static const char text[] =
+        "{\"a\": {\"b\": 5, \"c\": true, \"d\": null, \"e\": \"\\u00e4\\/\"}, \"l\": [1.5, false, \"x\"], \"n\": -7}";
     struct conf_doc doc;
     struct err err;
     assert_succeeds(conf_parse_json("f.json", text, strlen(text), &doc, &err), err);
@@ -119,9 +122,14 @@ static void json_gives_the_same_tree(void **state) {
     static const struct {
         const char *text, *part;
     } bad[] = {
-        {"{\"a\": 1, \"a\": 2}", "duplicate"},  {"{\"a\": ", "f.json:1"},           {"", "f.json"},
-        {"{\"a\": 1} x", "end of file"},        {"{\"a\": \"\\u0000\"}", "f.json"}, {"{\"a\": \"\\u001b\"}", "control"},
-        {"{\"a\\u0001\": 1}", "control"},       {"[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]", "deep"},
+        {"{\"a\": 1, \"a\": 2}", "duplicate"},
+        {"{\"a\": ", "f.json:1"},
+        {"", "f.json"},
+        {"{\"a\": 1} x", "end of file"},
+        {"{\"a\": \"\\u0000\"}", "f.json"},
+        {"{\"a\": \"\\u001b\"}", "control"},
+        {"{\"a\\u0001\": 1}", "control"},
+        {"[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]", "deep"},
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         assert_fails(conf_parse_json("f.json", bad[i].text, strlen(bad[i].text), &doc, &err), err, ERR_CONFIG, bad[i].part);

@@ -108,14 +108,16 @@ static void bad_lines(void **state) {
 /* Whatever can be parsed is written in a form that means the same. */
 static void random_lines_round_trip(void **state) {
     (void)state;
-    static const char *const pieces[] = {"*", "1", "5", "0", "2-4", "*/2", "3,9", "1-9/3", "L", "MON", "JAN", "7", "?", "12", "0-6"};
+    static const char *const pieces[] = {"*", "1",   "5",   "0", "2-4", "*/2", "3,9", "1-9/3",
+                                         "L", "MON", "JAN", "7", "?",   "12",  "0-6"};
     unsigned good = 0;
     srand(11);
     for (int n = 0; n < 50000; n++) {
         char text[128] = "";
         int fields = 5 + rand() % 2;
         for (int i = 0; i < fields; i++)
-            str_format(text + strlen(text), sizeof(text) - strlen(text), "%s%s", i ? " " : "", pieces[rand() % (int)ARRAY_LEN(pieces)]);
+            str_format(text + strlen(text), sizeof(text) - strlen(text), "%s%s", i ? " " : "",
+                       pieces[rand() % (int)ARRAY_LEN(pieces)]);
         struct cron one, two;
         char canonical[CRON_TEXT_MAX], again[CRON_TEXT_MAX];
         struct err err;
@@ -126,7 +128,8 @@ static void random_lines_round_trip(void **state) {
         assert_succeeds(cron_parse(canonical, &two, &err), err);
         assert_string_equal(cron_format(again, &two), canonical);
         int64_t a = 0, b = 0;
-        assert_int_equal(cron_next(&one, NULL, INT64_C(1700000000000000) + n, &a), cron_next(&two, NULL, INT64_C(1700000000000000) + n, &b));
+        assert_int_equal(cron_next(&one, NULL, INT64_C(1700000000000000) + n, &a),
+                         cron_next(&two, NULL, INT64_C(1700000000000000) + n, &b));
         assert_int_equal(a, b);
     }
     assert_true(good > 1000);

@@ -55,7 +55,7 @@ static const struct {
     {"Europe/Berlin", 2024, 3},
     {"Australia/Lord_Howe", 2024, 3},
     {"Africa/Casablanca", 2016, 6}, /* in these it changed its rule, and has two pairs of changes a year */
-    {"Pacific/Apia", 2010, 4},      /* a whole day was skipped */
+    {"Pacific/Apia", 2010, 4}, /* a whole day was skipped */
     {"America/Sao_Paulo", 2016, 4}, /* the clock is changed at midnight */
     {"Asia/Gaza", 2024, 3},
 };
@@ -63,7 +63,8 @@ static const struct {
 static int days_of_month(int64_t local_minutes) {
     struct clock_civil c;
     clock_to_civil(local_minutes * CLOCK_MINUTE, &c);
-    struct clock_civil first = {.year = c.year, .month = c.month, .day = 1}, next = {.year = c.year, .month = c.month + 1, .day = 1};
+    struct clock_civil first = {.year = c.year, .month = c.month, .day = 1},
+                       next = {.year = c.year, .month = c.month + 1, .day = 1};
     return (int)((clock_from_civil(&next) - clock_from_civil(&first)) / CLOCK_DAY);
 }
 
@@ -100,8 +101,8 @@ struct expected {
 static void compare(const char *zone, size_t line, const struct expected *e, bool run, int64_t at) {
     char text[CLOCK_TEXT_MAX], got[CLOCK_TEXT_MAX];
     if (run != (e->any && e->next == at))
-        fail_msg("%s '%s': at %s the walk %s, next is %s", zone, lines[line].text, clock_format(text, at), run ? "runs" : "does not run",
-                 clock_format(got, e->any ? e->next : 0));
+        fail_msg("%s '%s': at %s the walk %s, next is %s", zone, lines[line].text, clock_format(text, at),
+                 run ? "runs" : "does not run", clock_format(got, e->any ? e->next : 0));
 }
 
 static void walk(const char *zone, const struct tz *tz, int64_t from, int64_t count, const int64_t *local) {

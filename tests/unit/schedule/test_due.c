@@ -23,7 +23,8 @@ static struct due_rule cron_of(const char *text) {
 }
 
 /* Polls each `step` from `from` to `to`, starting what is due; the starts are counted, the last one is kept. */
-static unsigned live(const struct due_rule *rule, struct due_state *s, int64_t from, int64_t to, int64_t step, int64_t *ret_last) {
+static unsigned live(const struct due_rule *rule, struct due_state *s, int64_t from, int64_t to, int64_t step,
+                     int64_t *ret_last) {
     unsigned runs = 0;
     for (int64_t now = from; now < to; now += step) {
         struct due_answer a;
@@ -269,8 +270,8 @@ static void rules_change_and_pauses_end(void **state) {
     assert_string_equal(due_reason_name(DUE_REASON_MISSED), "missed");
 }
 
-/* Random walks of the clock, with restarts: the silence is never longer than two intervals, and no more runs than intervals passed plus
- * one for each step of the clock. */
+/* Random walks of the clock, with restarts: the silence is never longer than two intervals, and no more runs than
+ * intervals passed plus one for each step of the clock. */
 static void no_silence_and_no_storm(void **state) {
     (void)state;
     srand(3);

@@ -11,10 +11,29 @@
 #include "common/schedule/tz_int.h"
 
 static const char *const zones[] = {
-    "UTC",           "America/New_York",  "America/St_Johns",   "America/Sao_Paulo", "America/Nuuk",   "Europe/Berlin", "Europe/Dublin",
-    "Europe/London", "Europe/Istanbul",   "Africa/Casablanca",  "Africa/Cairo",      "Asia/Kolkata",   "Asia/Tehran",   "Asia/Gaza",
-    "Asia/Kathmandu", "Australia/Lord_Howe", "Australia/Sydney", "Pacific/Apia",     "Pacific/Chatham", "Pacific/Kiritimati", "Etc/GMT+5",
-    "Antarctica/Troll", "EST5EDT",
+    "UTC",
+    "America/New_York",
+    "America/St_Johns",
+    "America/Sao_Paulo",
+    "America/Nuuk",
+    "Europe/Berlin",
+    "Europe/Dublin",
+    "Europe/London",
+    "Europe/Istanbul",
+    "Africa/Casablanca",
+    "Africa/Cairo",
+    "Asia/Kolkata",
+    "Asia/Tehran",
+    "Asia/Gaza",
+    "Asia/Kathmandu",
+    "Australia/Lord_Howe",
+    "Australia/Sydney",
+    "Pacific/Apia",
+    "Pacific/Chatham",
+    "Pacific/Kiritimati",
+    "Etc/GMT+5",
+    "Antarctica/Troll",
+    "EST5EDT",
 };
 
 static int64_t seconds_of(int year, int month, int day) {
@@ -96,7 +115,8 @@ static void local_times_lead_back(void **state) {
             assert_int_equal(m.fit, TZ_ONCE);
             assert_int_equal(m.first, low - 1 - before);
         }
-        for (int64_t t = seconds_of(2020, 1, 1) * CLOCK_SECOND; t < seconds_of(2023, 1, 1) * CLOCK_SECOND; t += 37 * CLOCK_MINUTE + 1) {
+        for (int64_t t = seconds_of(2020, 1, 1) * CLOCK_SECOND; t < seconds_of(2023, 1, 1) * CLOCK_SECOND;
+             t += 37 * CLOCK_MINUTE + 1) {
             struct tz_moments m;
             tz_from_local(tz, tz_to_local(tz, t), &m);
             assert_true(m.first == t || m.second == t);
@@ -111,10 +131,26 @@ static void rules_of_posix(void **state) {
         const char *text;
         bool good;
     } cases[] = {
-        {"CET-1CEST,M3.5.0,M10.5.0/3", true}, {"<-02>2<-01>,M3.5.0/-1,M10.5.0/0", true}, {"<+01>-1", true}, {"EST5EDT,J60,J300", true},
-        {"XXX3EDT4,0/0,J365/23", true}, {"IST-5:30", true}, {"A5", false}, {"EST", false}, {"EST5EDT", false}, {"EST5EDT,M13.1.0,M1.1.0", false},
-        {"EST5EDT,M3.6.0,M1.1.0", false}, {"EST5EDT,M3.2.0", false}, {"EST5EDT,M3.2.0,M11.1.0x", false}, {"EST99", false}, {"<>5", false},
-        {"<abc5", false}, {"EST5EDT,J0,J300", false}, {"EST5EDT,M3.2.0/168,M11.1.0", false}, {"", false}, {"EST5:60", false},
+        {"CET-1CEST,M3.5.0,M10.5.0/3", true},
+        {"<-02>2<-01>,M3.5.0/-1,M10.5.0/0", true},
+        {"<+01>-1", true},
+        {"EST5EDT,J60,J300", true},
+        {"XXX3EDT4,0/0,J365/23", true},
+        {"IST-5:30", true},
+        {"A5", false},
+        {"EST", false},
+        {"EST5EDT", false},
+        {"EST5EDT,M13.1.0,M1.1.0", false},
+        {"EST5EDT,M3.6.0,M1.1.0", false},
+        {"EST5EDT,M3.2.0", false},
+        {"EST5EDT,M3.2.0,M11.1.0x", false},
+        {"EST99", false},
+        {"<>5", false},
+        {"<abc5", false},
+        {"EST5EDT,J0,J300", false},
+        {"EST5EDT,M3.2.0/168,M11.1.0", false},
+        {"", false},
+        {"EST5:60", false},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct tz_rule rule;
@@ -138,8 +174,16 @@ static void names(void **state) {
     (void)state;
     struct err err;
     struct tz *tz = NULL;
-    static const char *const bad[] = {"",          "/etc/passwd", "../../etc/passwd", "Europe/../../../etc/passwd", "Europe//Berlin", "Europe/",
-                                      "Europe/Ber lin", ".", "posix.", "a\nb"};
+    static const char *const bad[] = {"",
+                                      "/etc/passwd",
+                                      "../../etc/passwd",
+                                      "Europe/../../../etc/passwd",
+                                      "Europe//Berlin",
+                                      "Europe/",
+                                      "Europe/Ber lin",
+                                      ".",
+                                      "posix.",
+                                      "a\nb"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         assert_fails(tz_load(NULL, bad[i], &tz, &err), err, ERR_CONFIG, "is not a time zone");
     assert_fails(tz_load(NULL, "Europe/Berln", &tz, &err), err, ERR_CONFIG, "did you mean 'Europe/Berlin'?");
@@ -184,15 +228,19 @@ static void damaged_files(void **state) {
     }
     assert_true(good > 0 && good < 20000);
     mem_free(data);
-    assert_fails(tz_parse("x", "no zone at all, but long enough to hold a header", 48, &tz, &err), err, ERR_CORRUPT, "is not a TZif file");
+    assert_fails(tz_parse("x", "no zone at all, but long enough to hold a header", 48, &tz, &err), err, ERR_CORRUPT,
+                 "is not a TZif file");
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(offsets_are_those_of_libc), cmocka_unit_test(changes_are_those_of_libc),
-        cmocka_unit_test(local_times_lead_back),     cmocka_unit_test(rules_of_posix),
+        cmocka_unit_test(offsets_are_those_of_libc),
+        cmocka_unit_test(changes_are_those_of_libc),
+        cmocka_unit_test(local_times_lead_back),
+        cmocka_unit_test(rules_of_posix),
         cmocka_unit_test(all_year_daylight_saving_has_one_offset),
-        cmocka_unit_test(names),                     cmocka_unit_test(damaged_files),
+        cmocka_unit_test(names),
+        cmocka_unit_test(damaged_files),
     };
     return cmocka_run_group_tests_name("schedule/tz", tests, NULL, NULL);
 }

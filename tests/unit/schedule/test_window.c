@@ -15,16 +15,30 @@ static void texts(void **state) {
     static const struct {
         const char *text, *canonical;
     } good[] = {
-        {"MON-FRI 08:00-18:00", "MON,TUE,WED,THU,FRI 08:00-18:00"}, {"22:00-06:00", "22:00-06:00"}, {"SAT,SUN", "SAT,SUN 00:00-24:00"},
-        {"sat-mon 23:30-24:00", "MON,SAT,SUN 23:30-24:00"}, {"MON-SUN", "00:00-24:00"}, {" TUE  01:00-02:00 ", "TUE 01:00-02:00"},
+        {"MON-FRI 08:00-18:00", "MON,TUE,WED,THU,FRI 08:00-18:00"},
+        {"22:00-06:00", "22:00-06:00"},
+        {"SAT,SUN", "SAT,SUN 00:00-24:00"},
+        {"sat-mon 23:30-24:00", "MON,SAT,SUN 23:30-24:00"},
+        {"MON-SUN", "00:00-24:00"},
+        {" TUE  01:00-02:00 ", "TUE 01:00-02:00"},
         {"12:00-00:00", "12:00-24:00"},
     };
     static const struct {
         const char *text, *part;
     } bad[] = {
-        {"", ""}, {"8:00-18:00", "HH:MM-HH:MM"}, {"08:00", "HH:MM-HH:MM"}, {"08:00-08:00", "it is empty"}, {"24:00-01:00", "it is empty"},
-        {"25:00-26:00", "HH:MM-HH:MM"}, {"08:60-09:00", "HH:MM-HH:MM"}, {"MONDAY 08:00-09:00", "days are not"}, {"MON- 08:00-09:00", "days are not"},
-        {"XXX 08:00-09:00", "days are not"}, {"MON,,TUE", "days are not"}, {"08:00-09:00 MON", "HH:MM-HH:MM"}, {"MON08:00-09:00", "days are not"},
+        {"", ""},
+        {"8:00-18:00", "HH:MM-HH:MM"},
+        {"08:00", "HH:MM-HH:MM"},
+        {"08:00-08:00", "it is empty"},
+        {"24:00-01:00", "it is empty"},
+        {"25:00-26:00", "HH:MM-HH:MM"},
+        {"08:60-09:00", "HH:MM-HH:MM"},
+        {"MONDAY 08:00-09:00", "days are not"},
+        {"MON- 08:00-09:00", "days are not"},
+        {"XXX 08:00-09:00", "days are not"},
+        {"MON,,TUE", "days are not"},
+        {"08:00-09:00 MON", "HH:MM-HH:MM"},
+        {"MON08:00-09:00", "days are not"},
     };
     struct err err;
     struct window w;
@@ -87,9 +101,11 @@ static void whole_week(void **state) {
 static void edges_are_those_of_a_walk(void **state) {
     (void)state;
     static const char *const zones[] = {"UTC", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "America/Sao_Paulo"};
-    static const char *const lists[][2] = {{"01:30-02:30", "SUN 03:00-03:15"}, {"SAT 22:00-02:15", "MON"}, {"00:00-01:00", "23:00-00:00"}};
-    static const char *const starts[] = {"2011-12-27T00:00:00Z", "2018-02-15T00:00:00Z", "2018-11-01T00:00:00Z", "2026-03-06T00:00:00Z",
-                                         "2026-04-03T00:00:00Z", "2026-10-02T00:00:00Z", "2026-10-30T00:00:00Z"};
+    static const char *const lists[][2] = {
+        {"01:30-02:30", "SUN 03:00-03:15"}, {"SAT 22:00-02:15", "MON"}, {"00:00-01:00", "23:00-00:00"}};
+    static const char *const starts[] = {"2011-12-27T00:00:00Z", "2018-02-15T00:00:00Z", "2018-11-01T00:00:00Z",
+                                         "2026-03-06T00:00:00Z", "2026-04-03T00:00:00Z", "2026-10-02T00:00:00Z",
+                                         "2026-10-30T00:00:00Z"};
     struct err err;
     for (size_t z = 0; z < ARRAY_LEN(zones); z++) {
         struct tz *tz;
