@@ -125,7 +125,8 @@ static void on_connection(void *user, struct MHD_Connection *mhd, void **slot, e
         if (c->next)
             c->next->prev = c;
         server->conns = c;
-        server->connections++;
+        if (!server->connections++)
+            ev_timer_again(server->ev, &server->sweep); /* no wake-ups while nobody is there */
         *slot = c;
     } else if (c) {
         if (c->prev)
@@ -134,7 +135,8 @@ static void on_connection(void *user, struct MHD_Connection *mhd, void **slot, e
             server->conns = c->next;
         if (c->next)
             c->next->prev = c->prev;
-        server->connections--;
+        if (!--server->connections)
+            ev_timer_stop(server->ev, &server->sweep);
         mem_free(c);
         *slot = NULL;
     }
@@ -473,7 +475,6 @@ int http_server_new(struct ev_loop *loop, const struct http_server_options *opti
     server->io.data = server->timer.data = server->sweep.data = server;
     ev_io_start(loop, &server->io);
     server->acceptor = acceptor_new(loop, fd, DESCRIPTORS_KEPT, "http", take_connection, server);
-    ev_timer_start(loop, &server->sweep);
     *ret_server = server;
     return 0;
 }

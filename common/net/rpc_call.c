@@ -257,7 +257,8 @@ static int call_check(struct rpc_call *call, grpc_byte_buffer *payload, struct e
         return err_set(err, ERR_CONNECT, "server is shutting down");
     if (!call->method)
         return err_set(err, ERR_UNSUPPORTED, "no such method");
-    if (server->call_count > server->opt.max_calls)
+    bool probe = call->method->user == server->health && call->method->def.kind == RPC_UNARY; /* load is no ill health */
+    if (server->call_count > server->opt.max_calls && !probe)
         return err_set(err, ERR_LIMIT, "more than %u calls at once. Try again later", server->opt.max_calls);
     if (call->method->def.kind == RPC_BIDI)
         return 0;

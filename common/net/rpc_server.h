@@ -56,7 +56,7 @@ struct rpc_server_options {
     unsigned message_max_bytes;     /* received; 0 = 256 KiB */
     unsigned max_connections;       /* 0 = 128 */
     unsigned max_streams;           /* at once per connection; 0 = 32 */
-    unsigned max_calls;             /* at once in all; beyond: RESOURCE_EXHAUSTED; 0 = 256 */
+    unsigned max_calls;             /* at once in all; beyond: RESOURCE_EXHAUSTED (not health checks); 0 = 256 */
     unsigned queue_max_bytes;       /* unsent of one stream; 0 = 1 MiB */
     unsigned keepalive_s;           /* silent peers are asked after this time, and cut after 10 s more; 0 = 60 */
     unsigned handshake_timeout_s;   /* 0 = 10 */
@@ -109,7 +109,7 @@ int rpc_call_send(struct rpc_call *call, const ProtobufCMessage *message, struct
 void rpc_call_on_sent(struct rpc_call *call, void (*fn)(void *user, struct rpc_call *call), void *user);
 size_t rpc_call_queued_bytes(const struct rpc_call *call);
 /* fn runs at most once, when the client has gone, its deadline has passed or the server cancels; the call still must be
- * ended. */
+ * ended. Set it in the handler: what happened before it is set is only seen in rpc_call_cancelled(). */
 void rpc_call_on_cancel(struct rpc_call *call, void (*fn)(void *user, struct rpc_call *call), void *user);
 bool rpc_call_cancelled(const struct rpc_call *call);
 /* Bidi: fn gets each message (valid during fn), and NULL when the client has sent its last. */

@@ -260,6 +260,7 @@ def test_too_many_calls_in_all(pb, probe_factory):
     probe.stats_until(lambda s: s["calls"] == 3)
     error = fails(Code.RESOURCE_EXHAUSTED, clients[3].status, "more", text="more than 3 calls")
     assert error_class(error) == "limit"
+    assert clients[3].health() == 1  # load is no ill health
     slow[0].cancel()
     probe.stats_until(lambda s: s["calls"] == 2)
     assert clients[3].status("more").identity.instance == "more"
