@@ -222,6 +222,13 @@ class TableDef:
     columns: list[Column]
     identity: Optional[tuple[int, int]] = None  # seed, increment
     primary_key: list[str] = field(default_factory=list)
+    # The rest is the language's own: kept with the table, meaningless to the engine.
+    pk_name: str = ""
+    defaults: dict[str, str] = field(default_factory=dict)  # column -> T-SQL expression
+    computed: dict[str, str] = field(default_factory=dict)
+    checks: list[list[str]] = field(default_factory=list)  # name, T-SQL condition, column or ''
+    uniques: list[list[Any]] = field(default_factory=list)  # name, columns, PRIMARY KEY | UNIQUE KEY | INDEX
+    foreign: list[list[Any]] = field(default_factory=list)  # name, columns, schema.table, its columns
 
 
 class DatabaseApi(Protocol):

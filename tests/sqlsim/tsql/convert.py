@@ -84,7 +84,7 @@ def _integer(source: SqlType, target: SqlType, style: Optional[int], explicit: b
         if low <= number <= high:
             return number
         if kind == "bigint":
-            raise errors.overflow_from(name, kind) if False else errors.overflow(kind)
+            raise errors.overflow(kind)
         if kind == "int":
             raise errors.error(248, f"The conversion of the {name} value '{value}' overflowed an int column.")
         raise errors.error(244, f"The conversion of the {name} value '{value}' overflowed an INT{2 if kind == 'smallint' else 1} "

@@ -34,7 +34,7 @@ class AdminParser(DdlParser):
             options["CONTAINMENT"] = self.name()
         if self.accept("ON"):
             self.accept("PRIMARY")
-            options["FILES"] = self.file_specs()
+            options["DATA"] = self.file_specs()
         if self.accept_all("LOG", "ON"):
             options["LOG"] = self.file_specs()
         if self.accept("COLLATE"):
@@ -186,6 +186,8 @@ class AdminParser(DdlParser):
         """CREATE, ALTER or DROP of a login, user or role."""
         if_exists = verb == "DROP" and self.accept_all("IF", "EXISTS")
         stmt = Security(f"{verb} {kind}", {"name": self.name()}, line=line)
+        if kind.endswith("ROLE") and verb == "ALTER":
+            stmt.args["role"] = stmt.args["name"]
         if if_exists:
             stmt.args["if_exists"] = True
         if verb == "DROP":
@@ -204,7 +206,7 @@ class AdminParser(DdlParser):
                 stmt.args["login"] = self.name()
         elif self.accept("WITHOUT"):
             self.need("LOGIN")
-            stmt.args["without_login"] = True
+            stmt.args["login"] = False
         if self.accept("WITH"):
             self._principal_options(stmt.args)
         return stmt
@@ -222,7 +224,7 @@ class AdminParser(DdlParser):
                 args["sid"] = self.next().value
             elif key in ("DEFAULT_DATABASE", "DEFAULT_LANGUAGE", "DEFAULT_SCHEMA", "CHECK_POLICY", "CHECK_EXPIRATION", "NAME",
                          "LOGIN", "OLD_PASSWORD", "CREDENTIAL"):
-                args[key.lower()] = self.next().text if self.is_("ON", "OFF") else self.name_or_string()
+                args["new_name" if key == "NAME" else key.lower()] = self.next().text if self.is_("ON", "OFF") else self.name_or_string()
             else:
                 raise self.wrong(token)
             if not self.accept(","):
@@ -232,7 +234,7 @@ class AdminParser(DdlParser):
         if self.accept("AUTHORIZATION"):
             stmt.args["owner"] = self.name()
         elif self.accept("ADD", "DROP"):
-            stmt.args["action"] = self.toks[self.at - 1].key
+            stmt.args["add"] = self.toks[self.at - 1].key == "ADD"
             self.need("MEMBER")
             stmt.args["member"] = self.name()
         elif self.accept("WITH"):
@@ -246,7 +248,7 @@ class AdminParser(DdlParser):
 
     def grant(self) -> Security:
         token = self.next()
-        args: dict[str, Any] = {"permissions": [], "class": "", "object": [], "to": []}
+        args: dict[str, Any] = {"permissions": [], "class": "", "object": "", "to": []}
         if token.key == "REVOKE" and self.accept_all("GRANT", "OPTION", "FOR"):
             args["option_only"] = True
         args["permissions"].append(self._permission())
@@ -259,7 +261,7 @@ class AdminParser(DdlParser):
                     words.append(self.next().key)
                 self.next()
                 args["class"] = " ".join(words)
-            args["object"] = self.dotted(3)
+            args["object"] = ".".join(self.dotted(3))
             if self.is_("("):
                 args["columns"] = self.names()
         self.need(*(("TO", "FROM") if token.key == "REVOKE" else ("TO",)))
@@ -293,7 +295,7 @@ class AdminParser(DdlParser):
         if self.ahead().text == "::":
             kind = self.next().key
             self.next()
-        args = {"class": kind, "object": self.dotted(3)}
+        args = {"class": kind, "object": ".".join(self.dotted(3))}
         self.need("TO")
         args["to"] = self.next().text if self.is_("SCHEMA") else self.name()
         return Security("ALTER AUTHORIZATION", args, line=line)
@@ -333,7 +335,7 @@ class AdminParser(DdlParser):
             self.need("=")
             value = self.value_or_var() if self.tok.kind in ("str", "var", "num") else self.name()
             key = word.lower()
-            args["private_file" if key == "file" and args.get("private_key") else key] = value
+            args["key_file" if key == "file" and args.get("private_key") else key] = value
 
     def _encryptor(self, args: dict[str, Any]) -> str:
         if self.accept("PASSWORD"):

@@ -26,6 +26,7 @@ class Parser(AdminParser):
             pass
         first = True
         while self.tok.kind != "end":
+            self._check_with(not first)
             if first and self._procedure_call():
                 stmt: Optional[Stmt] = self._bare_call()
             else:
@@ -35,6 +36,11 @@ class Parser(AdminParser):
             while self.accept(";"):
                 pass
         return found
+
+    def _check_with(self, later: bool) -> None:
+        """WITH in the middle of a batch needs a semicolon before it."""
+        if later and self.is_("WITH") and self.toks[self.at - 1].text != ";":
+            raise self.wrong()
 
     def _procedure_call(self) -> bool:
         """A batch may begin with the name of a procedure."""
@@ -60,9 +66,6 @@ class Parser(AdminParser):
 
     def _with(self) -> Stmt:
         start = self.at
-        if self.at and self.toks[self.at - 1].key != ";" and self.toks[self.at - 1].key not in (
-                "BEGIN", "ELSE", "THEN", "AS") and not self._cte_after():
-            raise self.wrong()
         ctes = self.ctes()
         if self.is_("SELECT", "("):
             self.at = start
@@ -74,10 +77,6 @@ class Parser(AdminParser):
         if self.is_("DELETE"):
             return self.delete(ctes)
         raise self.wrong()
-
-    def _cte_after(self) -> bool:
-        """After IF's condition a CTE is fine."""
-        return self.toks[self.at - 1].kind != "word" or not self.toks[self.at - 1].reserved and False
 
     # -- queries and rows -----------------------------------------------------------------------------------------------
 
@@ -132,6 +131,7 @@ class Parser(AdminParser):
         while self.accept(";"):
             pass
         while not self.are(*end):
+            self._check_with(bool(found))
             found.append(self.statement())
             while self.accept(";"):
                 pass
