@@ -66,7 +66,7 @@ int catalog_compact(struct catalog *c, struct err *err) {
     struct catalog *fresh;
     if (catalog_create(path, &c->identity, c->generation + 1, &fresh, err) < 0)
         return -1;
-    int rc = copy_databases(c, fresh, err) < 0 || copy_sets(c, fresh, err) < 0 ? -1 : 0;
+    int rc = copy_databases(c, fresh, err) < 0 || copy_sets(c, fresh, err) < 0 || catalog_checkpoint(fresh, err) < 0 ? -1 : 0;
     if (rc == 0)
         rc = catalog_install(fresh, final, err);
     if (rc < 0) {

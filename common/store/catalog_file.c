@@ -168,7 +168,11 @@ int catalog_write_state(struct catalog *c, uint32_t index, uint32_t bits, struct
 }
 
 int catalog_maybe_checkpoint(struct catalog *c, struct err *err) {
-    if (c->count - c->checkpoint < CHECKPOINT_EVERY || !c->db_count)
+    return c->count - c->checkpoint < CHECKPOINT_EVERY ? 0 : catalog_checkpoint(c, err);
+}
+
+int catalog_checkpoint(struct catalog *c, struct err *err) {
+    if (!c->db_count)
         return 0;
     size_t parts = (c->db_count + RECORD_TIPS - 1) / RECORD_TIPS;
     struct record *records = mem_array(parts, sizeof(*records));

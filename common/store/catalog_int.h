@@ -104,6 +104,7 @@ const struct record *catalog_peek(const struct catalog *c, uint32_t index); /* n
 int catalog_record(const struct catalog *c, uint32_t index, const struct record **ret_record, struct err *err) ERR_CHECK;
 /* Fills self, state and crc of `count` records and writes them in one go behind the last. */
 int catalog_write(struct catalog *c, struct record *records, uint32_t count, struct err *err) ERR_CHECK;
+int catalog_checkpoint(struct catalog *c, struct err *err) ERR_CHECK;
 int catalog_maybe_checkpoint(struct catalog *c, struct err *err) ERR_CHECK;
 int catalog_write_state(struct catalog *c, uint32_t index, uint32_t bits, struct err *err) ERR_CHECK;
 uint32_t record_state(uint32_t bits);             /* the word of these bits */

@@ -163,7 +163,7 @@ static int rebuild_locked(const char *path, const struct hash *identity, struct 
     int rc = store_list_databases(g->store, g->scope, on_database, g, err) ? -1 : 0;
     mem_free(g->sets);
     if (rc == 0)
-        rc = catalog_install(g->into, path, err);
+        rc = catalog_checkpoint(g->into, err) < 0 || catalog_install(g->into, path, err) < 0 ? -1 : 0;
     catalog_free(g->into);
     if (rc < 0)
         (void)unlink(fresh);

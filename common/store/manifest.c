@@ -272,8 +272,9 @@ void manifest_clear_parts(struct manifest_object *object) {
 /* ---- consistency ---- */
 
 static int check_object(const struct manifest *m, const struct manifest_object *o, uint64_t *seen, struct err *err) {
-    if (store_name_check(o->name, err) < 0)
-        return err_context(err, "objects");
+    struct err why = {0};
+    if (store_name_check(o->name, &why) < 0)
+        return err_set(err, ERR_CORRUPT, "objects: %s", why.text);
     if (!o->stripe || o->stripe > m->object_count || (*seen >> (o->stripe - 1) & 1))
         return err_set(err, ERR_CORRUPT, "object %s: stripe %u of %zu is wrong or there twice", o->name, o->stripe, m->object_count);
     *seen |= UINT64_C(1) << (o->stripe - 1);
@@ -289,8 +290,35 @@ static int check_object(const struct manifest *m, const struct manifest_object *
     return 0;
 }
 
+/* The JSON library takes UTF-8 only, and would leave a field out without a word. */
+static int check_texts(const void *base, const struct manifest_field *fields, size_t count, struct err *err) {
+    for (size_t i = 0; i < count; i++) {
+        json_t *text = fields[i].type == FIELD_STRING ? json_string(*(char *const *)((const char *)base + fields[i].offset)) : json_null();
+        if (!text)
+            return err_set(err, ERR_CORRUPT, "field %s: not UTF-8", fields[i].path);
+        json_decref(text);
+    }
+    return 0;
+}
+
+static int check_all_texts(const struct manifest *m, struct err *err) {
+    if (check_texts(m, manifest_fields, manifest_field_count, err) < 0)
+        return -1;
+    for (size_t l = 0; l < manifest_list_count; l++) {
+        const struct manifest_list *list = &manifest_lists[l];
+        const char *items = *(char *const *)((const char *)m + list->items_at);
+        size_t count = *(const size_t *)((const char *)m + list->count_at);
+        for (size_t i = 0; i < count; i++)
+            if (check_texts(items + i * list->item_bytes, list->fields, list->field_count, err) < 0)
+                return err_context(err, "%s[%zu]", list->key, i);
+    }
+    return 0;
+}
+
 int manifest_check(const struct manifest *m, struct err *err) {
     const struct backup *b = &m->backup;
+    if (check_all_texts(m, err) < 0)
+        return -1;
     if (guid_is_zero(&b->set_guid))
         return err_set(err, ERR_CORRUPT, "set.guid is missing");
     if (lsn_cmp(b->first_lsn, b->last_lsn) > 0)

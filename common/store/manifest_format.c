@@ -145,7 +145,7 @@ int manifest_format(const struct manifest *m, char **ret_text, size_t *ret_len, 
     char *text = json_dumps(root, JSON_INDENT(1));
     json_decref(root);
     if (!text)
-        return err_set(err, ERR_INTERNAL, "manifest has a text that is not UTF-8");
+        return err_set(err, ERR_LIMIT, "no memory for the text of a manifest");
     size_t len = strlen(text);
     char *copy = len <= MANIFEST_BYTES_MAX ? mem_printf("%s\n", text) : NULL;
     free(text);
