@@ -119,7 +119,9 @@ static void *budget_alloc(void *user, size_t len) {
         return NULL;
     }
     b->left -= len + ALLOC_OVERHEAD;
-    return mem_try_alloc(len ? len : 1);
+    void *p = mem_try_alloc(len ? len : 1);
+    b->spent |= !p;
+    return p;
 }
 
 static void budget_free(void *user, void *p) {

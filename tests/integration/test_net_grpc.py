@@ -2,6 +2,7 @@
 """gRPC server and client of common/net, met by a stranger: Python's grpcio, raw sockets, and each other."""
 
 import os
+import signal
 import socket
 import stat
 import time
@@ -715,6 +716,17 @@ def test_our_client_over_tls(probe_factory, authority, authority_factory):
     assert run_probe("--probe", address, *with_cert, "--ca", authority_factory("foreign").cert, "x")[1][1].startswith("unary connect")
     assert run_probe("--probe", address, *with_cert, "--ca", authority.cert, "--name", "other", "x")[1][1].startswith("unary connect")
     assert run_probe("--probe", address, "--tls", "--ca", authority.cert, "x")[1][1].startswith("unary connect")
+
+
+def test_our_client_is_interrupted(probe_factory, tmp_path):
+    server = probe_factory("--listen", f"unix:{tmp_path}/s")
+    client = probe_factory("--probe", f"unix:{tmp_path}/s", "--limit", "timeout=60000", "slow", expect="probe none")
+    server.expect("slow")
+    client.process.send_signal(signal.SIGINT)
+    assert client.expect("unary") == "unary cancelled cancelled"
+    assert [client.expect("stream") for _ in range(2)] == ["stream -1 cancelled"] * 2
+    assert client.wait() == 0
+    server.expect("cancelled 1")
 
 
 def test_our_client_without_a_server(tmp_path):

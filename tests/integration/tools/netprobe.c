@@ -9,6 +9,7 @@
  */
 #include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -288,6 +289,7 @@ struct options {
     struct http_server_options http;
     unsigned nofile;
     const char *probe;
+    unsigned timeout_ms; /* of the probe's unary calls */
     struct rpc_channel_options channel;
 };
 
@@ -298,7 +300,7 @@ static void set_limit(struct options *o, const char *text) {
     } limits[] = {{"message", &o->rpc.message_max_bytes}, {"connections", &o->rpc.max_connections},
                   {"streams", &o->rpc.max_streams},       {"calls", &o->rpc.max_calls},
                   {"queue", &o->rpc.queue_max_bytes},     {"handshake", &o->rpc.handshake_timeout_s},
-                  {"keepalive", &o->rpc.keepalive_s},     {"nofile", &o->nofile},
+                  {"keepalive", &o->rpc.keepalive_s},     {"nofile", &o->nofile},               {"timeout", &o->timeout_ms},
                   {"http_connections", &o->http.max_connections}, {"http_header", &o->http.header_max_bytes},
                   {"http_body", &o->http.body_max_bytes}, {"http_idle", &o->http.idle_timeout_s},
                   {"http_request", &o->http.request_timeout_s}, {"mode", &o->rpc.socket_mode}};
@@ -347,6 +349,13 @@ static int show(void *user, const ProtobufCMessage *message) {
     return event->progress->done_bytes == 5 ? -1 : 0;
 }
 
+static struct rpc_client *interruptible;
+
+static void on_sigint(int signal_number) {
+    (void)signal_number;
+    rpc_client_interrupt(interruptible);
+}
+
 /* --probe: the client side, blocking: health, GetStatus with each argument, RunBackup of "3" and, cut by us, of "endless". */
 static int probe(const struct options *o, char **what) {
     struct err err = {0};
@@ -360,13 +369,16 @@ static int probe(const struct options *o, char **what) {
         say("client %s %s", err_class_name(err.class), err.text);
         return 1;
     }
+    interruptible = client;
+    signal(SIGINT, on_sigint);
     for (; *what; what++) {
         ProtobufCMessage *message = NULL;
         Mssql__V1__GetStatusRequest request = MSSQL__V1__GET_STATUS_REQUEST__INIT;
         request.n_databases = 1;
         request.databases = what;
         err_clear(&err);
-        rc = rpc_client_unary(client, methods[0].path, &request.base, &mssql__v1__status__descriptor, 1000, &message, &err);
+        rc = rpc_client_unary(client, methods[0].path, &request.base, &mssql__v1__status__descriptor,
+                              o->timeout_ms ? o->timeout_ms : 1000, &message, &err);
         say("unary %s %s", err_class_name(err.class), rc ? err.text : ((Mssql__V1__Status *)message)->identity->instance);
         if (!rc)
             protobuf_c_message_free_unpacked(message, NULL);
@@ -380,6 +392,7 @@ static int probe(const struct options *o, char **what) {
                                &err);
         say("stream %d %s", rc, err_class_name(err.class));
     }
+    signal(SIGINT, SIG_IGN);
     rpc_client_free(client);
     return 0;
 }

@@ -93,6 +93,26 @@ static void test_codec_bounds_memory(void **state) {
     grpc_slice_unref(slice);
 }
 
+static void test_codec_without_memory(void **state) {
+    (void)state;
+    static const uint8_t whole[] = {0x1a, 13, 0x0a, 2, 'd', 'b', 0x20, 1, 0x4a, 5, 0x0a, 3, 'a', 'b', 'c'};
+    unsigned n = 1;
+    for (;; n++) { /* each allocation fails once */
+        ProtobufCMessage *message = NULL;
+        struct err err = {0};
+        mem_fail_nth(n);
+        int rc = unpack(whole, sizeof(whole), &message, &err);
+        mem_fail_nth(0);
+        if (rc == 0) {
+            rpc_message_free(message);
+            break;
+        }
+        assert_int_equal(err.class, ERR_LIMIT);
+        assert_null(message);
+    }
+    assert_true(n > 5);
+}
+
 /* --- server and channel on one loop --- */
 
 struct world {
@@ -292,6 +312,7 @@ int main(void) {
         cmocka_unit_test(test_codec_finds_bad_text_at_any_depth),
         cmocka_unit_test(test_codec_every_cut_and_flip),
         cmocka_unit_test(test_codec_bounds_memory),
+        cmocka_unit_test(test_codec_without_memory),
         cmocka_unit_test_setup_teardown(test_many_calls, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cancel_by_the_client, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unknown_method, setup, teardown),
