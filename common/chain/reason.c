@@ -148,7 +148,7 @@ static void text_add_moments(char dst[CHAIN_TEXT_MAX], const struct chain_hole *
     else
         text_add(dst, "no moment", "", "");
     if (hole->until_at)
-        text_add(dst, " and before ", clock_format(until, hole->until_at), "");
+        text_add(dst, hole->from_at ? " and before " : " before ", clock_format(until, hole->until_at), "");
     else
         text_add(dst, " up to the next data backup", "", "");
     text_add(dst, " can be restored", "", "");
