@@ -89,12 +89,17 @@ def user_name(server: "Server", session: Any, database: str, *_: Any) -> Any:
     return server.security.user_of(session, db) if db else None
 
 
+def unquoted(name: str) -> str:
+    """A name as QUOTENAME gives it, or bare."""
+    return name[1:-1].replace("]]", "]") if name.startswith("[") and name.endswith("]") else name
+
+
 def has_perms(server: "Server", session: Any, database: str, securable: Any, kind: Any, right: Any, *_: Any) -> Any:
     right, sec = str(right).upper(), server.security
     if kind is None or str(kind).upper() == "SERVER":
         return int(sec.can(session, right))
     kind = str(kind).upper()
-    db = server.find(str(securable) if kind == "DATABASE" and securable is not None else database)
+    db = server.find(unquoted(str(securable)) if kind == "DATABASE" and securable is not None else database)
     if db is None:
         return None
     if db.writer is None:
