@@ -8,6 +8,35 @@
 #include "common/base/str.h"
 #include "common/conf/keys_int.h"
 
+/* Characters that YAML does not take as they are, or takes for a line break: C1 controls, NEL, U+2028, U+2029, the byte
+ * order mark and U+FFFE, U+FFFF. Returns the length of the sequence, 0 when the character is harmless. */
+static size_t must_escape(const unsigned char *s, unsigned *ret_code) {
+    if (s[0] == 0xc2 && s[1] >= 0x80 && s[1] <= 0x9f) {
+        *ret_code = s[1];
+        return 2;
+    }
+    if (s[0] < 0xe0 || s[0] > 0xef || !s[1] || !s[2])
+        return 0;
+    unsigned code = (s[0] & 15u) << 12 | (s[1] & 63u) << 6 | (s[2] & 63u);
+    *ret_code = code;
+    return code == 0x2028 || code == 0x2029 || code == 0xfeff || code >= 0xfffe ? 3 : 0;
+}
+
+/* A double-quoted text that is the same in YAML and JSON. */
+static void quoted(struct buf *out, const char *text) {
+    (void)buf_putc(out, '"');
+    while (*text) {
+        unsigned code;
+        size_t len = must_escape((const unsigned char *)text, &code);
+        if (len)
+            (void)buf_printf(out, "\\u%04x", code);
+        else
+            (void)buf_json(out, (char[]){*text, 0});
+        text += len ? len : 1;
+    }
+    (void)buf_putc(out, '"');
+}
+
 /* Plain when it is made of harmless characters and reads as nothing but text or a number. */
 void conf_emit_scalar(struct buf *out, const char *text) {
     bool plain = *text && (isalnum((unsigned char)*text) || *text == '/' || *text == '_');
@@ -19,9 +48,7 @@ void conf_emit_scalar(struct buf *out, const char *text) {
         (void)buf_puts(out, text);
         return;
     }
-    (void)buf_putc(out, '"');
-    (void)buf_json(out, text);
-    (void)buf_putc(out, '"');
+    quoted(out, text);
 }
 
 /* Number of leading path parts that two keys share. */
@@ -56,9 +83,8 @@ static void value_yaml(const struct conf_key *key, const void *object, const cha
     const struct conf_list *list = conf_field(key, object);
     (void)buf_putc(out, '[');
     for (size_t i = 0; i < list->count; i++) {
-        (void)buf_puts(out, i ? ", \"" : "\"");
-        (void)buf_json(out, list->items[i]);
-        (void)buf_putc(out, '"');
+        (void)buf_puts(out, i ? ", " : "");
+        quoted(out, list->items[i]);
     }
     (void)buf_putc(out, ']');
 }
@@ -113,9 +139,7 @@ static void value_json(const struct conf_key *key, const void *object, const cha
     } else if (key->kind == CONF_TEXTS) {
         value_yaml(key, object, value, out); /* a flow list with quoted items is JSON */
     } else if (quoted_kind(key->kind)) {
-        (void)buf_putc(out, '"');
-        (void)buf_json(out, value);
-        (void)buf_putc(out, '"');
+        quoted(out, value);
     } else {
         (void)buf_puts(out, value);
     }

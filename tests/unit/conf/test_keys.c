@@ -191,6 +191,70 @@ static void what_is_written_is_read_back(void **state) {
     conf_keys_done(&schema, &copy);
 }
 
+/* Characters that YAML or JSON treat in a way of their own come back as they were. */
+static void odd_texts_are_read_back(void **state) {
+    (void)state;
+    static const char *const texts[] = {
+        "a\xc2\x85"
+        "b",
+        "\xe2\x80\xa8",
+        "\xef\xbb\xbfx",
+        "\xef\xbf\xbe",
+        "\xf0\x9f\x98\x80",
+        " ",
+        "- x",
+        "#",
+        "a: b",
+        "a #b",
+        "*x",
+        "&x",
+        "!x",
+        "~",
+        "Null",
+        "'",
+        "\"",
+        "\\",
+        "\t\n\r",
+        "%",
+        "@",
+        "`",
+        "? ",
+        "{}",
+        "[",
+        "=",
+        "\xc3\xa4",
+        "1e3",
+        "a:",
+        ":a",
+        "y\xc2\x9f",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        struct sample s = {0}, yaml = {0}, json = {0};
+        struct conf_doc doc;
+        struct err err;
+        struct buf out;
+        buf_init(&out, 65536);
+        conf_keys_defaults(&schema, &s);
+        conf_list_done(&s.list);
+        s.text = mem_strdup(texts[i]);
+        conf_list_add(&s.list, texts[i]);
+        conf_emit_yaml(&schema, &s, &out, 2, NULL);
+        assert_succeeds(apply(&yaml, out.data, &err), err);
+        assert_string_equal(yaml.text, texts[i]);
+        assert_string_equal(yaml.list.items[0], texts[i]);
+        buf_reset(&out);
+        conf_emit_json(&schema, &s, &out, NULL);
+        assert_succeeds(conf_parse_json("f.json", out.data, out.len, &doc, &err), err);
+        assert_succeeds(conf_keys_apply(&schema, &json, "f.json", "", doc.root, &err), err);
+        conf_doc_done(&doc);
+        assert_string_equal(json.text, texts[i]);
+        buf_done(&out);
+        conf_keys_done(&schema, &s);
+        conf_keys_done(&schema, &yaml);
+        conf_keys_done(&schema, &json);
+    }
+}
+
 static void differences_and_exchange(void **state) {
     (void)state;
     struct sample a = {0}, b = {0};
@@ -233,11 +297,9 @@ static void names(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_and_defaults),
-        cmocka_unit_test(wrong_values),
-        cmocka_unit_test(what_is_written_is_read_back),
-        cmocka_unit_test(differences_and_exchange),
-        cmocka_unit_test(names),
+        cmocka_unit_test(values_and_defaults),          cmocka_unit_test(wrong_values),
+        cmocka_unit_test(what_is_written_is_read_back), cmocka_unit_test(odd_texts_are_read_back),
+        cmocka_unit_test(differences_and_exchange),     cmocka_unit_test(names),
     };
     return cmocka_run_group_tests_name("conf/keys", tests, NULL, NULL);
 }
