@@ -45,7 +45,7 @@ int pipe_run_open(struct pipe_run *run, const struct pipe_spec *spec, bool inver
                   const struct pipe_control *control, struct err *err) {
     static const struct pipe_control no_control;
     const struct filter_ops *ops;
-    size_t record;
+    size_t record = 0;
     if (check_spec(spec, inverse, &ops, &record, err) < 0)
         return -1;
     struct filter_params params = {.level = spec->level, .record_bytes = record, .inverse = inverse};

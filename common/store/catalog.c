@@ -11,7 +11,7 @@
 #include "common/base/str.h"
 #include "common/store/catalog_int.h"
 
-#define SAME_SET_DEPTH 1024
+#define SAME_SET_DEPTH 64 /* what a replayed journal may bring again */
 #define MUTABLE_FLAGS ((uint32_t)(BACKUP_HELD | BACKUP_OFF_VOLUME))
 
 /* ---- opening ---- */
@@ -231,7 +231,7 @@ static int step_back(const struct catalog *c, uint32_t database, uint32_t at, co
 }
 
 int catalog_previous(const struct catalog *c, uint32_t database, struct catalog_entry *entry, struct err *err) {
-    const struct record *r;
+    const struct record *r = NULL;
     uint32_t at = entry->index;
     int rc;
     while ((rc = step_back(c, database, at, &r, err)) > 0) {

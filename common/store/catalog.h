@@ -71,7 +71,7 @@ int catalog_database_put(struct catalog *catalog, const char *folder, const char
 void catalog_choose_folder(const struct catalog *catalog, const char *name, const struct guid *family, char dst[NAME_FOLDER_MAX]);
 
 /* ---- sets ---- */
-/* Appends a committed set. When it fails, the catalog may have to be opened again (ERR_IO says so from then on). The same set again (same database, set GUID and LSNs, among the last 1024) is success and changes
+/* Appends a committed set. When it fails, the catalog may have to be opened again (ERR_IO says so from then on). The same set again (same database, set GUID and LSNs, among the last 64) is success and changes
  * nothing. sequence 0: the next of the database. */
 int catalog_append(struct catalog *catalog, uint32_t database, const struct backup *backup, uint64_t sequence, struct err *err) ERR_CHECK;
 

@@ -48,7 +48,7 @@ static int find_text(const json_t *root, const char *key, bool required, const c
 }
 
 int document_text(const json_t *root, const char *key, bool required, char *dst, size_t dst_bytes, struct err *err) {
-    const char *text;
+    const char *text = NULL;
     int rc = find_text(root, key, required, &text, err);
     if (rc <= 0)
         return rc;
@@ -59,7 +59,7 @@ int document_text(const json_t *root, const char *key, bool required, char *dst,
 }
 
 int document_guid(const json_t *root, const char *key, bool required, struct guid *dst, struct err *err) {
-    const char *text;
+    const char *text = NULL;
     int rc = find_text(root, key, required, &text, err);
     if (rc <= 0)
         return rc;
@@ -67,7 +67,7 @@ int document_guid(const json_t *root, const char *key, bool required, struct gui
 }
 
 int document_time(const json_t *root, const char *key, bool required, int64_t *dst, struct err *err) {
-    const char *text;
+    const char *text = NULL;
     int rc = find_text(root, key, required, &text, err);
     if (rc <= 0)
         return rc;

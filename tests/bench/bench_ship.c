@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How fast a staged file gets into a store, beside `zstd` and `cp` on the same file in the same run.
+ *
+ *     bench_ship [MiB] [streams] [folder]
+ *
+ * The file is made of text-like and random pages, as database pages are. Every row is the best of three. "peak" is what
+ * the process needed above its idle size; the page cache is not in it.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+#include "common/store/backups.h"
+
+#define ROUNDS 3
+#define MIB (1024.0 * 1024.0)
+
+struct ship {
+    struct store *store;
+    const char *file;
+    const char *codec;
+    unsigned number, streams;
+    struct err err;
+    int rc;
+    uint64_t stored;
+};
+
+static void *ship_one(void *user) {
+    struct ship *s = user;
+    struct backup b = {.kind = BACKUP_FULL, .stripes = 1, .position = 1, .finish_at = clock_wall()};
+    guid_random(&b.set_guid);
+    struct manifest m;
+    manifest_init(&m);
+    struct manifest_object *o = manifest_add_object(&m);
+    o->stripe = 1;
+    char name[STORE_NAME_MAX], folder[32];
+    const struct filter_ops *ops = NULL;
+    int level = 0;
+    snprintf(folder, sizeof(folder), "bench~%u", s->number);
+    int fd = open(s->file, O_RDONLY | O_CLOEXEC);
+    s->rc = fd < 0 ? err_os(&s->err, ERR_NONE, errno, "open %s", s->file) : filter_parse(s->codec, &ops, &level, &s->err);
+    if (s->rc == 0) {
+        name_object(name, &b, 1, ops->suffix);
+        struct pipe_spec spec = {.codec = ops->name, .level = level, .record_bytes = pipe_record_bytes(s->streams)};
+        struct pipe_source source = {.fd = fd, .drop_cache = true};
+        s->rc = store_ship_object(s->store, "bench/bench", folder, &b, name, &spec, &source, NULL, o, &s->err);
+        s->stored = o->stored_bytes;
+        if (s->rc == 0)
+            s->rc = store_remove(s->store, name_join(name, "bench/bench", folder, o->name, &s->err) == 0 ? name : "", &s->err);
+    }
+    if (fd >= 0)
+        close(fd);
+    manifest_done(&m);
+    return NULL;
+}
+
+static double ship_all(struct store *store, const char *file, const char *codec, unsigned streams, uint64_t *ret_stored) {
+    struct ship *ships = mem_array(streams, sizeof(*ships));
+    pthread_t *threads = mem_array(streams, sizeof(*threads));
+    int64_t start = clock_mono_us();
+    for (unsigned i = 0; i < streams; i++) {
+        ships[i] = (struct ship){.store = store, .file = file, .codec = codec, .number = i, .streams = streams};
+        if (pthread_create(&threads[i], NULL, ship_one, &ships[i]) != 0)
+            abort();
+    }
+    for (unsigned i = 0; i < streams; i++)
+        pthread_join(threads[i], NULL);
+    double seconds = (double)(clock_mono_us() - start) / 1e6;
+    for (unsigned i = 0; i < streams; i++)
+        if (ships[i].rc < 0) {
+            fprintf(stderr, "%s\n", ships[i].err.text);
+            exit(1);
+        }
+    *ret_stored = ships[0].stored;
+    mem_free(ships);
+    mem_free(threads);
+    return seconds;
+}
+
+static double run_command(const char *command) {
+    int64_t start = clock_mono_us();
+    if (system(command) != 0) {
+        fprintf(stderr, "failed: %s\n", command);
+        exit(1);
+    }
+    return (double)(clock_mono_us() - start) / 1e6;
+}
+
+static void make_file(const char *path, uint64_t bytes) {
+    FILE *f = fopen(path, "w");
+    uint64_t state = 88172645463325252u;
+    char page[8192];
+    if (!f)
+        abort();
+    for (uint64_t at = 0; at < bytes; at += sizeof(page)) {
+        for (size_t i = 0; i < sizeof(page); i += 8) {
+            state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+            uint64_t word = at / sizeof(page) % 3 ? 0x2020202030303030u + (state & 0x0f0f0f0f) : state;
+            memcpy(page + i, &word, 8);
+        }
+        if (fwrite(page, 1, sizeof(page), f) != sizeof(page))
+            abort();
+    }
+    if (fflush(f) || fsync(fileno(f)) || fclose(f))
+        abort();
+}
+
+static long peak_kib(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;
+}
+
+static void row(const char *what, double seconds, double mib, uint64_t stored, long peak) {
+    char text[32] = "-";
+    if (peak >= 0)
+        snprintf(text, sizeof(text), "%.1f", (double)peak / 1024);
+    printf("%-34s %9.2f %10.0f %12.1f %10s\n", what, seconds, mib / seconds, (double)stored / MIB, text);
+    fflush(stdout);
+}
+
+static uint64_t file_bytes(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+static void command_row(const char *what, const char *command, const char *output, double mib) {
+    double best = 1e9;
+    for (int i = 0; i < ROUNDS; i++) {
+        (void)unlink(output);
+        double seconds = run_command(command);
+        best = seconds < best ? seconds : best;
+    }
+    row(what, best, mib, file_bytes(output), -1);
+    (void)unlink(output);
+}
+
+static void ship_row(struct store *store, const char *file, const char *codec, unsigned streams, double mib, long idle_kib) {
+    char what[64];
+    uint64_t stored = 0;
+    double best = 1e9;
+    for (int i = 0; i < ROUNDS; i++) {
+        double seconds = ship_all(store, file, codec, streams, &stored);
+        best = seconds < best ? seconds : best;
+    }
+    snprintf(what, sizeof(what), "ship %s, %u stream%s", codec, streams, streams == 1 ? "" : "s");
+    row(what, best, mib * streams, stored * streams, peak_kib() - idle_kib);
+}
+
+int main(int argc, char **argv) {
+    uint64_t mib = 512, streams = 8;
+    if ((argc > 1 && !str_to_u64(argv[1], 1000000, &mib)) || (argc > 2 && (!str_to_u64(argv[2], 64, &streams) || !streams))) {
+        fprintf(stderr, "usage: bench_ship [MiB] [streams] [folder]\n");
+        return 2;
+    }
+    char *dir = mem_printf("%s/bench-ship-XXXXXX", argc > 3 ? argv[3] : "/tmp");
+    struct err err = {0};
+    struct store *store;
+    if (!mkdtemp(dir) || store_open(dir, NULL, &store, &err) < 0) {
+        fprintf(stderr, "%s: %s\n", dir, err.text);
+        return 1;
+    }
+    char *file = mem_printf("%s/.staged", dir), *copy = mem_printf("%s/.copy", dir);
+    make_file(file, mib << 20);
+    char *zstd = mem_printf("zstd -q -1 -f %s -o %s && sync %s", file, copy, copy);
+    char *zstd_plain = mem_printf("zstd -q -1 --single-thread -f %s -o %s && sync %s", file, copy, copy);
+    char *cp = mem_printf("cp %s %s && sync %s", file, copy, copy);
+    long idle = peak_kib();
+    printf("%-34s %9s %10s %12s %10s\n", "", "seconds", "MiB/s", "stored MiB", "peak MiB");
+    ship_row(store, file, "zstd:1", 1, (double)mib, idle);
+    ship_row(store, file, "none", 1, (double)mib, idle);
+    if (streams > 1) {
+        ship_row(store, file, "zstd:1", (unsigned)streams, (double)mib, idle);
+        ship_row(store, file, "none", (unsigned)streams, (double)mib, idle);
+    }
+    command_row("zstd -1 + sync", zstd, copy, (double)mib);
+    command_row("zstd -1 --single-thread + sync", zstd_plain, copy, (double)mib);
+    command_row("cp + sync", cp, copy, (double)mib);
+    store_free(store);
+    char *clean = mem_printf("rm -rf -- '%s'", dir);
+    int rc = system(clean) != 0;
+    char *all[] = {clean, zstd, zstd_plain, cp, file, copy, dir};
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        mem_free(all[i]);
+    return rc;
+}
