@@ -216,6 +216,8 @@ def test_drivers_agree_on_the_script(shared_sim, reference, run, encrypt):
             # Drivers send their own parameter types: nvarchar(7) or nvarchar(4000), and the columns of a bare parameter follow.
             strip = lambda r: {**r, "sets": [{**s, "columns": [c[0] for c in s["columns"]]} for s in r.get("sets", [])]}  # noqa: E731
             got, want = strip(got), strip(want)
+        if run is matrix.run_pytds and "messages" in want:
+            want = {**want, "messages": [m for m in want["messages"] if m["number"] != 3621]}  # python-tds drops it on purpose
         assert got == want, step
     assert len(results) == len(STEPS + BY_API)
 
@@ -234,14 +236,17 @@ def test_tsql_agrees_on_the_script(shared_sim, reference, encrypt, tmp_path):
 
 @ENCRYPTIONS
 def test_bsqldb_agrees_on_the_script(shared_sim, reference, encrypt, tmp_path):
-    """bsqldb stops at the first error and does not know datetime2: it gets the steps that it can do."""
+    """bsqldb stops at the first error, does not know datetime2, and tells the count of a batch's first statement only when none of
+    them has rows: it gets the steps that it can do, and statements that only count one by one."""
     target = make_database(shared_sim, f"matrix_bsqldb_{int(encrypt)}")
     target.encrypt = encrypt
-    for number in (0, 1, 6, 7, 9, 10):
+    alone = [matrix.run_bsqldb(target, sql, tmp_path)["counts"] for step in (0, 1, 6) for sql in STEPS[step]["sql"].split("\n")]
+    assert [count for counts in alone for count in counts] == [c for step in (0, 1, 6) for c in reference[0][step]["counts"]]
+    for number in (7, 9, 10):
         got, want = matrix.run_bsqldb(target, STEPS[number]["sql"], tmp_path), reference[0][number]
         rows = [row for s in want["sets"] for row in s["rows"]]
         assert [[matrix.canonical(v) for v in row] for row in got["rows"]] == rows, STEPS[number]
-        assert got["counts"] == want["counts"] and got["errors"] == [], STEPS[number]
+        assert got["counts"] == [len(s["rows"]) for s in want["sets"]] and got["errors"] == [], STEPS[number]
     for number in (4, 5, 11):
         got, want = matrix.run_bsqldb(target, STEPS[number]["sql"], tmp_path), reference[0][number]
         assert got["errors"] == [e["number"] for e in want["errors"]], STEPS[number]

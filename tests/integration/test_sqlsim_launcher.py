@@ -324,7 +324,7 @@ def test_every_wire_command_is_documented():
 def run_workload(sim, tmp_path, *flags):
     return subprocess.Popen(
         [
-            sys.executable, "-m", "sqlsim.workload", "--server", sim.address, "--password", sim.password, "--database", "load", "--ack-file",
+            sys.executable, "-m", "sqlsim.workload", "--server", sim.address, "--password", sim.password, "--database", "loaddb", "--ack-file",
             str(tmp_path / "acks"), "--tried-file", str(tmp_path / "tried"), *flags,
         ],
         stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(TESTS)},
@@ -338,7 +338,7 @@ def numbers(path):
 
 
 def test_workload_acknowledges_what_is_committed_through_restarts(sim, tmp_path):
-    sim.query("CREATE DATABASE load")
+    sim.query("CREATE DATABASE loaddb")
     process = run_workload(sim, tmp_path, "--rate", "200", "--timeout", "5")
     try:
         wait_for(lambda: len(numbers(tmp_path / "acks")) > 50, "rows are acknowledged")
@@ -356,19 +356,19 @@ def test_workload_acknowledges_what_is_committed_through_restarts(sim, tmp_path)
         process.kill()
         process.wait()
     acked, tried = numbers(tmp_path / "acks"), numbers(tmp_path / "tried")
-    there = {row[0] for row in sim.query("SELECT seq FROM dbo.workload", "load").rows}
+    there = {row[0] for row in sim.query("SELECT seq FROM dbo.workload", "loaddb").rows}
     assert len(acked) == len(set(acked)) and set(acked) <= there <= set(tried)
     assert len(set(tried) - set(acked)) <= 5
 
 
 def test_workload_resumes_and_commits_in_groups(sim, tmp_path):
-    sim.query("CREATE DATABASE load")
+    sim.query("CREATE DATABASE loaddb")
     for _ in range(2):
         process = run_workload(sim, tmp_path, "--rate", "1000", "--count", "30", "--rows-per-commit", "10")
         out, _ = process.communicate(timeout=60)
         assert process.returncode == 0 and out.startswith("rows=30 errors=0")
     assert numbers(tmp_path / "acks") == list(range(1, 61))
-    assert sim.query("SELECT COUNT(*), MIN(seq), MAX(seq) FROM dbo.workload", "load").rows == [(60, 1, 60)]
+    assert sim.query("SELECT COUNT(*), MIN(seq), MAX(seq) FROM dbo.workload", "loaddb").rows == [(60, 1, 60)]
 
 
 def test_torn_last_line_of_an_ack_file_is_cut(tmp_path):

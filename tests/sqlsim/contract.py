@@ -62,6 +62,7 @@ class Done:
     curcmd: int
     count: Optional[int] = None
     error: bool = False
+    in_proc: bool = False  # of a statement inside EXEC of a procedure or of a text, in a batch
 
 
 @dataclass

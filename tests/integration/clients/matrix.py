@@ -215,11 +215,10 @@ def run_bsqldb(target: Target, sql: str, folder: Path) -> dict:
     if target.database:
         command += ["-D", target.database]
     done = _run(command, sql + "\ngo\n", _freetds(target, folder))
-    rows, begun = [], False
-    for line in done.stdout.splitlines():
-        if re.fullmatch(r"[-|]+", line):
-            begun = True
-        elif begun:
+    lines, rows = done.stdout.splitlines(), []
+    rulers = {at for at, line in enumerate(lines) if re.fullmatch(r"[-|]+", line)}  # each stands below a line of names
+    for at, line in enumerate(lines):
+        if at not in rulers and at + 1 not in rulers:
             rows.append([None if v == "NULL" else v for v in line.split("|")])
     errors = [int(n) for n in re.findall(r"(?m)^Msg (\d+), Level", done.stderr)]
     return {"rows": rows, "counts": [int(n) for n in re.findall(r"(?m)^(\d+) rows? affected", done.stderr)], "errors": errors, "said": done.stderr}

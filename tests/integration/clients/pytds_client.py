@@ -72,7 +72,7 @@ def given(param):
     if value is None:
         return None
     made = {
-        "int": int, "bigint": int, "float": float, "bit": lambda v: v == "1", "nvarchar": str, "varbinary": bytes.fromhex,
+        "int": int, "bigint": int, "float": float, "bit": lambda v: v == "1", "nvarchar": str, "varbinary": lambda v: pytds.Binary(bytes.fromhex(v)),
         "numeric": decimal.Decimal, "datetime2": dt.datetime.fromisoformat, "uniqueidentifier": uuid.UUID, "date": dt.date.fromisoformat,
     }  # fmt: skip
     return made[kind](value)
@@ -82,15 +82,18 @@ def collect(cursor, run):
     """Runs and reads everything: result sets, row counts, messages, errors."""
     result = {"sets": [], "counts": [], "errors": [], "messages": []}
     session = cursor._session
+    noted = 0
 
     def note_messages():
-        for message in session.messages:
+        nonlocal noted
+        for message in session.messages[noted:]:
             kind = "errors" if message["priv_msg_type"] == 1 else "messages"
             result[kind].append({"number": message["msgno"], "class": message["severity"], "state": message["state"],
                                  "line": message["line_number"], "text": message["message"]})  # fmt: skip
-        session.messages = []
+        noted = len(session.messages)
 
     more, seen = run, session.res_info
+    session.messages = []
     while more is not None:
         try:
             more()
@@ -98,8 +101,9 @@ def collect(cursor, run):
             if session.res_info is not None and session.res_info is not seen:
                 seen = session.res_info
                 columns = session.res_info.columns
-                rows = [[shown(v) for v in row] for row in cursor.fetchall()]
+                rows = []
                 result["sets"].append({"columns": [[c.column_name, column_type(c)] for c in columns], "rows": rows})
+                rows += [[shown(v) for v in row] for row in cursor.fetchall()]
                 note_messages()
             if cursor.rowcount >= 0:
                 result["counts"].append(cursor.rowcount)

@@ -118,7 +118,7 @@ class ReplyEncoder:
         self._release(DONE_MORE)
         self._encoders = []
         status = (DONE_ERROR if event.error else 0) | (DONE_COUNT if event.count is not None else 0)
-        token = TOKEN_DONEINPROC if self.rpc else TOKEN_DONE
+        token = TOKEN_DONEINPROC if self.rpc or event.in_proc else TOKEN_DONE
         if self._after_status:
             self._after_status = False
             if self.rpc == "proc":
