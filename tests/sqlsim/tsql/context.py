@@ -237,6 +237,33 @@ class Context:
             row = connection.execute('SELECT id FROM "sys.tables" WHERE name=?', (target.name,)).fetchone()
         return row[0]
 
+    def object_name(self, number: int, database_id: Optional[int]) -> Optional[str]:
+        """schema.name of a table of a database."""
+        name = self.database
+        if database_id is not None:
+            name = self.engine.scalar_function(self.session, self.database, "DB_NAME", [database_id])
+        if not name:
+            return None
+        with self.reading(self.engine.database(name, self.session)) as connection:
+            row = connection.execute('SELECT name FROM "sys.tables" WHERE id=?', (number,)).fetchone()
+        return row[0] if row else None
+
+    def schemas(self) -> list[tuple[str, int]]:
+        """Names and numbers of the current database's schemas."""
+        found = self.engine.view(self.session, self.database, "sys.schemas")
+        if found is None:
+            return [("dbo", 1), ("guest", 2), ("INFORMATION_SCHEMA", 3), ("sys", 4)]
+        names = [c.name for c in found[0]]
+        at_name, at_id = names.index("name"), names.index("schema_id")
+        return [(row[at_name], row[at_id]) for row in found[1]]
+
+    def column_length(self, table: str, column: str) -> Optional[int]:
+        found = self.find_table(split_name(table) or [table])
+        for c in found.table.columns if found is not None else ():
+            if c.name.lower() == column.lower():
+                return byte_length(c.type)
+        return None
+
     def identity_of(self, text: str, function: str) -> Any:
         found = self.find_table(split_name(text) or [text])
         if found is None or found.table.identity is None:
@@ -249,6 +276,18 @@ class Context:
         with self.reading(found.database) as connection:
             row = connection.execute('SELECT value FROM "sys.identities" WHERE name=?', (found.name,)).fetchone()
         return row[0] if row else seed
+
+
+def byte_length(t: SqlType) -> int:
+    """max_length of a column."""
+    if t.kind in types.SIZED:
+        return t.length * (2 if t.kind in types.WIDE and t.length > 0 else 1)
+    if t.kind in types.EXACT:
+        return 5 if t.precision <= 9 else 9 if t.precision <= 19 else 13 if t.precision <= 28 else 17
+    time_part = 3 if t.scale <= 2 else 4 if t.scale <= 4 else 5
+    return {"bigint": 8, "int": 4, "smallint": 2, "tinyint": 1, "bit": 1, "float": 8, "real": 4, "money": 8, "smallmoney": 4,
+            "uniqueidentifier": 16, "datetime": 8, "smalldatetime": 4, "date": 3, "time": time_part, "datetime2": time_part + 3,
+            "datetimeoffset": time_part + 5, "timestamp": 8, "sql_variant": 8016}.get(t.kind, 16)
 
 
 def _string_split(args: list[Callable]) -> tuple[list[Column], Callable[[], Iterable]]:

@@ -16,7 +16,7 @@ from .expr import Scope
 from .parse_ddl import duplicate_column
 from .parser import parse_condition, parse_expression
 from .relations import named
-from .storage import LocalStore, encoder, quote
+from .storage import encoder, quote
 from .tables import TableWriter
 
 SYSTEM_SCHEMAS = {"dbo", "guest", "sys", "information_schema"}
@@ -369,5 +369,3 @@ class DdlRunner:
         tran = self.session.tran.write(database)
         tran.connection.execute("DELETE FROM \"sys.things\" WHERE kind='schema' AND name=? COLLATE NOCASE", (name,))
 
-
-__all__ = ["DdlRunner", "LocalStore"]

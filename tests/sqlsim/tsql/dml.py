@@ -52,6 +52,7 @@ class DmlRunner:
             count += 1
             if not count % 256:
                 self.session.look()
+        writer.finish_insert()
         if writer.identity_value is not None:
             self.session.identity = self.session.frame.identity = writer.identity_value
         elif count:
@@ -66,24 +67,24 @@ class DmlRunner:
             return [writer.defaults(names)]
         if isinstance(stmt.source, (nodes.Execute, nodes.ExecText)):
             columns, rows = self.captured(stmt.source)
-            self._same_count(len(columns), names)
+            self._same_count(len(columns), names, stmt, "SELECT")
             fix = [storer(c.type, n, writer.target) for c, n in zip(columns, names)]
             return [_apply(fix, row) for row in rows]
         body = stmt.source.body
         if isinstance(body, nodes.Values):
-            return self._values(body, context, writer, names)
+            return self._values(stmt, context, writer, names)
         plan = context.plan(stmt.source, None)
-        self._same_count(len(plan.outputs), names)
+        self._same_count(len(plan.outputs), names, stmt, "SELECT")
         fix = [storer(o.ex.type, n, writer.target) for o, n in zip(plan.outputs, names)]
         rows = plan.rows()
         if any(isinstance(n, (nodes.Table, nodes.TableVar)) for n in nodes.walk(stmt.source)):
             rows = list(rows)  # the statement must not see its own rows
         return (_apply(fix, row) for row in rows)
 
-    def _values(self, body: nodes.Values, context: Context, writer: TableWriter, names: list[Column]) -> Iterable[tuple]:
+    def _values(self, stmt: nodes.Insert, context: Context, writer: TableWriter, names: list[Column]) -> Iterable[tuple]:
         compiler, rows = Compiler(context), []
-        for row in body.rows:
-            self._same_count(len(row), names)
+        for row in stmt.source.body.rows:
+            self._same_count(len(row), names, stmt)
             cells = []
             for node, column in zip(row, names):
                 if isinstance(node, nodes.Func) and node.name == "DEFAULT":
@@ -96,15 +97,20 @@ class DmlRunner:
         return (tuple(cell() for cell in cells) for cells in rows)
 
     @staticmethod
-    def _same_count(given: int, names: list[Column]) -> None:
-        if given > len(names):
-            raise errors.error(110, "There are fewer columns in the INSERT statement than values specified in the VALUES clause. The "
-                                    "number of values in the VALUES clause must match the number of columns specified in the INSERT "
-                                    "statement.", 1, 15) if given else errors.error(213, "")
-        if given < len(names):
-            raise errors.error(109, "There are more columns in the INSERT statement than values specified in the VALUES clause. The "
-                                    "number of values in the VALUES clause must match the number of columns specified in the INSERT "
-                                    "statement.", 1, 15)
+    def _same_count(given: int, names: list[Column], stmt: nodes.Insert, what: str = "VALUES") -> None:
+        if given == len(names):
+            return
+        if not stmt.columns:
+            raise errors.error(213, "Column name or number of supplied values does not match table definition.", 1)
+        more, number = ("fewer", 110 if what == "VALUES" else 121) if given > len(names) else ("more", 109 if what == "VALUES" else 120)
+        if what == "VALUES":
+            text = (f"There are {more} columns in the INSERT statement than values specified in the VALUES clause. The number of values in "
+                    "the VALUES clause must match the number of columns specified in the INSERT statement.")
+        else:
+            other = "more" if more == "fewer" else "fewer"
+            text = (f"The select list for the INSERT statement contains {other} items than the insert list. The number of SELECT values "
+                    "must match the number of INSERT columns.")
+        raise errors.error(number, text, 1, 15)
 
     # -- UPDATE and DELETE ----------------------------------------------------------------------------------------------
 
@@ -285,6 +291,7 @@ class DmlRunner:
                 writer.insert(columns, row)
                 if not at % 256:
                     self.session.look()
+            writer.finish_insert()
         self._null_note(context)
         self.done(curcmd.INTO, len(rows))
 
@@ -357,6 +364,7 @@ class Output:
             self.into.open()
             for row in self.rows:
                 self.into.insert(self.names, _apply(self.fix, row))
+            self.into.finish_insert()
             return
         self.runner.emit(Columns(self.plan.columns()))
         for row in self.rows:

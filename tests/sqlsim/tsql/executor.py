@@ -26,7 +26,11 @@ MAX_DEPTH = 32
 
 
 class BatchEnd(Exception):
-    """The batch is over; its errors have been sent."""
+    """The batch is over; its errors have been sent. `scope`: only the text of the innermost EXEC is."""
+
+    def __init__(self, scope: bool = False) -> None:
+        super().__init__()
+        self.scope = scope
 
 
 class LoopBreak(Exception):
@@ -47,6 +51,7 @@ class Executor(DmlRunner, DdlRunner, AdminRunner, ProcRunner):
     def __init__(self, session: Any, emit: Emit) -> None:
         self.session = session
         self.emit = emit
+        self.result_open = False  # columns were sent, their DONE was not
 
     # -- batches --------------------------------------------------------------------------------------------------------
 
@@ -74,6 +79,10 @@ class Executor(DmlRunner, DdlRunner, AdminRunner, ProcRunner):
             return done.value
         except (LoopBreak, LoopContinue):
             return 0
+        except BatchEnd as end:
+            if not end.scope:
+                raise
+            return session.last_error
         finally:
             session.depth -= 1
             session.frame = outer
@@ -121,29 +130,25 @@ class Executor(DmlRunner, DdlRunner, AdminRunner, ProcRunner):
                 error.line = stmt.line
         if error.cls >= 20:
             raise SessionKilled(error)
-        session.last_error = error.number
-        session.row_count = 0
+        session.last_error, session.row_count = error.number, 0
+        frame, raised, thrown = session.frame, getattr(exc, "raised", False), getattr(exc, "thrown", False)
         compile_error = error.number in errors.COMPILE and not getattr(exc, "crossed", False)
-        aborts = session.options.on("XACT_ABORT") or error.number in errors.BATCH_ROLLBACK
-        if session.frame.tries and not compile_error and error.cls > 10:
-            if aborts and session.tran.count and not getattr(exc, "raised", False):
-                session.tran.doomed = True
-            raise exc
-        if self._outer_try() and not compile_error or (self._outer_try() and session.depth > 1):
-            exc.crossed = True
-            raise exc
+        aborts = not raised and (session.options.on("XACT_ABORT") or (error.number in errors.BATCH_ROLLBACK and not thrown))
+        if error.cls > 10 and (frame.tries or getattr(frame, "guarded", False)):
+            if compile_error or not frame.tries:
+                exc.skip, exc.crossed = frame, True  # not for a CATCH of this scope
+            if compile_error and not getattr(frame, "guarded", False):
+                exc.crossed = False
+            else:
+                session.tran.doomed = session.tran.doomed or (aborts and session.tran.count > 0)
+                raise exc
+        self.result_open = False
         self._send(exc, stmt)
-        raised = getattr(exc, "raised", False)
-        if getattr(exc, "thrown", False) or (not raised and (aborts or compile_error)):
-            self.emit(Done(self._curcmd(stmt), error=True))
-            if (aborts and not (raised and not getattr(exc, "thrown", False))) and session.tran.count:
-                session.tran.abandon(self.emit)
-            raise BatchEnd()
+        if aborts and session.tran.count:
+            session.tran.abandon(self.emit)
         self.emit(Done(self._curcmd(stmt), error=True))
-
-    def _outer_try(self) -> bool:
-        """Whether a TRY is open around the EXEC in which we are."""
-        return self.session.frame.tries == 0 and self.session.depth > 1 and getattr(self.session.frame, "guarded", False)
+        if aborts or thrown or compile_error:
+            raise BatchEnd(not (aborts or thrown))
 
     @staticmethod
     def _curcmd(stmt: Stmt) -> int:
@@ -227,7 +232,12 @@ class Executor(DmlRunner, DdlRunner, AdminRunner, ProcRunner):
             self.block(stmt.body)
             return
         except SqlError as exc:
+            if getattr(exc, "skip", None) is frame:
+                raise
             caught = exc
+            if self.result_open:
+                self.result_open = False
+                self.emit(Done(curcmd.SELECT, 0))
         finally:
             frame.tries -= 1
         session.frame, session.depth = frame, depth
@@ -236,7 +246,6 @@ class Executor(DmlRunner, DdlRunner, AdminRunner, ProcRunner):
         if caught.also:
             session.caught = caught.also[-1]
             session.last_error = session.caught.number
-        self._cause = caught
         try:
             self.block(stmt.handler)
         finally:
@@ -314,19 +323,12 @@ class Executor(DmlRunner, DdlRunner, AdminRunner, ProcRunner):
         frame = self.session.frame
         for name, kind, value in stmt.items:
             key = name.lower()
-            if key in frame.variables and getattr(frame.variables[key], "declared_by", stmt) is not stmt and \
-                    key not in self._seen(frame):
-                pass
             if isinstance(kind, nodes.TableSpec):
                 self.declare_table(name, kind)
                 continue
             frame.variables[key] = Variable(kind)
             if value is not None:
                 frame.variables[key].value = self.value_as(value, kind)
-
-    @staticmethod
-    def _seen(frame: Any) -> Any:
-        return frame.variables
 
     def value_as(self, node: Any, kind: Any) -> Any:
         """Assignment: implicit conversion, silent truncation of text."""
@@ -390,22 +392,22 @@ class Executor(DmlRunner, DdlRunner, AdminRunner, ProcRunner):
             self.done(curcmd.SELECT, 0)
             return
         limit = self.session.options.row_limit
-        rows = iter(plan.rows())
-        first = next(rows, None)  # an error of the first row comes before the columns, as on the real server
         self.emit(Columns(columns))
-        count = self._stream(first, rows, limit)
+        self.result_open = True
+        count = self._stream(iter(plan.rows()), limit)
+        self.result_open = False
         self._null_warning(context, count)
 
-    def _stream(self, first: Any, rows: Any, limit: int) -> int:
-        emit, count, row = self.emit, 0, first
-        while row is not None:
+    def _stream(self, rows: Any, limit: int) -> int:
+        """Sends rows as they come: a failing row ends a result that has begun, as on the real server."""
+        emit, count = self.emit, 0
+        for row in rows:
             emit(Row(row))
             count += 1
             if not count % 256:
                 self.session.look()
             if limit and count >= limit:
                 break
-            row = next(rows, None)
         if hasattr(rows, "close"):
             rows.close()
         return count
@@ -451,7 +453,7 @@ class Executor(DmlRunner, DdlRunner, AdminRunner, ProcRunner):
 
 
 FLOW = {"If", "While", "Block", "Try", "RaisError", "Break", "Continue"}
-STATEMENT_ENDED = {515, 547, 2601, 2627, 2628, 8134, 8115, 220, 512, 8152, 1105, 9002, 217, 232, 517, 535, 536, 537, 244, 248, 547, 544,
+STATEMENT_ENDED = {515, 547, 2601, 2627, 2628, 8134, 8115, 220, 512, 8152, 1105, 9002, 217, 232, 517, 535, 536, 537, 244, 248,
                    1505, 3906}
 
 

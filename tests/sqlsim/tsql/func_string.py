@@ -9,7 +9,6 @@ from typing import Any
 
 from ..contract import SqlType
 from . import dates, errors, types
-from .convert import text_key
 from .expr import Ex, coerce
 from .functions import as_int, as_text, constant, register, same_text, strict
 from .ops import like_regex
@@ -378,5 +377,3 @@ def _isnumeric(c: Any, args: list[Ex], node: Any) -> Ex:
     fn = args[0].fn
     return Ex(lambda r: int(bool(pattern.match(fn(r) or ""))), types.INT, False)
 
-
-__all__ = ["text_key"]

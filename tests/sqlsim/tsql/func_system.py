@@ -291,3 +291,38 @@ def _variant_property(c: Any, args: list[Ex], node: Any) -> Ex:
                 "collation": "SQL_Latin1_General_CP1_CI_AS" if t.kind in types.STRINGS else None}.get(name.lower())
 
     return strict(types.VARIANT, [args[0], as_text(args[1])], run)
+
+
+@register("OBJECT_NAME OBJECT_SCHEMA_NAME", 1, 2)
+def _object_name(c: Any, args: list[Ex], node: Any) -> Ex:
+    ctx, part = c.ctx, 1 if node.name == "OBJECT_NAME" else 0
+    numbers = [as_int(a) for a in args]
+
+    def run(number: int, database: Any = None) -> Any:
+        full = ctx.object_name(number, database)
+        return full.split(".", 1)[part] if full else None
+
+    return strict(types.SYSNAME, numbers, run)
+
+
+@register("SCHEMA_NAME SCHEMA_ID", 0, 1)
+def _schema(c: Any, args: list[Ex], node: Any) -> Ex:
+    ctx, by_id = c.ctx, node.name == "SCHEMA_NAME"
+    if not args:
+        return constant("dbo" if by_id else 1, types.SYSNAME if by_id else types.INT)
+
+    def run(value: Any) -> Any:
+        for name, number in ctx.schemas():
+            if by_id and number == value:
+                return name
+            if not by_id and name.lower() == value.lower():
+                return number
+        return None
+
+    return strict(types.SYSNAME if by_id else types.INT, [as_int(args[0]) if by_id else as_text(args[0])], run)
+
+
+@register("COL_LENGTH", 2)
+def _col_length(c: Any, args: list[Ex], node: Any) -> Ex:
+    ctx = c.ctx
+    return strict(types.SMALLINT, [as_text(args[0]), as_text(args[1])], ctx.column_length)

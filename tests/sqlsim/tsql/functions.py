@@ -23,9 +23,8 @@ ENGINE_TYPES = {
     "ORIGINAL_LOGIN": types.SYSNAME, "HAS_PERMS_BY_NAME": types.INT, "HAS_DBACCESS": types.INT, "IS_SRVROLEMEMBER": types.INT,
     "IS_MEMBER": types.INT, "IS_ROLEMEMBER": types.INT, "HOST_NAME": types.SYSNAME, "APP_NAME": types.SYSNAME,
     "SYS.FN_HADR_BACKUP_IS_PREFERRED_REPLICA": types.BIT, "FN_HADR_BACKUP_IS_PREFERRED_REPLICA": types.BIT,
-    "SYS.FN_HADR_IS_PRIMARY_REPLICA": types.BIT, "OBJECT_ID": types.INT, "OBJECT_NAME": types.SYSNAME,
-    "SCHEMA_NAME": types.SYSNAME, "SCHEMA_ID": types.INT, "FILE_ID": types.SMALLINT, "FILE_NAME": types.SYSNAME,
-    "FILEGROUP_NAME": types.SYSNAME, "COL_LENGTH": types.SMALLINT, "COL_NAME": types.SYSNAME, "CERT_ID": types.INT,
+    "SYS.FN_HADR_IS_PRIMARY_REPLICA": types.BIT, "FILE_ID": types.SMALLINT, "FILE_NAME": types.SYSNAME,
+    "FILEGROUP_NAME": types.SYSNAME, "COL_NAME": types.SYSNAME, "CERT_ID": types.INT,
     "DATABASE_PRINCIPAL_ID": types.INT, "PERMISSIONS": types.INT, "OBJECTPROPERTY": types.INT, "COLUMNPROPERTY": types.INT,
     "INDEXPROPERTY": types.INT, "TYPE_ID": types.INT, "FILEPROPERTY": types.INT, "CONNECTIONPROPERTY": types.VARIANT,
     "SERVERPROPERTY": types.VARIANT, "DATABASEPROPERTYEX": types.VARIANT, "DATABASEPROPERTY": types.INT,
@@ -199,5 +198,3 @@ def _load() -> None:
         for name in ("func_string", "func_date", "func_math", "func_system"):
             importlib.import_module("." + name, __package__)
 
-
-__all__ = ["REGISTRY", "call", "constant", "register", "strict"]

@@ -7,7 +7,7 @@ import random
 import threading
 from typing import Any, Optional, Sequence
 
-from ..contract import (Cancelled, Done, Emit, EnvChange, Error, Info, Login, Param, ReturnStatus, SessionKilled, SqlError)
+from ..contract import (Cancelled, Done, Emit, EnvChange, Error, Login, Param, ReturnStatus, SessionKilled, SqlError)
 from . import curcmd, types
 from .context import Target, Variable
 from .executor import BatchEnd, Executor
@@ -107,10 +107,7 @@ class Session:
         done = [False]
 
         def out(event: Any) -> None:
-            if isinstance(event, Done):
-                done[0] = True
-            elif not isinstance(event, (Info, EnvChange)):
-                done[0] = False
+            done[0] = isinstance(event, Done)
             emit(event)
 
         outer, self.depth = self.frame, 0

@@ -76,6 +76,8 @@ class TableWriter:
         self.has_identity = any(c.identity for c in self.columns)
         self.keep_identity = keep_identity
         self.identity_value: Optional[int] = None
+        self.reserved: Optional[int] = None  # the last identity value given out here
+        self.noted = True
         self.checks = Checks(context, target) if self.table.checks or self.table.computed else None
         self.needs_old = self.checks is not None or bool(self.table.foreign)
         self.encoders = [encoder(c.type) for c in self.columns]
@@ -167,7 +169,12 @@ class TableWriter:
     def _next_identity(self) -> int:
         seed, step = self.table.identity
         column = next(c for c in self.columns if c.identity)
-        value = self.tran.next_identity(self.target.name, seed, step)
+        if self.reserved is None:
+            value = self.tran.next_identity(self.target.name, seed, step)
+        else:  # the writer lock is ours: the rest is noted once, at the end of the statement
+            value = self.reserved + step
+            self.noted = False
+        self.reserved = value
         low, high = types.RANGES.get(column.type.kind, (-10**38, 10**38))
         if not low <= value <= high:
             raise errors.error(8115, f"Arithmetic overflow error converting IDENTITY to data type {column.type.kind}.", 1)
@@ -178,10 +185,18 @@ class TableWriter:
         if self.table.identity is None or value is None:
             return
         self.identity_value = int(value)
+        self.finish_insert()
+        self.reserved = None
         step = self.table.identity[1]
         last = self._last_identity()
         if last is None or (value > last if step > 0 else value < last):
             self.tran.note_identity(self.target.name, int(value))
+
+    def finish_insert(self) -> None:
+        """Notes the last identity value of a statement with several rows."""
+        if not self.noted:
+            self.tran.note_identity(self.target.name, self.reserved)
+            self.noted = True
 
     def _last_identity(self) -> Optional[int]:
         if isinstance(self.target.database, LocalStore):
