@@ -14,7 +14,7 @@ struct proto_file {
 
 struct proto_symbol {
     const char *name; /* "mssql.v1.Sidecar.GetStatus" */
-    unsigned file;    /* index into proto_files */
+    unsigned file; /* index into proto_files */
 };
 
 extern const struct proto_file proto_files[];

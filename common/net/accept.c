@@ -32,8 +32,9 @@ static int reserve_open(void) {
 /* Said when it changes, not for each connection. */
 static void set_starved(struct acceptor *a, bool starved) {
     if (starved != a->stats.starved)
-        log_event(starved ? LOG_WARN : LOG_INFO, starved ? "descriptors run out, connections are refused" : "connections are accepted again",
-                  "server", a->what, NULL);
+        log_event(starved ? LOG_WARN : LOG_INFO,
+                  starved ? "descriptors run out, connections are refused" : "connections are accepted again", "server", a->what,
+                  NULL);
     a->stats.starved = starved;
 }
 
@@ -95,8 +96,8 @@ static void on_retry(struct ev_loop *ev, ev_timer *w, int revents) {
     ev_io_start(ev, &a->io);
 }
 
-struct acceptor *acceptor_new(struct ev_loop *ev, int listen_fd, unsigned kept, const char *what, bool (*take)(void *user, int fd),
-                              void *user) {
+struct acceptor *acceptor_new(struct ev_loop *ev, int listen_fd, unsigned kept, const char *what,
+                              bool (*take)(void *user, int fd), void *user) {
     struct acceptor *a = mem_alloc(sizeof(*a));
     a->ev = ev;
     a->kept = kept;

@@ -15,8 +15,8 @@ struct acceptor;
 
 /* Takes the listening, non-blocking socket. take() gets each connection (non-blocking, close-on-exec): true = it is its now, false =
  * no room, it is closed. `kept`: descriptors that connections must leave free. `what` is for the log and must be static. */
-struct acceptor *acceptor_new(struct ev_loop *ev, int listen_fd, unsigned kept, const char *what, bool (*take)(void *user, int fd),
-                              void *user);
+struct acceptor *acceptor_new(struct ev_loop *ev, int listen_fd, unsigned kept, const char *what,
+                              bool (*take)(void *user, int fd), void *user);
 /* Closes the socket. NULL is allowed. */
 void acceptor_free(struct acceptor *acceptor);
 int acceptor_fd(const struct acceptor *acceptor);

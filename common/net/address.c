@@ -150,12 +150,16 @@ static int bind_and_listen(int fd, const struct address *a, const struct sockadd
     if (a->is_unix && fchmod(fd, mode) < 0)
         return err_os(err, ERR_IO, errno, "socket '%s'", a->path);
     if (bind(fd, (const struct sockaddr *)sa, len) < 0)
-        return err_os(err, errno == EADDRINUSE ? ERR_CONFLICT : errno == EADDRNOTAVAIL ? ERR_CONFIG : ERR_NONE, errno,
-                      "cannot listen on '%s'", address_format(text, a));
+        return err_os(err,
+                      errno == EADDRINUSE      ? ERR_CONFLICT
+                      : errno == EADDRNOTAVAIL ? ERR_CONFIG
+                                               : ERR_NONE,
+                      errno, "cannot listen on '%s'", address_format(text, a));
     if (a->is_unix && chmod(a->path, mode) < 0)
         return err_os(err, ERR_NONE, errno, "mode of socket '%s'", a->path);
     if (listen(fd, SOMAXCONN) < 0)
-        return err_os(err, errno == EADDRINUSE ? ERR_CONFLICT : ERR_NONE, errno, "cannot listen on '%s'", address_format(text, a));
+        return err_os(err, errno == EADDRINUSE ? ERR_CONFLICT : ERR_NONE, errno, "cannot listen on '%s'",
+                      address_format(text, a));
     return 0;
 }
 

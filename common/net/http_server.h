@@ -21,11 +21,11 @@ struct http_server;
 struct http_request;
 
 struct http_server_options {
-    const char *listen;         /* "127.0.0.1:9810", "[::]:9810"; port 0 picks one */
-    unsigned max_connections;   /* 0 = 64 */
-    unsigned header_max_bytes;  /* 0 = 8 KiB */
-    unsigned body_max_bytes;    /* 0 = 64 KiB */
-    unsigned idle_timeout_s;    /* 0 = 30: between requests, and while an answer is not taken */
+    const char *listen; /* "127.0.0.1:9810", "[::]:9810"; port 0 picks one */
+    unsigned max_connections; /* 0 = 64 */
+    unsigned header_max_bytes; /* 0 = 8 KiB */
+    unsigned body_max_bytes; /* 0 = 64 KiB */
+    unsigned idle_timeout_s; /* 0 = 30: between requests, and while an answer is not taken */
     unsigned request_timeout_s; /* 0 = 10: from the first byte of a connection or request to its end */
 };
 

@@ -11,10 +11,10 @@
 #include "common/base/str.h"
 #include "common/net/metrics_int.h"
 
-const double metric_buckets_seconds[] = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,    2.5,  5,
+const double metric_buckets_seconds[] = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,  1,    2.5,   5,
                                          10,    30,   60,    180,  600, 1800, 3600, 7200, 21600, 0};
-const double metric_buckets_bytes[] = {1024.0,       16384.0,       131072.0,       1048576.0,       4194304.0,
-                                       16777216.0,   67108864.0,    268435456.0,    1073741824.0,    4294967296.0,
+const double metric_buckets_bytes[] = {1024.0,        16384.0,       131072.0,       1048576.0,       4194304.0,
+                                       16777216.0,    67108864.0,    268435456.0,    1073741824.0,    4294967296.0,
                                        17179869184.0, 68719476736.0, 274877906944.0, 1099511627776.0, 0};
 
 /* --- rules of names --- */
@@ -30,9 +30,9 @@ static bool is_snake_word(const char *s) {
 
 /* Parts of a name that say "not a base unit": seconds, bytes, ratio and the like are the base units. */
 static const char *derived_unit_in(const char *name) {
-    static const char *const units[] = {"ms",    "us",   "ns", "milliseconds", "microseconds", "nanoseconds", "minutes", "hours",
-                                        "days",  "kb",   "mb", "gb",           "kib",          "mib",         "gib",     "kilobytes",
-                                        "megabytes", "gigabytes", "bits", "percent"};
+    static const char *const units[] = {
+        "ms", "us", "ns",  "milliseconds", "microseconds", "nanoseconds", "minutes",   "hours",     "days", "kb",
+        "mb", "gb", "kib", "mib",          "gib",          "kilobytes",   "megabytes", "gigabytes", "bits", "percent"};
     for (const char *p = name; *p;) {
         size_t len = strcspn(p, "_");
         for (size_t i = 0; i < ARRAY_LEN(units); i++)

@@ -39,21 +39,22 @@ struct metric_spec {
     const char *name;
     const char *help;
     const char *labels[METRIC_LABELS_MAX + 1]; /* NULL-terminated */
-    const double *buckets;                     /* histograms: positive, rising upper bounds without +Inf, ended by 0 */
-    unsigned max_series;                       /* 0 = METRIC_SERIES_DEFAULT */
+    const double *buckets; /* histograms: positive, rising upper bounds without +Inf, ended by 0 */
+    unsigned max_series; /* 0 = METRIC_SERIES_DEFAULT */
 };
 /* Is the specification acceptable? ERR_USAGE says which rule it breaks. metrics_add() checks the same. */
 int metric_spec_check(const struct metric_spec *spec, struct err *err) ERR_CHECK;
 /* The strings must live as long as the registry. A name that exists already aborts. */
 struct metric *metrics_add(struct metrics *reg, const struct metric_spec *spec) __attribute__((returns_nonnull));
 
-#define metrics_counter(reg, name_, help_, ...) \
+#define metrics_counter(reg, name_, help_, ...)                                                                                  \
     metrics_add((reg), &(struct metric_spec){.type = METRIC_COUNTER, .name = (name_), .help = (help_), .labels = {__VA_ARGS__}})
-#define metrics_gauge(reg, name_, help_, ...) \
+#define metrics_gauge(reg, name_, help_, ...)                                                                                    \
     metrics_add((reg), &(struct metric_spec){.type = METRIC_GAUGE, .name = (name_), .help = (help_), .labels = {__VA_ARGS__}})
-#define metrics_histogram(reg, name_, help_, buckets_, ...)                                                            \
-    metrics_add((reg), &(struct metric_spec){.type = METRIC_HISTOGRAM, .name = (name_), .help = (help_),               \
-                                             .buckets = (buckets_), .labels = {__VA_ARGS__}})
+#define metrics_histogram(reg, name_, help_, buckets_, ...)                                                                      \
+    metrics_add((reg),                                                                                                           \
+                &(struct metric_spec){                                                                                           \
+                    .type = METRIC_HISTOGRAM, .name = (name_), .help = (help_), .buckets = (buckets_), .labels = {__VA_ARGS__}})
 
 /* Bounds for seconds from 5 ms to 6 h, and for bytes from 1 KiB to 1 TiB. */
 extern const double metric_buckets_seconds[];
@@ -89,7 +90,10 @@ void metrics_each(struct metrics *reg,
 
 /* Behind the macros. values[0] is a place holder, so that an empty list is valid C; NULL ends them. */
 enum metric_op { METRIC_OP_ADD, METRIC_OP_SET, METRIC_OP_OBSERVE, METRIC_OP_REMOVE };
-#define METRIC_VALUES(...) (const char *const[]){"", ##__VA_ARGS__, NULL}
+#define METRIC_VALUES(...)                                                                                                       \
+    (const char *const[]) {                                                                                                      \
+        "", ##__VA_ARGS__, NULL                                                                                                  \
+    }
 void metric_update(struct metric *metric, enum metric_op op, double value, const char *const *values);
 bool metric_read(struct metric *metric, double *ret_value, const char *const *values);
 

@@ -8,8 +8,8 @@
 #include "common/net/metrics.h"
 
 struct series {
-    double value;     /* counter, gauge; sum of a histogram */
-    uint64_t count;   /* histogram: observations */
+    double value; /* counter, gauge; sum of a histogram */
+    uint64_t count; /* histogram: observations */
     uint64_t *bucket; /* histogram: observations per bound, not cumulated */
     const char *values[METRIC_LABELS_MAX + 1];
     char text[]; /* the values, one after the other */

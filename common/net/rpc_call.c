@@ -212,7 +212,8 @@ static void on_receive(struct rpc_tag *tag, bool ok) {
     } else if (ok && bb) {
         ProtobufCMessage *message = NULL;
         struct err err = {0};
-        if (rpc_unpack(call->method->def.request, bb, call->server->opt.message_max_bytes, RPC_PEER_IS_CLIENT, &message, &err) < 0)
+        if (rpc_unpack(call->method->def.request, bb, call->server->opt.message_max_bytes, RPC_PEER_IS_CLIENT, &message, &err) <
+            0)
             call_break(call, &err);
         else
             call->on_message(call->on_message_user, call, message);
@@ -265,7 +266,8 @@ static int call_check(struct rpc_call *call, grpc_byte_buffer *payload, struct e
     return rpc_unpack(call->method->def.request, payload, server->opt.message_max_bytes, RPC_PEER_IS_CLIENT, &call->request, err);
 }
 
-void rpc_call_begin(struct rpc_server *server, struct method *method, grpc_call *core, gpr_timespec deadline, grpc_byte_buffer *payload) {
+void rpc_call_begin(struct rpc_server *server, struct method *method, grpc_call *core, gpr_timespec deadline,
+                    grpc_byte_buffer *payload) {
     struct rpc_call *call = mem_alloc(sizeof(*call));
     call->server = server;
     call->method = method;

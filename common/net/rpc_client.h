@@ -18,12 +18,12 @@ struct rpc_channel;
 struct rpc_stream;
 
 struct rpc_channel_options {
-    const char *address;        /* address.h */
-    bool use_tls;               /* Unix sockets never */
-    struct tls_files tls;       /* ca: NULL = the system's roots; cert and key: our own, for mTLS */
-    const char *server_name;    /* that the certificate must have; NULL = the host */
+    const char *address; /* address.h */
+    bool use_tls; /* Unix sockets never */
+    struct tls_files tls; /* ca: NULL = the system's roots; cert and key: our own, for mTLS */
+    const char *server_name; /* that the certificate must have; NULL = the host */
     unsigned message_max_bytes; /* received; 0 = 16 MiB */
-    unsigned keepalive_s;       /* 0 = 30 */
+    unsigned keepalive_s; /* 0 = 30 */
 };
 
 int rpc_channel_new(struct rpc_loop *loop, const struct rpc_channel_options *options, struct rpc_channel **ret_channel,

@@ -31,7 +31,8 @@
  * go to stderr. Before grpc_init(). */
 typedef void (*rpc_log_fn)(int severity, const char *file, int line, const char *msg, size_t len);
 #if defined(GRPC_COMPAT_LOG_SHIM) && !defined(RPC_OLD_LOG)
-extern void grpc_shim_set_log(rpc_log_fn fn, int min_severity); /* the pkg-config file of our own build of the core says it is there */
+extern void grpc_shim_set_log(rpc_log_fn fn,
+                              int min_severity); /* the pkg-config file of our own build of the core says it is there */
 #endif
 
 #endif

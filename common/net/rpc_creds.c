@@ -11,7 +11,7 @@
 struct rpc_creds {
     pthread_mutex_t lock;
     struct tls_files files; /* copies */
-    uint64_t stamp;         /* of the files that are in use, or that were found bad */
+    uint64_t stamp; /* of the files that are in use, or that were found bad */
     int64_t not_after_at;
     bool loaded;
 };

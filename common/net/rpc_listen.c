@@ -38,7 +38,7 @@ struct rpc_gate {
 struct listen_socket {
     struct rpc_listener *listener;
     struct acceptor *acceptor;
-    char *path;   /* of a Unix socket */
+    char *path; /* of a Unix socket */
     dev_t device; /* of its file, to remove only our own */
     ino_t inode;
 };

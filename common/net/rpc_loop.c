@@ -33,17 +33,17 @@ struct rpc_loop {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t ready;
-    struct queue in;  /* filled by the cq thread, under lock */
+    struct queue in; /* filled by the cq thread, under lock */
     struct queue out; /* drained by the loop's thread; swapped with `in` under lock */
-    size_t next;      /* of `out`; a handler may dispatch again, so the place is kept here */
+    size_t next; /* of `out`; a handler may dispatch again, so the place is kept here */
 };
 
 /* --- set-up of the process --- */
 
 /* Debian builds abseil with its lock-order check on: an inversion anywhere aborts the process, though nothing hangs. 0 = ignore.
  * Weak: with another abseil the name is not there, and the check is not either. */
-extern void rpc_absl_deadlock_mode(int mode)
-    __asm__("_ZN4absl7debian329SetMutexDeadlockDetectionModeENS0_15OnDeadlockCycleE") __attribute__((weak));
+extern void rpc_absl_deadlock_mode(int mode) __asm__("_ZN4absl7debian329SetMutexDeadlockDetectionModeENS0_15OnDeadlockCycleE")
+    __attribute__((weak));
 
 #define LOG_LINES_PER_MINUTE 6
 

@@ -200,8 +200,7 @@ static void method_add(struct rpc_server *server, const struct rpc_method *def, 
 
 static void register_methods(struct rpc_server *server) {
     const struct rpc_server_options *o = &server->opt;
-    server->method =
-        mem_array(o->method_count + rpc_health_method_count + rpc_reflect_method_count, sizeof(*server->method));
+    server->method = mem_array(o->method_count + rpc_health_method_count + rpc_reflect_method_count, sizeof(*server->method));
     method_add(server, o->methods, o->method_count, o->user);
     method_add(server, rpc_health_methods, rpc_health_method_count, server->health);
     method_add(server, rpc_reflect_methods, rpc_reflect_method_count, server);

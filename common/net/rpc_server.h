@@ -47,19 +47,19 @@ struct rpc_method {
 };
 
 struct rpc_server_options {
-    const char *const *listen;      /* addresses (address.h), NULL-terminated */
-    unsigned socket_mode;           /* of Unix sockets; 0 = 0660 */
-    struct tls_files tls;           /* cert and key: TLS on every TCP address. ca: clients must show a certificate of it */
+    const char *const *listen; /* addresses (address.h), NULL-terminated */
+    unsigned socket_mode; /* of Unix sockets; 0 = 0660 */
+    struct tls_files tls; /* cert and key: TLS on every TCP address. ca: clients must show a certificate of it */
     const struct rpc_method *methods;
     size_t method_count;
-    void *user;                     /* first argument of the handlers */
-    unsigned message_max_bytes;     /* received; 0 = 256 KiB */
-    unsigned max_connections;       /* 0 = 128 */
-    unsigned max_streams;           /* at once per connection; 0 = 32 */
-    unsigned max_calls;             /* at once in all; beyond: RESOURCE_EXHAUSTED (not health checks); 0 = 256 */
-    unsigned queue_max_bytes;       /* unsent of one stream; 0 = 1 MiB */
-    unsigned keepalive_s;           /* silent peers are asked after this time, and cut after 10 s more; 0 = 60 */
-    unsigned handshake_timeout_s;   /* 0 = 10 */
+    void *user; /* first argument of the handlers */
+    unsigned message_max_bytes; /* received; 0 = 256 KiB */
+    unsigned max_connections; /* 0 = 128 */
+    unsigned max_streams; /* at once per connection; 0 = 32 */
+    unsigned max_calls; /* at once in all; beyond: RESOURCE_EXHAUSTED (not health checks); 0 = 256 */
+    unsigned queue_max_bytes; /* unsent of one stream; 0 = 1 MiB */
+    unsigned keepalive_s; /* silent peers are asked after this time, and cut after 10 s more; 0 = 60 */
+    unsigned handshake_timeout_s; /* 0 = 10 */
 };
 
 /* Checks everything, listens, serves. Plaintext TCP is accepted on loopback addresses only: ERR_CONFIG otherwise. ERR_CONFLICT
@@ -80,18 +80,19 @@ unsigned rpc_server_port(const struct rpc_server *server, size_t n);
 void rpc_server_set_serving(struct rpc_server *server, const char *service, bool serving);
 
 struct rpc_server_stats {
-    unsigned connections, calls;         /* now */
-    uint64_t accepted, refused;          /* connections; refused = limit or no descriptors */
+    unsigned connections, calls; /* now */
+    uint64_t accepted, refused; /* connections; refused = limit or no descriptors */
     uint64_t started, cancelled, failed; /* calls; failed = ended with an error by us */
-    uint64_t rejected;                   /* calls that no handler saw: malformed, too large, too many, unknown method */
-    bool accepting;                      /* false while out of descriptors or stopping */
-    int64_t cert_not_after_at;           /* 0 without TLS */
+    uint64_t rejected; /* calls that no handler saw: malformed, too large, too many, unknown method */
+    bool accepting; /* false while out of descriptors or stopping */
+    int64_t cert_not_after_at; /* 0 without TLS */
 };
 void rpc_server_get_stats(const struct rpc_server *server, struct rpc_server_stats *ret_stats);
 
 /* Called at the end of each call with its method, the class it ended with and its duration; for metrics. Unknown methods
  * come as "unknown". */
-void rpc_server_on_end(struct rpc_server *server, void (*fn)(void *user, const char *path, enum err_class class, int64_t us), void *user);
+void rpc_server_on_end(struct rpc_server *server, void (*fn)(void *user, const char *path, enum err_class class, int64_t us),
+                       void *user);
 
 /* --- calls --- */
 

@@ -12,7 +12,7 @@
 struct method {
     struct rpc_method def;
     void *registered; /* C-core's */
-    void *user;       /* first argument of the handler */
+    void *user; /* first argument of the handler */
 };
 
 /* One call that C-core may fill in. Posted again for every call that comes. */
@@ -39,12 +39,12 @@ struct rpc_call {
     struct method *method; /* NULL for an unknown one */
     grpc_call *core;
     struct rpc_tag t_close, t_send, t_recv; /* one batch of each kind at a time; the status goes as a send */
-    unsigned pending;                       /* tags under way */
-    int cancelled;                          /* written by C-core for t_close */
-    bool closed;                            /* t_close has come */
-    bool gone;                              /* nobody listens: cancelled or broken */
-    bool broken;                            /* the client broke the rules: it gets our status, the handler a cancel */
-    bool ended;                             /* the handler is through with it */
+    unsigned pending; /* tags under way */
+    int cancelled; /* written by C-core for t_close */
+    bool closed; /* t_close has come */
+    bool gone; /* nobody listens: cancelled or broken */
+    bool broken; /* the client broke the rules: it gets our status, the handler a cancel */
+    bool ended; /* the handler is through with it */
     bool started_status, header_sent, sending, receiving, half_closed;
     struct out_message *first, *last;
     size_t queued_bytes;
@@ -90,7 +90,8 @@ struct rpc_server {
 };
 
 /* Takes over a call that C-core has accepted; `payload` stays the caller's. */
-void rpc_call_begin(struct rpc_server *server, struct method *method, grpc_call *core, gpr_timespec deadline, grpc_byte_buffer *payload);
+void rpc_call_begin(struct rpc_server *server, struct method *method, grpc_call *core, gpr_timespec deadline,
+                    grpc_byte_buffer *payload);
 /* After the end of the core: what handlers never ended. */
 void rpc_call_abandon(struct rpc_call *call);
 /* A call is gone; ends the shutdown when it was the last. */

@@ -62,8 +62,12 @@ static int64_t asn1_to_at(const ASN1_TIME *t) {
     struct tm tm;
     if (!ASN1_TIME_to_tm(t, &tm))
         return 0;
-    struct clock_civil civil = {.year = tm.tm_year + 1900, .month = tm.tm_mon + 1, .day = tm.tm_mday,
-                                .hour = tm.tm_hour, .minute = tm.tm_min, .second = tm.tm_sec};
+    struct clock_civil civil = {.year = tm.tm_year + 1900,
+                                .month = tm.tm_mon + 1,
+                                .day = tm.tm_mday,
+                                .hour = tm.tm_hour,
+                                .minute = tm.tm_min,
+                                .second = tm.tm_sec};
     return clock_from_civil(&civil);
 }
 

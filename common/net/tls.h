@@ -10,13 +10,13 @@
 
 struct tls_files {
     const char *cert; /* certificate chain, leaf first; NULL = none */
-    const char *key;  /* its private key */
-    const char *ca;   /* roots that the peer's certificate must lead to; NULL = do not ask (server), system's roots (client) */
+    const char *key; /* its private key */
+    const char *ca; /* roots that the peer's certificate must lead to; NULL = do not ask (server), system's roots (client) */
 };
 
 struct tls_pem {
     char *cert, *key, *ca; /* NULL when not given; the key is wiped by tls_pem_done() */
-    int64_t not_after_at;  /* of the leaf, 0 without a certificate */
+    int64_t not_after_at; /* of the leaf, 0 without a certificate */
     char subject[256];
 };
 

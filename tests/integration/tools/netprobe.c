@@ -297,13 +297,21 @@ static void set_limit(struct options *o, const char *text) {
     const struct {
         const char *name;
         unsigned *value;
-    } limits[] = {{"message", &o->rpc.message_max_bytes}, {"connections", &o->rpc.max_connections},
-                  {"streams", &o->rpc.max_streams},       {"calls", &o->rpc.max_calls},
-                  {"queue", &o->rpc.queue_max_bytes},     {"handshake", &o->rpc.handshake_timeout_s},
-                  {"keepalive", &o->rpc.keepalive_s},     {"nofile", &o->nofile},               {"timeout", &o->timeout_ms},
-                  {"http_connections", &o->http.max_connections}, {"http_header", &o->http.header_max_bytes},
-                  {"http_body", &o->http.body_max_bytes}, {"http_idle", &o->http.idle_timeout_s},
-                  {"http_request", &o->http.request_timeout_s}, {"mode", &o->rpc.socket_mode}};
+    } limits[] = {{"message", &o->rpc.message_max_bytes},
+                  {"connections", &o->rpc.max_connections},
+                  {"streams", &o->rpc.max_streams},
+                  {"calls", &o->rpc.max_calls},
+                  {"queue", &o->rpc.queue_max_bytes},
+                  {"handshake", &o->rpc.handshake_timeout_s},
+                  {"keepalive", &o->rpc.keepalive_s},
+                  {"nofile", &o->nofile},
+                  {"timeout", &o->timeout_ms},
+                  {"http_connections", &o->http.max_connections},
+                  {"http_header", &o->http.header_max_bytes},
+                  {"http_body", &o->http.body_max_bytes},
+                  {"http_idle", &o->http.idle_timeout_s},
+                  {"http_request", &o->http.request_timeout_s},
+                  {"mode", &o->rpc.socket_mode}};
     const char *eq = strchr(text, '=');
     for (size_t i = 0; i < ARRAY_LEN(limits); i++)
         if (eq && strlen(limits[i].name) == (size_t)(eq - text) && !strncmp(limits[i].name, text, eq - text)) {
@@ -315,9 +323,9 @@ static void set_limit(struct options *o, const char *text) {
 }
 
 static void parse(int argc, char **argv, struct options *o) {
-    static const struct option longs[] = {{"listen", 1, 0, 'l'}, {"cert", 1, 0, 'c'},  {"key", 1, 0, 'k'}, {"ca", 1, 0, 'a'},
-                                          {"limit", 1, 0, 'L'},  {"http", 1, 0, 'h'},  {"probe", 1, 0, 'p'}, {"name", 1, 0, 'n'},
-                                          {"tls", 0, 0, 't'},    {0}};
+    static const struct option longs[] = {
+        {"listen", 1, 0, 'l'}, {"cert", 1, 0, 'c'},  {"key", 1, 0, 'k'},  {"ca", 1, 0, 'a'},  {"limit", 1, 0, 'L'},
+        {"http", 1, 0, 'h'},   {"probe", 1, 0, 'p'}, {"name", 1, 0, 'n'}, {"tls", 0, 0, 't'}, {0}};
     for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         if (c == 'l' && o->listens < 9)
             o->listen[o->listens++] = optarg;
@@ -408,11 +416,11 @@ static int serve(struct options *o) {
     o->rpc.method_count = ARRAY_LEN(methods);
     registry = metrics_new("netprobe");
     metrics_add_process(registry);
-    if (rpc_server_new(loop, &o->rpc, &server, &err) < 0 ||
-        (o->http.listen && http_server_new(ev, &o->http, &http, &err) < 0)) {
+    if (rpc_server_new(loop, &o->rpc, &server, &err) < 0 || (o->http.listen && http_server_new(ev, &o->http, &http, &err) < 0)) {
         say("error %s %s", err_class_name(err.class), err.text);
     } else {
-        rpc_server_on_end(server, on_end, metrics_counter(registry, "netprobe_calls_total", "Calls by method and class.", "method", "class"));
+        rpc_server_on_end(server, on_end,
+                          metrics_counter(registry, "netprobe_calls_total", "Calls by method and class.", "method", "class"));
         if (http) {
             http_server_route(http, HTTP_GET, "/metrics", http_metrics, NULL);
             http_server_route(http, HTTP_GET, "/hang", http_hang, NULL);

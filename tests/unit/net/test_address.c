@@ -43,11 +43,25 @@ static void test_parse(void **state) {
 static void test_malformed(void **state) {
     (void)state;
     static const char *const cases[][2] = {
-        {"", "no port"},          {"host", "no port"},        {"h:", "not a port"},       {"h:65536", "not a port"},
-        {"h:+1", "not a port"},   {"h: 1", "not a port"},     {"h:0x1", "not a port"},    {"a:b:1", "brackets"},
-        {"::1", "brackets"},      {"[::1", "brackets"},       {"[]:1", "brackets"},       {"[xyz]:1", "not an IPv6"},
-        {"[127.0.0.1]:1", "not an IPv6"}, {"a/b:1", "not a host"}, {"a b:1", "not a host"},
-        {"unix:", "absolute"},    {"unix:x", "absolute"},     {"unix://x", "absolute"},   {"h\n:1", "characters"},
+        {"", "no port"},
+        {"host", "no port"},
+        {"h:", "not a port"},
+        {"h:65536", "not a port"},
+        {"h:+1", "not a port"},
+        {"h: 1", "not a port"},
+        {"h:0x1", "not a port"},
+        {"a:b:1", "brackets"},
+        {"::1", "brackets"},
+        {"[::1", "brackets"},
+        {"[]:1", "brackets"},
+        {"[xyz]:1", "not an IPv6"},
+        {"[127.0.0.1]:1", "not an IPv6"},
+        {"a/b:1", "not a host"},
+        {"a b:1", "not a host"},
+        {"unix:", "absolute"},
+        {"unix:x", "absolute"},
+        {"unix://x", "absolute"},
+        {"h\n:1", "characters"},
         {"\xff:1", "characters"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -32,7 +32,8 @@ static void test_counter(void **state) {
     struct metrics *reg = metrics_new("x");
     struct metric *plain = metrics_counter(reg, "x_plain_total", "Things that happened.");
     struct metric *m = metrics_counter(reg, "x_runs_total", "Runs by kind and result.", "kind", "result");
-    assert_text(reg, "x_plain_total", "# HELP x_plain_total Things that happened.\n# TYPE x_plain_total counter\nx_plain_total 0\n");
+    assert_text(reg, "x_plain_total",
+                "# HELP x_plain_total Things that happened.\n# TYPE x_plain_total counter\nx_plain_total 0\n");
     metric_inc(plain);
     metric_inc(m, "log", "failed");
     metric_add(m, 2.5, "full", "completed");
@@ -58,9 +59,16 @@ static void test_gauge_and_numbers(void **state) {
     static const struct {
         double value;
         const char *text;
-    } cases[] = {{0, "0"},          {-3, "-3"},         {0.1, "0.1"},           {1.0 / 3, "0.3333333333333333"},
-                 {1e15, "1000000000000000"}, {1e300, "1e+300"}, {INFINITY, "+Inf"}, {-INFINITY, "-Inf"},
-                 {NAN, "NaN"},      {1763690000.25, "1763690000.25"}};
+    } cases[] = {{0, "0"},
+                 {-3, "-3"},
+                 {0.1, "0.1"},
+                 {1.0 / 3, "0.3333333333333333"},
+                 {1e15, "1000000000000000"},
+                 {1e300, "1e+300"},
+                 {INFINITY, "+Inf"},
+                 {-INFINITY, "-Inf"},
+                 {NAN, "NaN"},
+                 {1763690000.25, "1763690000.25"}};
     struct metrics *reg = metrics_new("x");
     struct metric *m = metrics_gauge(reg, "x_level", "Level of something.");
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -130,7 +138,9 @@ static void test_long_value_is_cut_at_a_character(void **state) {
 static void test_too_many_series(void **state) {
     (void)state;
     struct metrics *reg = metrics_new("x");
-    struct metric *m = metrics_add(reg, &(struct metric_spec){METRIC_COUNTER, "x_by_db_total", "Things by database.", {"database", "kind"}, .max_series = 10});
+    struct metric *m = metrics_add(
+        reg,
+        &(struct metric_spec){METRIC_COUNTER, "x_by_db_total", "Things by database.", {"database", "kind"}, .max_series = 10});
     for (int i = 0; i < 1000; i++) {
         char name[20];
         snprintf(name, sizeof(name), "db%03d", i);
@@ -253,8 +263,13 @@ static void test_process(void **state) {
     struct metrics *reg = metrics_new("x");
     metrics_add_process(reg);
     char *all = render(reg);
-    static const char *const names[] = {"process_resident_memory_bytes ", "process_virtual_memory_bytes ", "process_cpu_seconds_total ",
-                                        "process_open_fds ", "process_max_fds ", "process_threads ", "process_start_time_seconds "};
+    static const char *const names[] = {"process_resident_memory_bytes ",
+                                        "process_virtual_memory_bytes ",
+                                        "process_cpu_seconds_total ",
+                                        "process_open_fds ",
+                                        "process_max_fds ",
+                                        "process_threads ",
+                                        "process_start_time_seconds "};
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         char *line = mem_printf("\n%s", names[i]), *found = strstr(all, line);
         assert_non_null(found);
@@ -264,7 +279,8 @@ static void test_process(void **state) {
     }
     int before = dup(0);
     char *more = render(reg);
-    assert_true(strtod(strstr(more, "\nprocess_open_fds ") + 18, NULL) == strtod(strstr(all, "\nprocess_open_fds ") + 18, NULL) + 1);
+    assert_true(strtod(strstr(more, "\nprocess_open_fds ") + 18, NULL) ==
+                strtod(strstr(all, "\nprocess_open_fds ") + 18, NULL) + 1);
     close(before);
     mem_free(more);
     mem_free(all);

@@ -85,10 +85,10 @@ static void test_codec_bounds_memory(void **state) {
     }
     grpc_slice slice = grpc_slice_from_copied_buffer((char *)data, sizeof(data));
     grpc_byte_buffer *bb = grpc_raw_byte_buffer_create(&slice, 1);
-    assert_fails(rpc_unpack(&mssql__v1__get_status_request__descriptor, bb, sizeof(data), RPC_PEER_IS_CLIENT, &message, &err), err,
-                 ERR_LIMIT, "too much memory");
-    assert_fails(rpc_unpack(&mssql__v1__get_status_request__descriptor, NULL, 10, RPC_PEER_IS_CLIENT, &message, &err), err, ERR_USAGE,
-                 "no request");
+    assert_fails(rpc_unpack(&mssql__v1__get_status_request__descriptor, bb, sizeof(data), RPC_PEER_IS_CLIENT, &message, &err),
+                 err, ERR_LIMIT, "too much memory");
+    assert_fails(rpc_unpack(&mssql__v1__get_status_request__descriptor, NULL, 10, RPC_PEER_IS_CLIENT, &message, &err), err,
+                 ERR_USAGE, "no request");
     grpc_byte_buffer_destroy(bb);
     grpc_slice_unref(slice);
 }
@@ -160,11 +160,13 @@ static int setup(void **state) {
     w->dir = unit_tmpdir();
     char *address = mem_printf("unix:%s/s", w->dir);
     const char *listen[] = {address, NULL};
-    assert_succeeds(rpc_server_new(w->loop,
-                                   &(struct rpc_server_options){.listen = listen, .methods = methods, .method_count = 2, .user = w,
-                                                                .max_streams = 1000, .max_calls = 1000},
-                                   &w->server, &err),
-                    err);
+    assert_succeeds(
+        rpc_server_new(
+            w->loop,
+            &(struct rpc_server_options){
+                .listen = listen, .methods = methods, .method_count = 2, .user = w, .max_streams = 1000, .max_calls = 1000},
+            &w->server, &err),
+        err);
     assert_succeeds(rpc_channel_new(w->loop, &(struct rpc_channel_options){.address = address}, &w->channel, &err), err);
     mem_free(address);
     *state = w;
@@ -204,7 +206,8 @@ static void open_status(struct world *w) {
 
 static void open_hold(struct world *w) {
     Mssql__V1__RunBackupRequest request = MSSQL__V1__RUN_BACKUP_REQUEST__INIT;
-    w->stream = rpc_stream_open(w->channel, methods[1].path, &request.base, &mssql__v1__run_backup_event__descriptor, 0, false, &events, w);
+    w->stream = rpc_stream_open(w->channel, methods[1].path, &request.base, &mssql__v1__run_backup_event__descriptor, 0, false,
+                                &events, w);
 }
 
 static void on_guard(struct ev_loop *ev, ev_timer *t, int revents) {
@@ -212,14 +215,14 @@ static void on_guard(struct ev_loop *ev, ev_timer *t, int revents) {
     fail_msg("nothing happens");
 }
 
-#define run_until(w, condition)                        \
-    do {                                               \
-        ev_timer guard;                                \
-        ev_timer_init(&guard, on_guard, 30, 0);        \
-        ev_timer_start((w)->ev, &guard);               \
-        while (!(condition))                           \
-            ev_run((w)->ev, EVRUN_ONCE);               \
-        ev_timer_stop((w)->ev, &guard);                \
+#define run_until(w, condition)                                                                                                  \
+    do {                                                                                                                         \
+        ev_timer guard;                                                                                                          \
+        ev_timer_init(&guard, on_guard, 30, 0);                                                                                  \
+        ev_timer_start((w)->ev, &guard);                                                                                         \
+        while (!(condition))                                                                                                     \
+            ev_run((w)->ev, EVRUN_ONCE);                                                                                         \
+        ev_timer_stop((w)->ev, &guard);                                                                                          \
     } while (0)
 
 static void test_many_calls(void **state) {
@@ -296,9 +299,10 @@ static void test_wait_for_ready(void **state) {
     run_until(w, w->ended == 1);
     assert_int_equal(w->last.class, ERR_CONNECT);
     rpc_stream_open(channel, methods[0].path, &request.base, &mssql__v1__status__descriptor, 20000, true, &events, w);
-    assert_succeeds(rpc_server_new(w->loop, &(struct rpc_server_options){.listen = listen, .methods = methods, .method_count = 2, .user = w},
-                                   &late, &err),
-                    err);
+    assert_succeeds(
+        rpc_server_new(w->loop, &(struct rpc_server_options){.listen = listen, .methods = methods, .method_count = 2, .user = w},
+                       &late, &err),
+        err);
     run_until(w, w->ended == 2);
     assert_int_equal(w->last.class, ERR_NONE);
     rpc_channel_free(channel);
