@@ -17,7 +17,11 @@ static void verdict_set(struct chain_verdict *v, enum chain_reason reason, const
 static bool set_is_behind(const struct chain_view *view, const struct chain_expectation *expected, const struct backup *set) {
     const struct chain_tip *t = view->tip;
     struct chain_path path = chain_path_of(set);
-    if (!t->known || expected->new_incarnation || path.incarnation != t->path.incarnation || !chain_path_eq(&path, &t->path))
+    if (!t->known || expected->new_incarnation)
+        return false;
+    if (chain_tip_fork_is_past(t, &path.fork))
+        return true;
+    if (!chain_path_eq(&path, &t->path))
         return false;
     if (lsn_cmp(set->last_lsn, expected->not_before) < 0)
         return true;
