@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from ..contract import BackupStatement, Cancelled, Emit, Error, SessionKilled, SqlError
 from . import backup_check, backup_log, errors, msdb, store
 from .backup_media import Target, write_error
+from .clock import ticks
 from .database import Database, page_hash
 from .lsn import Lsn, from_num
 from .media_write import CHUNK, SetWriter
@@ -198,9 +199,10 @@ class Job:
         size = sent * PAGE + logged + 8192
         final = self.describe(target, first, last, size, **more)
         final.update(finish=self.server.clock.local_second().isoformat(), checkpoint_lsn=checkpoint.num, compressed_size=size)
+        final["files"][0]["backup_size"] = sent * PAGE
         if self.compressed:
             final["compressed_size"] = writer.written
-        final["last_valid"] = self.server.clock.local().isoformat(timespec="milliseconds")
+        final["last_valid"] = ticks(self.server.clock.local()).isoformat(timespec="milliseconds")
         writer.end(final)
         target.close()
         self.step("written")

@@ -8,6 +8,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from . import backup_check, store, wal
+from .clock import ticks
 from .database import look
 from .lsn import Lsn, from_num
 from .rows import PAGE
@@ -64,7 +65,7 @@ def _run(job: "Job", target: "Target", tail: bool) -> None:
         job.step("data")
         final = job.describe(target, first, last, logged + 1024, **more)
         final.update(finish=job.server.clock.local_second().isoformat(), has_bulk=bulk[0],
-                     last_valid=valid.isoformat(timespec="milliseconds"), compressed_size=logged + 1024)
+                     last_valid=ticks(valid).isoformat(timespec="milliseconds"), compressed_size=logged + 1024)
         final["flags"] |= (1 if bulk[0] else 0) | ((64 | 256) if tail else 0)
         if job.compressed:
             final["compressed_size"] = writer.written

@@ -303,7 +303,7 @@ class Job:
             if file["type"] == "D":
                 self.progress.pages(count, db.name, file["logical"], position)
                 pages += count
-        self.progress.pages(max(1, meta["backup_size"] // 8192), db.name, db.state.log_file.logical, position)
+        self.progress.pages(max(1, meta["backup_size"] // 8192 - pages), db.name, db.state.log_file.logical, position)
         self._history(meta, source)
         wait = self.stop.given and not reached
         if wait:

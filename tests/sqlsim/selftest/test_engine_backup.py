@@ -147,6 +147,12 @@ def test_options(kit):
     kit.backup("full", "db1", "x.bak", INIT=True, SKIP=True)
     with raises(3201, 3013):
         kit.backup("full", "db1", "s3://host/bucket/x.bak")
+    with raises(3083, 3013):
+        kit.backup("full", "db1", "y.bak", METADATA_ONLY=True)
+    with raises(3010, 3013):
+        kit.backup("full", "db1", "y.bak", mirrors=[["z1.bak", "z2.bak"]], FORMAT=True)
+    with raises(17441, 3013):
+        kit.backup("full", "db1", "y.bak", COMPRESSION={"ALGORITHM": "QAT_DEFLATE"})
     with raises(33101, 3013):
         kit.backup("full", "db1", "y.bak", ENCRYPTION={"ALGORITHM": "AES_256", "SERVER CERTIFICATE": "none"})
 
@@ -412,6 +418,17 @@ def test_killed_backup_tells_why(kit):
     kit.server.faults.kill(session.spid)
     thread.join(10)
     assert [e.number for e in events if isinstance(e, Error)] == [3271, 3204, 3013]
+
+
+def test_shutdown_tells_why(kit):
+    kit.create()
+    thread = held(kit, "full", "opened", "full", "db1", "k.bak")
+    kit.server.stop()
+    error = thread.result()
+    assert isinstance(error, SessionKilled) and error.error.number == 6005
+    kit.server.start()
+    kit.session = kit.server.internal_session()
+    assert kit.history() == [] and kit.db()["state_desc"] == "ONLINE"
 
 
 @pytest.mark.parametrize("step", ["begin", "opened", "data", "written", "state", "history", "done"])

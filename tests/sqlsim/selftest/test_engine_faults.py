@@ -154,3 +154,113 @@ def test_s3_is_unknown_before_2022(tmp_path):
     with raises(3224, 3013):
         kit.backup("full", "model", "s3://host/bucket/x.bak")
     kit.server.stop()
+
+
+def test_commit_without_begin(kit):
+    db = kit.server.database("db1")
+    tran = db.begin(kit.session)
+    db.rollback(tran)
+    with raises(3902):
+        db.commit(tran)
+
+
+def test_rollback_leaves_nothing(kit):
+    from sqlsim.contract import Column, SqlType, TableDef
+    db = kit.server.database("db1")
+    end = db.log.end
+    tran = db.begin(kit.session)
+    db.create_table(tran, TableDef("gone", [Column("a", SqlType("int"))]))
+    tran.connection.execute('INSERT INTO "dbo.gone" VALUES (1)')
+    assert "dbo.gone" in db.tables(tran) and "dbo.gone" not in db.tables()
+    tran.connection.execute('INSERT INTO "dbo.t" VALUES (1, NULL)')
+    tran.connection.execute("SAVEPOINT a")
+    tran.connection.execute('INSERT INTO "dbo.t" VALUES (2, NULL)')
+    tran.connection.execute("ROLLBACK TO a")
+    db.rollback(tran)
+    assert db.log.end == end and db.tables().keys() == {"dbo.t"} and kit.ids() == []
+    tran = db.begin(kit.session)
+    tran.connection.execute('INSERT INTO "dbo.t" VALUES (3, NULL)')
+    tran.connection.execute("SAVEPOINT a")
+    tran.connection.execute('DELETE FROM "dbo.t"')
+    tran.connection.execute("ROLLBACK TO a")
+    db.commit(tran)
+    kit.backup("log", "db1", "l.trn")
+    kit.full_to("a", "f.bak")
+    kit.restore("LOG", "a", "l.trn")
+    assert kit.ids("a") == kit.ids() == [3]
+
+
+def test_every_kind_of_change_is_redone(kit):
+    from sqlsim.contract import Column, SqlType, TableDef
+    wide = [Column(f"c{n}", SqlType("int")) for n in range(130)]
+    with kit.writing("db1") as tran:
+        db = tran.database
+        db.create_table(tran, TableDef("wide", wide))
+        run = tran.connection.execute
+        run(f'INSERT INTO "dbo.wide" VALUES ({", ".join(str(n) for n in range(130))})')
+        run('INSERT INTO "dbo.t" VALUES (1, ?), (2, ?), (3, NULL)', ("ä\n\"x\"", b"\x00\xff"))
+        run('UPDATE "dbo.t" SET id = 10, v = \'moved\' WHERE id = 1')
+        run('DELETE FROM "dbo.t" WHERE id = 3')
+        assert tran.next_identity("t", 5, 10, 3) == 5 and tran.next_identity("t", 5, 10) == 35
+        db.alter_table(tran, TableDef("wide", [*wide, Column("extra", SqlType("nvarchar", 10))]))
+        run('UPDATE "dbo.wide" SET extra = \'late\'')
+        tran.execute_ddl('CREATE INDEX "ix" ON "dbo.t" ("v")')
+    with kit.writing("db1") as tran:
+        tran.connection.execute('INSERT OR REPLACE INTO "dbo.t" VALUES (2, \'again\')')
+    kit.create("db2")
+    kit.backup("log", "db1", "l.trn")
+    kit.full_to("a", "f.bak")
+    kit.restore("LOG", "a", "l.trn")
+
+    def content(name):
+        db = kit.server.database(name)
+        reader = db.reader()
+        try:
+            return [reader.execute(f'SELECT * FROM "{t}" ORDER BY 1').fetchall() for t in ("dbo.t", "dbo.wide", "sys.identities")], db.tables()
+        finally:
+            reader.close()
+
+    assert content("a") == content("db1")
+    assert content("a")[0][1][0][-1] == "late"
+    with kit.writing("a") as tran:
+        tran.database.drop_table(tran, "wide")
+    assert kit.server.database("a").tables().keys() == {"dbo.t"}
+
+
+def test_free_random_history(kit):
+    """A random life: whatever the engine acknowledged comes back from the files alone."""
+    import random
+    seed = random.randrange(1 << 30)
+    print("seed", seed)
+    dice = random.Random(seed)
+    sets, number = [("full", "f.bak", [])], 0
+    for turn in range(120):
+        what = dice.choice(["put"] * 8 + ["log"] * 3 + ["full", "diff", "copy", "restart", "copylog"])
+        if what == "put":
+            number += 1
+            kit.put("db1", number)
+        elif what == "restart" and turn % 7 == 0:
+            kit.restart()
+        elif what in ("full", "diff", "log"):
+            file = f"{turn}.{what}"
+            kit.backup(what, "db1", file, COMPRESSION=dice.random() < 0.3)
+            sets.append((what, file, kit.ids()))
+        elif what == "copy":
+            kit.backup("full", "db1", "copy.bak", COPY_ONLY=True, FORMAT=True)
+        elif what == "copylog":
+            kit.backup("log", "db1", "copy.trn", COPY_ONLY=True, FORMAT=True)
+    kit.backup("log", "db1", "last.log")
+    sets.append(("log", "last.log", kit.ids()))
+    for start in [i for i, s in enumerate(sets) if s[0] == "full"]:
+        kit.full_to("a", sets[start][1], REPLACE=True)
+        for kind, file, _ in [s for s in sets[start + 1:] if s[0] == "log"]:
+            kit.restore("LOG", "a", file, NORECOVERY=True)
+        kit.recover("a")
+        assert kit.ids("a") == kit.ids(), (seed, sets[start])
+    for at, (kind, file, rows) in enumerate(sets):
+        if kind != "diff":
+            continue
+        base = max(i for i, s in enumerate(sets[:at]) if s[0] == "full")
+        kit.full_to("a", sets[base][1], REPLACE=True)
+        kit.restore("DATABASE", "a", file, RECOVERY=True)
+        assert kit.ids("a") == rows, (seed, file)

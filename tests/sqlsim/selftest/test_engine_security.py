@@ -251,3 +251,63 @@ def test_permission_functions(kit):
     assert {"BACKUP DATABASE", "BACKUP LOG", "CONNECT"} == {r[2] for r in rows}
     members = kit.view("sys.database_role_members", "db1")
     assert len(members) == 2
+
+
+def test_rarer_refusals(kit):
+    session = kit.login("backupd")
+    run = kit.server.procedure
+    with raises(201):
+        run(kit.session, "msdb", "sp_delete_backuphistory", {}, lambda e: None)
+    with raises(22048):
+        run(kit.session, "master", "xp_create_subdir", {0: "/proc/none/x"}, lambda e: None)
+    with raises(229):
+        run(session, "master", "xp_create_subdir", {0: "/tmp/x"}, lambda e: None)
+    with raises(1031):
+        kit.server.create_database(kit.session, "x" * 129, {})
+    with raises(2571):
+        kit.server.trace(session, [3226], True)
+    with raises(15247):
+        kit.security("CREATE LOGIN", session=session, name="other", password="Other!Pass1")
+    user(kit, "backupd", "db1")
+    with raises(15063):
+        kit.security("CREATE USER", "db1", name="second", login="backupd")
+    with raises(7983):
+        kit.server.checkdb(session, "db1", lambda e: None)
+    with raises(15434):
+        kit.security("DROP LOGIN", name="backupd")
+    kit.security("CREATE CERTIFICATE", name="c")
+    with raises(15232):
+        kit.security("CREATE CERTIFICATE", name="c")
+    with raises(15240):
+        kit.security("BACKUP CERTIFICATE", name="c", file="/nowhere/c.cer")
+    kit.server.check_policy = True
+    with raises(15116):
+        kit.security("CREATE LOGIN", name="short", password="short")
+    kit.server.session_closed(session)
+    kit.security("DROP LOGIN", name="backupd")
+    assert kit.server.security.login("backupd") is None
+
+
+def test_a_closed_session_has_no_rights(kit):
+    session = kit.server.internal_session()
+    kit.server.session_closed(session)
+    with raises(262, 3013):
+        kit.restore("HEADERONLY", "", "f.bak", session=session)
+
+
+def test_roles_of_users(kit):
+    user(kit, "backupd", "db1")
+    kit.security("CREATE ROLE", "db1", name="keepers")
+    kit.security("ALTER ROLE", "db1", role="keepers", member="backupd")
+    kit.security("ALTER ROLE", "db1", role="db_backupoperator", member="keepers")
+    session = kit.login("backupd")
+    kit.backup("full", "db1", "r.bak", session=session)
+    kit.security("DROP ROLE", "db1", name="keepers")
+    with raises(262, 3013):
+        kit.backup("full", "db1", "r.bak", session=session)
+    kit.security("DROP USER", "db1", name="backupd")
+    with raises(916):
+        kit.server.database("db1", session)
+    kit.security("DROP USER", "db1", name="backupd", if_exists=True)
+    with raises(15151):
+        kit.security("DROP USER", "db1", name="backupd")
