@@ -6,7 +6,7 @@
  * which the database was on them (by incarnation, then by their earliest finish). Inside a path sets are sorted by
  * LastLSN, FirstLSN, finish.
  *
- * The history holds an index beside the caller's array, nothing else: per set 8 bytes of order and 8 to 16 bytes of a
+ * The history holds an index beside the caller's array, nothing else: per set 8 bytes of order and 6 to 12 bytes of a
  * hash table over the set GUIDs, and a few words per path. Building takes O(n log n). The array must stay where it is
  * while the history is used, and is not changed.
  */
