@@ -86,6 +86,7 @@ struct database {
     bool server_known;
     struct chain_server_state server; /* last look that could read it */
     int64_t looked_at;
+    int64_t tip_changed_us;       /* monotonic: a look that began before says nothing about the tip since */
     struct sql_sizes sizes;
     struct chain_memory memory;
     struct chain_status status;
@@ -199,8 +200,11 @@ struct database *databases_find_or_add(struct agent *agent, const char *name);
 void databases_update(struct agent *agent, const struct sql_database_list *list);
 /* After a new policy. */
 void databases_apply_policy(struct agent *agent);
-/* A look at one database: identity, tips on the first look, state, need to heal. */
-void databases_looked(struct agent *agent, struct database *db, const struct chain_server_state *server, const struct sql_sizes *sizes);
+/* A look at one database that began at begun_us (monotonic): identity, tips on the first look. False when a backup of ours was taken
+ * meanwhile: then the look is older than what is known, and must not be held against it. */
+bool databases_looked(struct agent *agent, struct database *db, const struct chain_server_state *server, const struct sql_sizes *sizes, int64_t begun_us);
+/* A backup of ours is what the server's state now is about. */
+void databases_taken(struct database *db, const struct backup *set);
 /* Builds both tips and the counters from the catalog. */
 void databases_load_tips(struct agent *agent, struct database *db);
 void databases_load_all_tips(struct agent *agent);

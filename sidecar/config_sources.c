@@ -105,7 +105,6 @@ static bool of_kubernetes(const char *variable) {
 
 static void take_secret(char *variable, struct secret **ret_secret) {
     char *value = strchr(variable, '=') + 1;
-    _cleanup_free_ char *name = mem_strndup(variable, (size_t)(value - variable) - 1);
     secret_free(*ret_secret);
     *ret_secret = secret_new(value, strlen(value)); /* NULL when empty: not given */
     explicit_bzero(value, strlen(value)); /* readable in /proc otherwise */

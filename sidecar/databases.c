@@ -180,7 +180,27 @@ void databases_judge(struct agent *agent, struct database *db, const struct chai
         db->heal_now = true;
 }
 
-void databases_looked(struct agent *agent, struct database *db, const struct chain_server_state *server, const struct sql_sizes *sizes) {
+void databases_taken(struct database *db, const struct backup *set) {
+    struct chain_server_state *s = &db->server;
+    chain_tip_add(&db->taken, set);
+    db->tip_changed_us = clock_mono_us();
+    if (backup_has(set, BACKUP_COPY_ONLY))
+        return;
+    if (set->kind == BACKUP_LOG)
+        s->last_log_backup_lsn = set->last_lsn;
+    if (set->kind == BACKUP_FULL) {
+        s->differential_base_guid = set->set_guid;
+        s->modified_pages = 0;
+        if (lsn_is_zero(s->last_log_backup_lsn) && s->model != CHAIN_MODEL_SIMPLE)
+            s->last_log_backup_lsn = set->last_lsn; /* the first full begins the chain; the next look says where exactly */
+    }
+    if (lsn_cmp(s->log_end_lsn, set->last_lsn) < 0)
+        s->log_end_lsn = set->last_lsn;
+}
+
+bool databases_looked(struct agent *agent, struct database *db, const struct chain_server_state *server, const struct sql_sizes *sizes, int64_t begun_us) {
+    if (db->server_known && db->tip_changed_us >= begun_us)
+        return false;
     bool readable = server->online && !guid_is_zero(&server->recovery_fork_guid);
     bool other = db->server_known && readable &&
                  (!guid_eq(&db->server.family_guid, &server->family_guid) || !guid_eq(&db->server.database_guid, &server->database_guid));
@@ -196,6 +216,7 @@ void databases_looked(struct agent *agent, struct database *db, const struct cha
     if (sizes)
         db->sizes = *sizes;
     db->looked_at = clock_wall();
+    return true;
 }
 
 static void appeared(struct agent *agent, struct database *db) {

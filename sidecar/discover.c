@@ -39,6 +39,7 @@ struct look {
     char (*fresh)[SQL_NAME_MAX]; /* databases whose state was read lately: left out */
     size_t fresh_count;
 
+    int64_t begun_us;
     struct err err;
     struct sql_server server;
     struct sql_database_list list;
@@ -210,8 +211,10 @@ static void take_states(struct agent *agent, const struct look *look) {
         struct database *db = databases_find(agent, l->name);
         if (!db || !l->ok)
             continue;
-        databases_looked(agent, db, &l->state, &l->sizes);
-        databases_judge(agent, db, NULL, 0);
+        if (db->running[LANE_DATA] || db->running[LANE_LOG])
+            continue; /* the job has its own look */
+        if (databases_looked(agent, db, &l->state, &l->sizes, look->begun_us))
+            databases_judge(agent, db, NULL, 0);
     }
 }
 
@@ -249,6 +252,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int events) {
     int64_t now = clock_wall();
     struct look *look = mem_alloc(sizeof(*look));
     look->agent = agent;
+    look->begun_us = clock_mono_us();
     look->item = (struct pool_item){.work = look_work, .done = look_done};
     look->want_access = !agent->access_at || now - agent->access_at > ACCESS_US || now < agent->access_at;
     look->keep_days = (unsigned)agent->policy->msdb_history_days;

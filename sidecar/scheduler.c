@@ -111,11 +111,15 @@ static bool begin(struct agent *agent, struct database *db, enum lane lane, cons
     return true;
 }
 
-/* May a lane of this database begin something? */
+/* May a lane of this database begin something? A job compares the server with the tip that it was given: no backup of the other
+ * lane may end in between. So a data backup begins between two log backups, and logs wait while a data backup decides; once its
+ * statement runs they go on beside it. */
 static bool lane_open(const struct agent *agent, const struct database *db, enum lane lane) {
     if (db->running[lane] || db->recovering || !db->tips_known)
         return false;
-    return lane == LANE_LOG || agent->data_running < (unsigned)agent->policy->max_concurrent;
+    if (lane == LANE_LOG)
+        return !db->running[LANE_DATA] || atomic_load(&db->running[LANE_DATA]->progress.phase) >= JOB_TAKING;
+    return !db->running[LANE_LOG] && agent->data_running < (unsigned)agent->policy->max_concurrent;
 }
 
 static bool serve_request(struct agent *agent, struct database *db, enum lane lane, int64_t now) {

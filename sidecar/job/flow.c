@@ -53,7 +53,7 @@ static void tell(const struct job *job) {
         log_event(LOG_DEBUG, "nothing was committed since the last log backup", NULL);
         break;
     default:
-        log_event(LOG_INFO, job->outcome == OUTCOME_SKIPPED ? "backup skipped" : "backup deferred", "reason", job->reason, "detail", job->err.text, NULL);
+        log_event(job->request || strcmp(job->trigger, "healing") ? LOG_INFO : LOG_DEBUG, job->outcome == OUTCOME_SKIPPED ? "backup skipped" : "backup deferred", "reason", job->reason, "detail", job->err.text, NULL);
         break;
     }
     log_unbind(8);
@@ -261,10 +261,8 @@ static void note_set(struct job *job) {
     if (job->verdict.has_hole)
         databases_add_hole(agent, db, &job->verdict.hole);
     if (job->resumed || job->verdict.recordable)
-        chain_tip_add(&db->taken, &job->set);
-    db->tips_known = true;
-    if (job->verdict.heal)
-        db->heal_now = true;
+        databases_taken(db, &job->set);
+    db->heal_now = job->verdict.heal;
     if (job->set.kind == BACKUP_LOG) {
         db->memory.quiet_end_lsn = job->quiet_end_lsn;
         db->quiet_until_at = 0;
@@ -320,11 +318,12 @@ static void on_taken(struct pool_item *item) {
     db->compression_refused |= job->compression_refused;
     if (job->decision.has_hole)
         databases_add_hole(agent, db, &job->decision.hole);
-    if (job->taken)
+    bool fresh = job->looked && databases_looked(agent, db, &job->server_state, &job->sizes, job->begun_us);
+    if (fresh)
+        databases_judge(agent, db, job->foreign, job->foreign_count); /* as it was before: who broke what this backup heals */
+    if (job->taken) {
         note_set(job);
-    if (job->looked) {
-        databases_looked(agent, db, &job->server_state, &job->sizes);
-        databases_judge(agent, db, job->foreign, job->foreign_count);
+        databases_judge(agent, db, NULL, 0);
     }
     if (job->err.class == ERR_CONNECT)
         discover_soon(agent);

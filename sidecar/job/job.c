@@ -26,6 +26,7 @@ struct job *job_new(struct agent *agent, struct database *db, enum lane lane, co
     job->db = db;
     job->lane = lane;
     job->begun_at = clock_wall();
+    job->begun_us = clock_mono_us();
     atomic_store(&job->progress.percent, -1.0);
     str_copy(job->trigger, sizeof(job->trigger), trigger);
     manifest_init(&job->manifest);

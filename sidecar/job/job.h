@@ -69,6 +69,7 @@ struct job {
     struct job_options options;
     int64_t foreign_id;
     int64_t begun_at;
+    int64_t begun_us;  /* monotonic */
     int64_t resume_at; /* in agent->resuming: when to ask again */
 
     /* what take or resume found */

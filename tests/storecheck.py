@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Restores a database from nothing but a copy of a backup store, with tools that share no code with the product: JSON, `zstd -d`, and
+RESTORE statements. Used by the demo and by every test that asks whether something was lost.
+
+    plan = newest_plan(manifests(store), "db1")
+    restore(server, store, plan, "db1_check", folder)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Iterable, Optional
+
+
+class Hole(Exception):
+    """The store cannot restore the database to its end."""
+
+
+def manifests(store: Path, scope: str = "*/*") -> list[dict[str, Any]]:
+    """Every manifest, with its folder's path under "_folder"."""
+    found = []
+    for path in sorted(Path(store).glob(f"{scope}/*/*/*.json")):
+        if path.parent.name in ("full", "diff", "log"):
+            manifest = json.loads(path.read_text())
+            manifest["_folder"] = path.parent.parent
+            found.append(manifest)
+    return found
+
+
+def field(manifest: dict[str, Any], *names: str) -> Any:
+    """A field wherever it stands: at the top or inside a section."""
+    for section in [manifest, *[v for v in manifest.values() if isinstance(v, dict)]]:
+        for name in names:
+            if name in section:
+                return section[name]
+    raise KeyError(f"{names} in {sorted(manifest)}")
+
+
+def lsn(manifest: dict[str, Any], name: str) -> int:
+    return int(field(manifest, name))
+
+
+def kind(manifest: dict[str, Any]) -> str:
+    return field(manifest, "kind").lower()
+
+
+def plan_from(base: dict[str, Any], sets: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The base and every log that follows it without a gap, on the base's family and incarnation."""
+    same = [m for m in sets if field(m, "familyGuid") == field(base, "familyGuid") and field(m, "incarnation") == field(base, "incarnation")]
+    logs = sorted((m for m in same if kind(m) == "log"), key=lambda m: (lsn(m, "firstLsn"), lsn(m, "lastLsn")))
+    plan, reached = [base], lsn(base, "lastLsn")
+    for log in logs:
+        if lsn(log, "lastLsn") <= reached:
+            continue
+        if lsn(log, "firstLsn") > reached:
+            # a differential of this base may bridge the gap
+            diffs = [m for m in same if kind(m) == "diff" and field(m, "diffBaseGuid") == field(base, "setGuid") and lsn(m, "lastLsn") >= lsn(log, "firstLsn")]
+            if not diffs or kind(plan[-1]) == "diff" or len(plan) == 0:
+                break
+            diff = min(diffs, key=lambda m: lsn(m, "lastLsn"))
+            plan, reached = [base, diff], lsn(diff, "lastLsn")
+            if lsn(log, "lastLsn") <= reached:
+                continue
+            if lsn(log, "firstLsn") > reached:
+                break
+        plan.append(log)
+        reached = lsn(log, "lastLsn")
+    return plan
+
+
+def newest_plan(found: list[dict[str, Any]], database: str) -> list[dict[str, Any]]:
+    """The plan that reaches the highest LSN of the newest chain."""
+    mine = [m for m in found if field(m, "database") == database]
+    fulls = [m for m in mine if kind(m) == "full" and not field(m, "flags").get("damaged") if isinstance(field(m, "flags"), dict)] or [
+        m for m in mine if kind(m) == "full"
+    ]
+    if not fulls:
+        raise Hole(f"no full backup of {database} in the store")
+    plans = [plan_from(full, mine) for full in fulls]
+    return max(plans, key=lambda p: (field(p[0], "incarnation"), lsn(p[-1], "lastLsn"), lsn(p[0], "lastLsn")))
+
+
+def fetch(manifest: dict[str, Any], folder: Path) -> list[Path]:
+    """The plain files of a set, hashes checked."""
+    files = []
+    for obj in sorted(manifest["objects"], key=lambda o: o["stripe"]):
+        stored = manifest["_folder"] / obj["name"]
+        plain = folder / Path(obj["name"]).name.removesuffix(".zst")
+        if stored.suffix == ".zst":
+            subprocess.run(["zstd", "-d", "-q", "-f", "-o", str(plain), str(stored)], check=True)
+        else:
+            shutil.copyfile(stored, plain)
+        digest = hashlib.sha256(plain.read_bytes()).hexdigest()
+        told = obj.get("plainSha256") or obj.get("plain", {}).get("sha256")
+        assert told is None or digest == told, f"{plain}: hash differs from the manifest"
+        plain.chmod(0o660)
+        files.append(plain)
+    return files
+
+
+def restore(server: Any, plan: list[dict[str, Any]], name: str, folder: Path, data: Path, stop_at: Optional[str] = None) -> None:
+    """Runs the plan on a server (anything with query(sql)) under a new name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, manifest in enumerate(plan):
+        paths = fetch(manifest, folder)
+        disks = ", ".join(f"DISK = N'{p}'" for p in paths)
+        what = "LOG" if kind(manifest) == "log" else "DATABASE"
+        options = ["NORECOVERY"]
+        if number == 0:
+            listed = server.query(f"RESTORE FILELISTONLY FROM {disks}").dicts()
+            for f in listed:
+                suffix = "ldf" if f["Type"] == "L" else "mdf"
+                options.append(f"MOVE N'{f['LogicalName']}' TO N'{data}/{name}_{f['LogicalName']}.{suffix}'")
+        if stop_at and what == "LOG":
+            options.append(f"STOPAT = N'{stop_at}'")
+        server.query(f"RESTORE {what} [{name}] FROM {disks} WITH {', '.join(options)}")
+        for path in paths:
+            path.unlink()
+    server.query(f"RESTORE DATABASE [{name}] WITH RECOVERY")
