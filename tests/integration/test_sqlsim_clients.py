@@ -91,6 +91,7 @@ def test_every_type_is_read_alike(wire, encrypt, run):
     target.encrypt, target.ca = encrypt, wire.ca
     results = run(target, [{"sql": "values"}, {"sql": "values"}])
     assert results == [expected(values)] * 2
+    assert wire.setup.counters["encryption_all" if encrypt else "encryption_none"] == 1
 
 
 @ENCRYPTIONS
@@ -104,6 +105,7 @@ def test_every_type_is_read_by_tsql(wire, encrypt, tmp_path):
         assert rows == [[matrix.shortened(text) for *_, text in values], [None] * len(values)]
         assert result["errors"] == expected(values)["errors"]
         assert "printed" in result["said"]
+    assert wire.setup.counters["encryption_all" if encrypt else "encryption_none"] == 1
 
 
 @ENCRYPTIONS
@@ -114,6 +116,7 @@ def test_every_type_that_bsqldb_knows_is_read_by_it(wire, encrypt, tmp_path):
     rows = [[matrix.canonical(v) for v in row] for row in result["rows"]]
     assert rows == [[matrix.shortened(text) for *_, text in VALUES], [None] * len(VALUES)]
     assert result["counts"] == [2] and result["errors"] == [8134]
+    assert wire.setup.counters["encryption_all" if encrypt else "encryption_none"] == 1
 
 
 @pytest.mark.parametrize("run", [matrix.run_pytds, matrix.run_tedious, matrix.run_own], ids=["pytds", "tedious", "own"])
@@ -128,6 +131,13 @@ def test_cancel_leaves_the_connection_usable(wire, encrypt, run):
     results = run(target, [{"cancel": "wait"}, {"sql": "select 1"}])
     assert results[0] == {"cancelled": True} and results[1]["sets"][0]["rows"] == [["1"]]
     assert wire.setup.counters["attentions"] == 1
+
+
+def test_tds8_is_spoken_with_tedious(wire_factory):
+    wire = wire_factory("strict")
+    target = Target(wire.port, "Secret-1", "", "strict", wire.ca)
+    assert matrix.run_tedious(target, [{"sql": "select 1"}])[0]["sets"][0]["rows"] == [["1"]]
+    assert wire.setup.counters["encryption_strict"] == 1
 
 
 # Against the whole server: what a batch script says.

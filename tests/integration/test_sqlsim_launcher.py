@@ -290,6 +290,29 @@ def test_stop_and_start_of_an_instance(sim):
         sim.do("start")
 
 
+def test_shutdown_statement_ends_the_process(sim):
+    with sim.connect() as client:
+        try:
+            client.query("SHUTDOWN WITH NOWAIT", check=False)
+        except ConnectionLost:
+            pass
+    wait_for(lambda: not sim.running, "the process ends")
+    assert sim._process.wait() == 0
+
+
+def test_volume_revert_goes_back_under_open_connections(sim):
+    sim.query("CREATE DATABASE back")
+    sim.query("CREATE TABLE dbo.t (id int)", "back")
+    sim.query("INSERT INTO dbo.t VALUES (1)", "back")
+    sim.do("volume_snapshot", name="before")
+    held = sim.connect("back")
+    held.query("INSERT INTO dbo.t VALUES (2)")
+    sim.do("volume_revert", name="before")
+    with pytest.raises(ConnectionLost):
+        held.query("SELECT 1")
+    assert sim.query("SELECT COUNT(*) FROM dbo.t", "back").value == 1
+
+
 def test_control_port_survives_nonsense(sim):
     with pytest.raises(RuntimeError, match="unknown"):
         sim.do("explode")

@@ -211,7 +211,7 @@ class Control:
         self._socket = socket.create_connection((host, port), timeout)
         self._file = self._socket.makefile("rb")
 
-    def do(self, name: str, **args: Any) -> dict[str, Any]:
+    def do(self, name: str, /, **args: Any) -> dict[str, Any]:
         """The answer; raises RuntimeError when it is not ok."""
         self._socket.sendall(json.dumps({"do": name, **args}).encode() + b"\n")
         line = self._file.readline()

@@ -177,14 +177,14 @@ class Instance:
         self.server = await loop.run_in_executor(None, make)
 
     def _copy_errorlog(self, server: Any) -> None:
-        """What the engine writes to its errorlog also goes to standard output; but it is ready when its port is."""
+        """What the engine writes to its errorlog also goes to standard output; but a start is over when the port is open."""
         inner = getattr(server, "errorlog", None)
         if inner is None:
             return
 
         def errorlog(text: str) -> None:
             inner(text)
-            if not text.startswith(READY_LINES):
+            if self.phase == "ready" or not text.startswith(READY_LINES):
                 self.log(text, "spid1s")
 
         server.errorlog = errorlog

@@ -109,6 +109,7 @@ class Connection:
         if message.kind != packets.LOGIN7:
             raise ProtocolError(f"packet type 0x{message.kind:02x} instead of a login")
         self.login7 = handshake.read_login7(message.data)
+        self.setup.count(f"encryption_{self.encryption}")
         if self.encryption == "login":
             self.channel.stop_tls()
         return True
