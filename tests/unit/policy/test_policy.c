@@ -72,6 +72,8 @@ static void shorthands_of_the_custom_resource(void **state) {
     policy_done(&p);
 }
 
+#define W10 "SAT, SAT, SAT, SAT, SAT, SAT, SAT, SAT, SAT, SAT, "
+
 static void bad_policies(void **state) {
     (void)state;
     static const struct {
@@ -119,6 +121,12 @@ static void bad_policies(void **state) {
          "p.yaml:1: overrides[1].retentionDays: '99'"},
         {"overrides: {databases: [a]}\n", ERR_CONFIG, "p.yaml:1: overrides: is a map, allowed: a list"},
         {"overrides: [5]\n", ERR_CONFIG, "overrides[0] is a value, allowed: a map"},
+        {"overrides: [{databases: [a], fullBackup: {schedule: ''}}]\n", ERR_CONFIG,
+         "p.yaml: overrides[0].fullBackup.schedule: is empty"},
+        {"timeZone: ''\n", ERR_CONFIG, "timeZone: is empty"},
+        {"blackoutWindows: [" W10 W10 W10 "SAT, SAT, SAT]\n", ERR_CONFIG,
+         "p.yaml: blackoutWindows: 33 windows, allowed: at most 32"},
+        {"healing: {window: [" W10 W10 W10 "SAT, SAT, SAT]}\n", ERR_CONFIG, "healing.window: 33 windows"},
         {"healing: {mode: war}\n", ERR_CONFIG, "'war' is not an allowed word, allowed: auto, alert"},
         {"healing: {window: [always]}\n", ERR_CONFIG, "'always' is not a window"},
         {"retentoinDays: 3\n", ERR_CONFIG, "did you mean 'retentionDays'?"},

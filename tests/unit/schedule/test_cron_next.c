@@ -178,6 +178,10 @@ static void known_moments(void **state) {
     next_is("UTC", "59 59 23 31 12 *", "2026-12-31T23:59:59Z", "2027-12-31T23:59:59Z");
     /* in the repeated hour nothing runs, also with seconds */
     next_is("America/New_York", "* * * * * *", "2026-11-01T05:59:59Z", "2026-11-01T07:00:00Z");
+    /* also when now is in the middle of the repeated hour */
+    next_is("America/New_York", "30 1 * * *", "2026-11-01T06:10:00Z", "2026-11-02T06:30:00Z");
+    next_is("America/New_York", "*/15 * * * *", "2026-11-01T06:10:00Z", "2026-11-01T07:00:00Z");
+    next_is("America/New_York", "*/15 * * * * *", "2026-11-01T06:10:03Z", "2026-11-01T07:00:00Z");
     /* far ahead: the 29th of February on a Thursday, over a year without one */
     next_is("UTC", "0 0 29 2 *", "2096-03-01T00:00:00Z", "2104-02-29T00:00:00Z");
     next_is("UTC", "0 0 29 2 */4", "2096-03-01T00:00:00Z", "2120-02-29T00:00:00Z"); /* Sundays and Thursdays */
@@ -191,6 +195,11 @@ static void the_end_of_time(void **state) {
     assert_succeeds(cron_parse("0 0 * * *", &cron, &err), err);
     assert_false(cron_next(&cron, NULL, INT64_MAX, &next));
     assert_false(cron_next(&cron, NULL, INT64_MIN, &next));
+    /* the last year that is looked at has no such day any more */
+    struct clock_civil c = {.year = 8999, .month = 12, .day = 31};
+    struct cron leap;
+    assert_succeeds(cron_parse("0 0 29 2 *", &leap, &err), err);
+    assert_false(cron_next(&leap, NULL, clock_from_civil(&c), &next));
     assert_int_equal(next, 5);
     assert_true(cron_next(&cron, NULL, -CLOCK_SECOND, &next));
     assert_int_equal(next, 0);

@@ -187,6 +187,47 @@ static void blackouts_hold_back(void **state) {
     assert_int_equal(a.held_at, at_of("2026-11-21T00:59:00Z"));
 }
 
+static void odd_blackouts(void **state) {
+    (void)state;
+    struct due_rule rule = cron_of("30 1 * * *");
+    struct window w[2];
+    struct err err;
+    struct due_state s;
+    struct due_answer a;
+    int64_t t0 = at_of("2026-11-21T01:00:00Z");
+    /* one that never ends: the run waits, it is not lost */
+    assert_succeeds(window_parse("MON-SUN", &w[0], &err), err);
+    rule.blackouts = w;
+    rule.blackout_count = 1;
+    due_init(&s, t0 - CLOCK_DAY, t0);
+    due_poll(&rule, &s, t0, &a);
+    assert_int_equal(live(&rule, &s, t0, t0 + 3 * CLOCK_DAY, CLOCK_MINUTE, NULL), 0);
+    rule.blackout_count = 0;
+    assert_in_range(live(&rule, &s, t0 + 3 * CLOCK_DAY, t0 + 3 * CLOCK_DAY + 2 * CLOCK_HOUR, CLOCK_MINUTE, NULL), 1, 2);
+    /* a minute between two windows: the spread must not put the run into the second */
+    rule.blackout_count = 2;
+    rule.jitter_us = 10 * CLOCK_MINUTE;
+    rule.seed = 5 * (uint64_t)CLOCK_MINUTE;
+    assert_succeeds(window_parse("01:00-02:00", &w[0], &err), err);
+    assert_succeeds(window_parse("02:01-03:00", &w[1], &err), err);
+    due_init(&s, t0 - CLOCK_DAY + CLOCK_HOUR, t0 - CLOCK_HOUR);
+    due_poll(&rule, &s, t0 - CLOCK_HOUR, &a);
+    assert_int_equal(a.next_at, at_of("2026-11-21T02:00:00Z"));
+}
+
+static void nothing_left_to_run(void **state) {
+    (void)state;
+    struct due_rule rule = cron_of("0 0 * * *");
+    struct due_state s;
+    struct due_answer a;
+    struct clock_civil c = {.year = 9001, .month = 1, .day = 1};
+    int64_t now = clock_from_civil(&c);
+    due_init(&s, 0, now);
+    due_poll(&rule, &s, now, &a);
+    assert_false(a.due);
+    assert_int_equal(a.next_at, 0);
+}
+
 static void the_clock_is_set_back(void **state) {
     (void)state;
     struct due_rule rule = every(5 * CLOCK_MINUTE);
@@ -317,7 +358,8 @@ int main(void) {
         cmocka_unit_test(an_interval_keeps_its_grid),   cmocka_unit_test(jitter_spreads_and_is_bounded),
         cmocka_unit_test(cron_runs_once_a_day),         cmocka_unit_test(the_first_one),
         cmocka_unit_test(a_missed_run_is_made_up_once), cmocka_unit_test(a_long_run_is_not_followed_by_a_storm),
-        cmocka_unit_test(blackouts_hold_back),          cmocka_unit_test(the_clock_is_set_back),
+        cmocka_unit_test(blackouts_hold_back),          cmocka_unit_test(odd_blackouts),
+        cmocka_unit_test(nothing_left_to_run),          cmocka_unit_test(the_clock_is_set_back),
         cmocka_unit_test(the_clock_jumps_ahead),        cmocka_unit_test(rules_change_and_pauses_end),
         cmocka_unit_test(no_silence_and_no_storm),
     };

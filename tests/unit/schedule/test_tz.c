@@ -196,6 +196,20 @@ static void names(void **state) {
     assert_string_equal(tz_name(NULL), "UTC");
 }
 
+static void the_ends_of_time(void **state) {
+    (void)state;
+    struct err err;
+    struct tz *tz;
+    int64_t at;
+    assert_succeeds(tz_load(NULL, "Europe/Berlin", &tz, &err), err);
+    assert_int_equal(tz_offset_s(tz, INT64_MIN), 3208); /* local mean time, before zones */
+    int32_t offset = tz_offset_s(tz, INT64_MAX);
+    assert_true(offset == 3600 || offset == 7200);
+    assert_false(tz_next_change(tz, INT64_MAX, &at));
+    assert_true(tz_next_change(tz, INT64_MIN, &at));
+    tz_free(tz);
+}
+
 /* A damaged file is refused or gives some zone, but never reads outside its bytes (ASan looks on). */
 static void damaged_files(void **state) {
     (void)state;
@@ -240,6 +254,7 @@ int main(void) {
         cmocka_unit_test(rules_of_posix),
         cmocka_unit_test(all_year_daylight_saving_has_one_offset),
         cmocka_unit_test(names),
+        cmocka_unit_test(the_ends_of_time),
         cmocka_unit_test(damaged_files),
     };
     return cmocka_run_group_tests_name("schedule/tz", tests, NULL, NULL);

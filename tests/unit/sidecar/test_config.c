@@ -247,6 +247,15 @@ static void bad_files(void **state) {
         {BASE "limits: {sqlWorkers: 1}\n", "2 to 64"},
         {BASE "umask: 888\n", "umask: '888' is not a file mode mask"},
         {BASE "umask: 0x1\n", "is not a file mode mask"},
+        {BASE "  user: ''\n", "sql.user: is empty"},
+        {BASE "grpc: {listen: ''}\n", "grpc.listen: is empty"},
+        {BASE "http: {listen: ''}\n", "http.listen: is empty"},
+        {BASE "paths: {staging: ''}\n", "paths.staging: is empty"},
+        {BASE "paths: {state: ''}\n", "paths.state: is empty"},
+        {BASE "store: {url: ''}\n", "store.url: is empty"},
+        {BASE "umask: ''\n", "umask: is empty"},
+        {BASE "paths: {staging: /a/}\nstore: {url: /a/b}\n", "lie in each other"},
+        {BASE "paths: {state: \"/a\\tb\"}\nsql2: 1\n", "unknown key"},
         {BASE "policy: []\n", "c.yaml:4: policy is a list, allowed: a map of keys"},
         {BASE "policy:\n  retentionDays: 99\n",
          "c.yaml:5: policy.retentionDays: '99' is not an allowed number, allowed: 1 to 30"},
@@ -266,6 +275,17 @@ static void bad_files(void **state) {
         assert_fails(load(&(struct with){cases[i].text}, &c, &err), err, class, cases[i].part);
         assert_null(strstr(err.text, "s3cret"));
     }
+}
+
+static void warnings(void **state) {
+    (void)state;
+    struct sidecar_config c;
+    struct err err;
+    assert_succeeds(load(&(struct with){BASE "limits: {sqlWorkers: 2}\npolicy: {databases: [a]}\n"}, &c, &err), err);
+    assert_int_equal(c.warnings.count, 2);
+    assert_non_null(strstr(c.warnings.items[0], "limits.sqlWorkers"));
+    assert_non_null(strstr(c.warnings.items[1], "policy: allDatabases is true by default"));
+    sidecar_config_done(&c);
 }
 
 static void what_is_printed_can_be_loaded(void **state) {
@@ -416,6 +436,7 @@ int main(void) {
         cmocka_unit_test(actions),
         cmocka_unit_test(bad_command_lines),
         cmocka_unit_test(bad_files),
+        cmocka_unit_test(warnings),
         cmocka_unit_test(what_is_printed_can_be_loaded),
         cmocka_unit_test(reload),
         cmocka_unit_test(names_are_unique),
