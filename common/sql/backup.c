@@ -19,7 +19,8 @@ static int check_request(const struct sql_backup_request *r, struct err *err) {
     if ((r->tail_norecovery || r->no_truncate) && r->kind != BACKUP_LOG)
         return err_set(err, ERR_USAGE, "only a log backup can take the tail of the log");
     if (r->max_transfer_bytes % 65536 || r->max_transfer_bytes > 4u * 1024 * 1024)
-        return err_set(err, ERR_CONFIG, "the transfer size must be a multiple of 64 KiB up to 4 MiB, not %u", r->max_transfer_bytes);
+        return err_set(err, ERR_CONFIG, "the transfer size must be a multiple of 64 KiB up to 4 MiB, not %u",
+                       r->max_transfer_bytes);
     for (size_t i = 0; i < r->path_count; i++)
         if (r->paths[i][0] != '/')
             return err_set(err, ERR_USAGE, "backup file '%s' is not an absolute path", r->paths[i]);
@@ -231,8 +232,9 @@ static int progress_row(void *user, const struct sql_row *row, struct err *err) 
 int sql_progress_read(struct sql_session *session, int spid, struct sql_progress *ret_progress, struct err *err) {
     struct progress_job job = {0};
     char text[256];
-    str_format(text, sizeof(text), "SELECT percent_complete, estimated_completion_time, wait_type, blocking_session_id "
-                                   "FROM sys.dm_exec_requests WHERE session_id = %d",
+    str_format(text, sizeof(text),
+               "SELECT percent_complete, estimated_completion_time, wait_type, blocking_session_id "
+               "FROM sys.dm_exec_requests WHERE session_id = %d",
                spid);
     if (sql_query(session, text, NULL, progress_row, &job, err) < 0)
         return err_context(err, "progress of session %d", spid);

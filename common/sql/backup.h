@@ -13,16 +13,16 @@
 
 enum sql_compression {
     SQL_COMPRESSION_DEFAULT, /* as the server is configured */
-    SQL_COMPRESSION_ON,      /* falls back to none where the edition cannot (1844), and remembers */
+    SQL_COMPRESSION_ON, /* falls back to none where the edition cannot (1844), and remembers */
     SQL_COMPRESSION_OFF,
     SQL_COMPRESSION_COUNT,
 };
 
 struct sql_progress {
-    double percent;     /* 0 to 100 */
-    int64_t left_ms;    /* the server's estimate; -1 unknown */
-    char wait[64];      /* what the server waits for; "" none or unknown */
-    int blocked_by;     /* session id, 0 none */
+    double percent; /* 0 to 100 */
+    int64_t left_ms; /* the server's estimate; -1 unknown */
+    char wait[64]; /* what the server waits for; "" none or unknown */
+    int blocked_by; /* session id, 0 none */
 };
 
 struct sql_backup_request {
@@ -31,28 +31,28 @@ struct sql_backup_request {
     bool copy_only;
     const char *const *paths; /* as SQL Server sees them; each must be a fresh file */
     size_t path_count;
-    const char *name;         /* the run id; at most 128 characters */
-    const char *description;  /* NULL: none; at most 255 */
-    bool no_checksum;         /* CHECKSUM is the default here */
+    const char *name; /* the run id; at most 128 characters */
+    const char *description; /* NULL: none; at most 255 */
+    bool no_checksum; /* CHECKSUM is the default here */
     enum sql_compression compression;
-    unsigned stats_percent;   /* 0: 5 */
+    unsigned stats_percent; /* 0: 5 */
     uint32_t max_transfer_bytes; /* multiple of 64 KiB up to 4 MiB; 0: the server's choice */
-    uint32_t buffer_count;       /* 0: the server's choice */
-    bool continue_after_error;   /* over bad pages; the set is marked damaged */
-    bool tail_norecovery;        /* log: the tail; leaves the database RESTORING */
-    bool no_truncate;            /* log of a database that cannot be opened */
+    uint32_t buffer_count; /* 0: the server's choice */
+    bool continue_after_error; /* over bad pages; the set is marked damaged */
+    bool tail_norecovery; /* log: the tail; leaves the database RESTORING */
+    bool no_truncate; /* log of a database that cannot be opened */
     const atomic_bool *cancel;
     void (*progress)(void *user, double percent); /* from 3211; may be NULL */
-    void (*tick)(void *user);                     /* about once per second; may be NULL */
+    void (*tick)(void *user); /* about once per second; may be NULL */
     void *user;
 };
 
 struct sql_backup_result {
     uint64_t pages;
     int64_t duration_ms;
-    bool compressed;   /* asked for and not refused; false for SQL_COMPRESSION_DEFAULT */
-    bool fell_back;    /* the server cannot compress: taken without */
-    bool damaged;      /* the server reported bad pages and went on */
+    bool compressed; /* asked for and not refused; false for SQL_COMPRESSION_DEFAULT */
+    bool fell_back; /* the server cannot compress: taken without */
+    bool damaged; /* the server reported bad pages and went on */
     struct sql_messages messages; /* sql_messages_done() it after success */
 };
 
@@ -77,13 +77,13 @@ struct sql_header {
     char user[SQL_NAME_MAX];
     char collation[SQL_NAME_MAX];
     char recovery_model[64];
-    char compression[64];        /* MS_XPRESS, ZSTD, ...; "" none or not said */
+    char compression[64]; /* MS_XPRESS, ZSTD, ...; "" none or not said */
     char encryptor_thumbprint[80]; /* hex; "" not encrypted */
     int compat_level;
-    int database_version;        /* 957 = 2022 */
+    int database_version; /* 957 = 2022 */
     int software_major, software_minor, software_build;
     int64_t database_created_at; /* UTC */
-    uint64_t compressed_bytes;   /* CompressedBackupSize */
+    uint64_t compressed_bytes; /* CompressedBackupSize */
 };
 /* The one set that our file or its stripes hold (each stripe is read and must be of the same set); more than one, or a set without LSNs or dates (written by a backup that did not finish), is
  * ERR_CORRUPT. `clock` (may be NULL)
@@ -91,8 +91,8 @@ struct sql_header {
 int sql_header_read(struct sql_session *session, const char *const *paths, size_t path_count, const struct sql_clock *clock,
                     struct sql_header *ret_header, struct err *err) ERR_CHECK;
 /* RESTORE FILELISTONLY: names, sizes and types for MOVE. */
-int sql_filelist_read(struct sql_session *session, const char *const *paths, size_t path_count,
-                      struct sql_file_list *ret_list, struct err *err) ERR_CHECK;
+int sql_filelist_read(struct sql_session *session, const char *const *paths, size_t path_count, struct sql_file_list *ret_list,
+                      struct err *err) ERR_CHECK;
 /* RESTORE VERIFYONLY WITH CHECKSUM. */
 int sql_verify(struct sql_session *session, const char *const *paths, size_t path_count, const struct sql_call *call,
                struct err *err) ERR_CHECK;

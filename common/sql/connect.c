@@ -64,8 +64,8 @@ static bool pause_ms(int64_t ms, const atomic_bool *cancel) {
     return !is_set(cancel);
 }
 
-int sql_session_open_wait(const struct sql_params *params, const struct sql_connect_wait *wait,
-                          struct sql_session **ret_session, struct err *err) {
+int sql_session_open_wait(const struct sql_params *params, const struct sql_connect_wait *wait, struct sql_session **ret_session,
+                          struct err *err) {
     struct sql_backoff backoff = {.seed = (uint64_t)clock_mono_us()};
     int64_t began = clock_mono_us();
     while (!is_set(wait->cancel)) {

@@ -24,8 +24,8 @@ void sql_backoff_reset(struct sql_backoff *backoff);
 bool sql_connect_may_pass(const struct err *err, bool server_starting);
 
 struct sql_connect_wait {
-    int64_t timeout_ms;        /* give up after this; 0: never */
-    bool server_starting;      /* see sql_connect_may_pass() */
+    int64_t timeout_ms; /* give up after this; 0: never */
+    bool server_starting; /* see sql_connect_may_pass() */
     const atomic_bool *cancel; /* checked ten times per second while pausing; may be NULL */
     /* Before each pause; may be NULL. */
     void (*waiting)(void *user, const struct err *err, int64_t pause_ms);
@@ -34,7 +34,7 @@ struct sql_connect_wait {
 
 /* sql_session_open() until it succeeds, a failure that cannot pass by itself, the timeout (the last failure is returned), or
  * cancel (ERR_CANCELLED). */
-int sql_session_open_wait(const struct sql_params *params, const struct sql_connect_wait *wait,
-                          struct sql_session **ret_session, struct err *err) ERR_CHECK;
+int sql_session_open_wait(const struct sql_params *params, const struct sql_connect_wait *wait, struct sql_session **ret_session,
+                          struct err *err) ERR_CHECK;
 
 #endif

@@ -43,20 +43,20 @@ struct sql_db_options {
 struct sql_database {
     int id;
     char name[SQL_NAME_MAX];
-    int state;           /* enum sql_db_state; other numbers are possible in later versions */
+    int state; /* enum sql_db_state; other numbers are possible in later versions */
     char state_text[64];
-    int recovery;        /* enum sql_recovery */
-    int user_access;     /* 0 multi, 1 single, 2 restricted */
+    int recovery; /* enum sql_recovery */
+    int user_access; /* 0 multi, 1 single, 2 restricted */
     bool standby;
     bool read_only;
     bool auto_close;
-    bool snapshot;       /* of another database: cannot be backed up */
-    bool in_group;       /* member of an availability group here */
-    bool system;         /* master, model, msdb, tempdb */
-    bool encrypted;      /* TDE */
-    int page_verify;     /* 0 none, 1 torn page, 2 checksum */
+    bool snapshot; /* of another database: cannot be backed up */
+    bool in_group; /* member of an availability group here */
+    bool system; /* master, model, msdb, tempdb */
+    bool encrypted; /* TDE */
+    int page_verify; /* 0 none, 1 torn page, 2 checksum */
     int compat_level;
-    int64_t created_at;  /* UTC by the offset of `clock` */
+    int64_t created_at; /* UTC by the offset of `clock` */
     char collation[SQL_NAME_MAX];
     char log_reuse_wait[64]; /* LOG_BACKUP, ACTIVE_TRANSACTION, NOTHING, ... */
     struct sql_db_options options;
@@ -80,8 +80,8 @@ const char *sql_database_skip(const struct sql_database *db, enum backup_kind ki
 
 /* The state that chain decisions are made of. Opens nothing that is closed: with auto_close and not `due`, only what is to be
  * had without opening the database is filled in (online stays false then, so that NULLs are no break). */
-int sql_database_state(struct sql_session *session, const struct sql_database *db, bool due,
-                       struct chain_server_state *ret_state, struct err *err) ERR_CHECK;
+int sql_database_state(struct sql_session *session, const struct sql_database *db, bool due, struct chain_server_state *ret_state,
+                       struct err *err) ERR_CHECK;
 
 struct sql_file {
     int id;
@@ -100,10 +100,10 @@ void sql_files_done(struct sql_file_list *list);
 
 /* How large backups would be, uncompressed. 0 = unknown. */
 struct sql_sizes {
-    uint64_t full_bytes;          /* allocated extents */
-    uint64_t diff_bytes;          /* modified extents */
-    uint64_t log_bytes;           /* log since the last log backup */
-    uint64_t log_file_bytes;      /* size of the log */
+    uint64_t full_bytes; /* allocated extents */
+    uint64_t diff_bytes; /* modified extents */
+    uint64_t log_bytes; /* log since the last log backup */
+    uint64_t log_file_bytes; /* size of the log */
     uint64_t log_active_bytes;
 };
 /* `due` as in sql_database_state(). A missing right leaves zeros. */
@@ -115,7 +115,7 @@ struct sql_access {
     int database_id;
     bool asked;
     bool data; /* BACKUP DATABASE */
-    bool log;  /* BACKUP LOG */
+    bool log; /* BACKUP LOG */
 };
 struct sql_access_list {
     struct sql_access *items;
@@ -136,8 +136,7 @@ struct sql_volume_list {
     struct sql_volume *items;
     size_t count;
 };
-int sql_volumes_read(struct sql_session *session, int database_id, struct sql_volume_list *ret_list,
-                     struct err *err) ERR_CHECK;
+int sql_volumes_read(struct sql_session *session, int database_id, struct sql_volume_list *ret_list, struct err *err) ERR_CHECK;
 void sql_volumes_done(struct sql_volume_list *list);
 
 #endif

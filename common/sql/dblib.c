@@ -46,8 +46,8 @@ struct dblib_session {
     bool fatal; /* an error of severity 20 and more: the server closes the connection after it */
     enum stop_reason stop;
     int64_t deadline_us; /* monotonic, 0 none */
-    int64_t stopped_us;  /* when the attention was asked for */
-    int lib_error;       /* first error of the library itself */
+    int64_t stopped_us; /* when the attention was asked for */
+    int lib_error; /* first error of the library itself */
     char lib_text[256];
 };
 
@@ -251,8 +251,8 @@ static int read_row(struct row_buffer *r, DBPROCESS *db, unsigned result, struct
         }
         r->offsets[i] = r->text.len;
         if (!put_value(&r->text, db, dbcoltype(db, i + 1), data, len) || !buf_append(&r->text, "", 1))
-            return err_set(err, ERR_PROTOCOL, "column '%s' (type %d, %d bytes) cannot be read", r->names[i],
-                           dbcoltype(db, i + 1), (int)len);
+            return err_set(err, ERR_PROTOCOL, "column '%s' (type %d, %d bytes) cannot be read", r->names[i], dbcoltype(db, i + 1),
+                           (int)len);
     }
     for (int i = 0; i < r->columns; i++)
         r->values[i] = r->offsets[i] == SIZE_MAX ? NULL : r->text.data + r->offsets[i];
@@ -322,7 +322,7 @@ static int statement(struct dblib_session *s, const char *text, sql_row_fn row, 
     if (dbsqlexec(s->db) == FAIL)
         failed = true;
     unsigned result = 0;
-    for (RETCODE rc; !DBDEAD(s->db) && (rc = dbresults(s->db)) != NO_MORE_RESULTS; ) {
+    for (RETCODE rc; !DBDEAD(s->db) && (rc = dbresults(s->db)) != NO_MORE_RESULTS;) {
         if (rc == FAIL) {
             failed = true;
             continue;
@@ -441,12 +441,14 @@ static int open_failure(struct dblib_session *s, const struct sql_params *params
     case SYBEREAD:
     case SYBEWRIT:
         err_set(err, ERR_CONNECT, "the server closed the connection during the login: %s", s->lib_text);
-        return err_hint(err, "It may be starting, or force strict encryption (TDS 8, mssql.conf network.forcestrict), which this program "
-                             "does not speak, or not be a SQL Server");
+        return err_hint(
+            err, "It may be starting, or force strict encryption (TDS 8, mssql.conf network.forcestrict), which this program "
+                 "does not speak, or not be a SQL Server");
     default:
         /* A refused connection can come as SYBEFCON alone, and so does every failure of TLS. */
         if (took_us > (int64_t)sql_login_timeout_s(params) * CLOCK_SECOND)
-            return err_set(err, ERR_TIMEOUT, "SQL Server does not answer the login within %u seconds", sql_login_timeout_s(params));
+            return err_set(err, ERR_TIMEOUT, "SQL Server does not answer the login within %u seconds",
+                           sql_login_timeout_s(params));
         err_set(err, ERR_CONNECT, "the connection failed during the login (db-lib error %d)", s->lib_error);
         if (params->encryption == SQL_ENCRYPTION_OFF)
             err_hint(err, "Encryption is off here: the server may require it");
@@ -501,7 +503,8 @@ int sql_session_open(const struct sql_params *params, struct sql_session **ret_s
     } else {
         dbsetinterrupt(s->db, on_interrupt, after_interrupt);
         s->socket = dup(DBIORDESC(s->db));
-        rc = s->socket < 0 ? err_os(err, ERR_LIMIT, errno, "duplicating the connection's descriptor") : set_options(&s->base, err);
+        rc = s->socket < 0 ? err_os(err, ERR_LIMIT, errno, "duplicating the connection's descriptor")
+                           : set_options(&s->base, err);
     }
     s->messages = NULL;
     sql_messages_done(&messages);

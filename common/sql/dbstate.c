@@ -73,8 +73,9 @@ static int log_row(void *user, const struct sql_row *row, struct err *err) {
 
 static int log_read(struct sql_session *session, int database_id, struct log_job *job, struct err *err) {
     char text[256];
-    str_format(text, sizeof(text), "SELECT log_end_lsn, log_since_last_log_backup_mb, total_log_size_mb, active_log_size_mb "
-                                   "FROM sys.dm_db_log_stats(%d)",
+    str_format(text, sizeof(text),
+               "SELECT log_end_lsn, log_since_last_log_backup_mb, total_log_size_mb, active_log_size_mb "
+               "FROM sys.dm_db_log_stats(%d)",
                database_id);
     return sql_query_if_able(session, text, log_row, job, err);
 }
@@ -95,8 +96,9 @@ static int space_row(void *user, const struct sql_row *row, struct err *err) {
 static int space_read(struct sql_session *session, const char *database, struct space_job *job, struct err *err) {
     struct buf text;
     buf_init(&text, QUERY_MAX);
-    buf_puts(&text, "SELECT SUM(modified_extent_page_count) AS modified_pages, SUM(allocated_extent_page_count) AS allocated_pages "
-                    "FROM ");
+    buf_puts(&text,
+             "SELECT SUM(modified_extent_page_count) AS modified_pages, SUM(allocated_extent_page_count) AS allocated_pages "
+             "FROM ");
     sql_quote_name(&text, database);
     buf_puts(&text, ".sys.dm_db_file_space_usage");
     int rc = sql_text_check(&text, "space usage", err);
@@ -106,8 +108,8 @@ static int space_read(struct sql_session *session, const char *database, struct 
     return rc;
 }
 
-int sql_database_state(struct sql_session *session, const struct sql_database *db, bool due,
-                       struct chain_server_state *ret_state, struct err *err) {
+int sql_database_state(struct sql_session *session, const struct sql_database *db, bool due, struct chain_server_state *ret_state,
+                       struct err *err) {
     struct state_job job = {0};
     struct buf text;
     /* What sys.databases said of AUTO_CLOSE may be a minute old; an extra start of a database does no harm. */

@@ -74,8 +74,9 @@ static int check_value(const char *what, const char *value, struct err *err) {
     if (!len)
         return err_set(err, ERR_CONFIG, "%s of the SQL Server connection is empty", what);
     if (len > 1024 || !str_is_clean_utf8(value, len) || strpbrk(value, ";#\t") || value[0] == ' ' || value[len - 1] == ' ')
-        return err_set(err, ERR_CONFIG, "%s of the SQL Server connection is not acceptable: '%.64s' (no ';', '#', control characters, "
-                                        "or blanks at the ends)",
+        return err_set(err, ERR_CONFIG,
+                       "%s of the SQL Server connection is not acceptable: '%.64s' (no ';', '#', control characters, "
+                       "or blanks at the ends)",
                        what, value);
     return 0;
 }

@@ -148,7 +148,8 @@ static const struct sql_error_row table[] = {
     {4037, SQL_CALLER, ERR_EXISTS, NULL},
     {4038, SQL_CALLER, ERR_NOT_FOUND, NULL},
     {4060, SQL_WAIT, ERR_STATE, "the database is not open yet, or the login has no user in it"},
-    {4064, SQL_CONFIG, ERR_CONFIG, "the default database of the login cannot be opened: ALTER LOGIN ... WITH DEFAULT_DATABASE = master"},
+    {4064, SQL_CONFIG, ERR_CONFIG,
+     "the default database of the login cannot be opened: ALTER LOGIN ... WITH DEFAULT_DATABASE = master"},
     {4208, SQL_SKIP, ERR_STATE, "log backups need recovery model FULL"},
     {4212, SQL_SKIP, ERR_STATE, NULL},
     {4214, SQL_CHAIN, ERR_CHAIN, "a full backup is needed first"},
@@ -248,9 +249,9 @@ static const struct sql_error_row unknown = {0, SQL_FAIL, ERR_SQL, NULL};
 static const struct sql_error_row group_operation = {0, SQL_WAIT, ERR_STATE, GROUP}; /* 41xxx */
 
 static const char *const reaction_names[SQL_REACTION_COUNT] = {
-    [SQL_FAIL] = "fail",     [SQL_INFO] = "info",     [SQL_FOLLOW_UP] = "follow_up",   [SQL_RETRY] = "retry",
-    [SQL_WAIT] = "wait",     [SQL_CHAIN] = "chain",   [SQL_CONFIG] = "config",         [SQL_PERMISSION] = "permission",
-    [SQL_MEDIA] = "media",   [SQL_SKIP] = "skip",     [SQL_CALLER] = "caller",         [SQL_PLAN] = "plan",
+    [SQL_FAIL] = "fail",   [SQL_INFO] = "info",   [SQL_FOLLOW_UP] = "follow_up", [SQL_RETRY] = "retry",
+    [SQL_WAIT] = "wait",   [SQL_CHAIN] = "chain", [SQL_CONFIG] = "config",       [SQL_PERMISSION] = "permission",
+    [SQL_MEDIA] = "media", [SQL_SKIP] = "skip",   [SQL_CALLER] = "caller",       [SQL_PLAN] = "plan",
 };
 
 const struct sql_error_row *sql_error_find(int number) {

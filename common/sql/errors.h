@@ -10,18 +10,18 @@
 #include "common/sql/message.h"
 
 enum sql_reaction {
-    SQL_FAIL,       /* nothing is known about it: report */
-    SQL_INFO,       /* not an error */
-    SQL_FOLLOW_UP,  /* comes after the cause and says nothing new */
-    SQL_RETRY,      /* the same statement, after a pause */
-    SQL_WAIT,       /* for the state of the database or the server, then the same */
-    SQL_CHAIN,      /* the chain needs a full or differential */
-    SQL_CONFIG,     /* an operator must change something */
+    SQL_FAIL, /* nothing is known about it: report */
+    SQL_INFO, /* not an error */
+    SQL_FOLLOW_UP, /* comes after the cause and says nothing new */
+    SQL_RETRY, /* the same statement, after a pause */
+    SQL_WAIT, /* for the state of the database or the server, then the same */
+    SQL_CHAIN, /* the chain needs a full or differential */
+    SQL_CONFIG, /* an operator must change something */
     SQL_PERMISSION, /* a right is missing */
-    SQL_MEDIA,      /* data or backup media are damaged */
-    SQL_SKIP,       /* not possible for this database as it is */
-    SQL_CALLER,     /* a statement that should not have been sent */
-    SQL_PLAN,       /* the restore planner decides */
+    SQL_MEDIA, /* data or backup media are damaged */
+    SQL_SKIP, /* not possible for this database as it is */
+    SQL_CALLER, /* a statement that should not have been sent */
+    SQL_PLAN, /* the restore planner decides */
     SQL_REACTION_COUNT,
 };
 

@@ -37,8 +37,9 @@ static int master_row(void *user, const struct sql_row *row, struct err *err) {
 int sql_files_read(struct sql_session *session, int database_id, struct sql_file_list *ret_list, struct err *err) {
     struct files_job job = {0};
     char text[256];
-    str_format(text, sizeof(text), "SELECT file_id, type, name, physical_name, size FROM sys.master_files "
-                                   "WHERE database_id = %d ORDER BY file_id",
+    str_format(text, sizeof(text),
+               "SELECT file_id, type, name, physical_name, size FROM sys.master_files "
+               "WHERE database_id = %d ORDER BY file_id",
                database_id);
     if (sql_query(session, text, NULL, master_row, &job, err) < 0) {
         sql_files_done(&job.list);

@@ -5,11 +5,16 @@
 
 #include "common/sql/int.h"
 
-static const char *const server_rights[] = {"VIEW SERVER STATE", "VIEW ANY DEFINITION", "CREATE ANY DATABASE", "CONNECT ANY DATABASE"};
+static const char *const server_rights[] = {"VIEW SERVER STATE", "VIEW ANY DEFINITION", "CREATE ANY DATABASE",
+                                            "CONNECT ANY DATABASE"};
 
 static const char *const msdb_rights[] = {
-    "SELECT ON dbo.backupset",      "SELECT ON dbo.backupmediafamily", "SELECT ON dbo.backupmediaset",
-    "SELECT ON dbo.backupfile",     "SELECT ON dbo.restorehistory",    "SELECT ON dbo.logmarkhistory",
+    "SELECT ON dbo.backupset",
+    "SELECT ON dbo.backupmediafamily",
+    "SELECT ON dbo.backupmediaset",
+    "SELECT ON dbo.backupfile",
+    "SELECT ON dbo.restorehistory",
+    "SELECT ON dbo.logmarkhistory",
     "EXECUTE ON dbo.sp_delete_backuphistory",
 };
 
@@ -78,7 +83,7 @@ int sql_grant_login(struct sql_session *admin, const char *login, const struct s
 
 struct user_job {
     char user[SQL_NAME_MAX]; /* the user that is mapped to the login, "" none */
-    bool orphan;             /* there is a user of the login's name with another identity */
+    bool orphan; /* there is a user of the login's name with another identity */
 };
 
 static int user_row(void *user, const struct sql_row *row, struct err *err) {

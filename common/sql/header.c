@@ -94,7 +94,7 @@ static int read_required(const struct sql_row *row, struct header_job *job, stru
 }
 
 static int header_row(void *user, const struct sql_row *row, struct err *err) {
-    static const struct sql_flag_names names = {"IsCopyOnly",      "HasBulkLoggedData", "IsDamaged",  "HasBackupChecksums",
+    static const struct sql_flag_names names = {"IsCopyOnly",     "HasBulkLoggedData", "IsDamaged",  "HasBackupChecksums",
                                                 "BeginsLogChain", "IsSnapshot",        "IsReadOnly", "Flags"};
     struct header_job *job = user;
     struct sql_header *h = &job->header;

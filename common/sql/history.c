@@ -96,7 +96,8 @@ int sql_foreign_read(struct sql_session *session, const struct sql_server *serve
     if (!limit || limit > LIMIT_MAX)
         limit = LIMIT_MAX;
     buf_init(&text, SQL_TEXT_MAX);
-    buf_printf(&text, "SELECT TOP (%u) %s WHERE s.backup_set_id > %lld AND s.server_name = ", limit + 1, columns, (long long)since_id);
+    buf_printf(&text, "SELECT TOP (%u) %s WHERE s.backup_set_id > %lld AND s.server_name = ", limit + 1, columns,
+               (long long)since_id);
     sql_quote_text(&text, server->name);
     if (family) {
         char guid[GUID_TEXT_MAX];
@@ -194,7 +195,9 @@ int sql_restore_last(struct sql_session *session, const char *database, const st
     struct restore_job job = {.utc_offset_s = clock->utc_offset_s};
     struct buf text;
     buf_init(&text, SQL_TEXT_MAX);
-    buf_puts(&text, "SELECT TOP (1) restore_date, restore_type, user_name FROM msdb.dbo.restorehistory WHERE destination_database_name = ");
+    buf_puts(
+        &text,
+        "SELECT TOP (1) restore_date, restore_type, user_name FROM msdb.dbo.restorehistory WHERE destination_database_name = ");
     sql_quote_text(&text, database);
     buf_puts(&text, " AND restore_type <> 'V' ORDER BY restore_history_id DESC");
     int rc = sql_text_check(&text, "restore history", err);
@@ -234,8 +237,9 @@ int sql_marks_read(struct sql_session *session, const char *database, struct lsn
     char lsn[LSN_TEXT_MAX];
     struct buf text;
     buf_init(&text, SQL_TEXT_MAX);
-    buf_printf(&text, "SELECT TOP (%u) mark_name, description, user_name, lsn, mark_time FROM msdb.dbo.logmarkhistory "
-                      "WHERE database_name = ",
+    buf_printf(&text,
+               "SELECT TOP (%u) mark_name, description, user_name, lsn, mark_time FROM msdb.dbo.logmarkhistory "
+               "WHERE database_name = ",
                LIMIT_MAX);
     sql_quote_text(&text, database);
     buf_printf(&text, " AND lsn >= %s ORDER BY lsn", lsn_format(lsn, since));
@@ -274,7 +278,8 @@ int sql_history_prune(struct sql_session *session, const struct sql_clock *clock
                       struct err *err) {
     static const struct sql_call call = {.timeout_s = PRUNE_TIMEOUT_S};
     struct oldest_job oldest = {.utc_offset_s = clock->utc_offset_s};
-    if (sql_query(session, "SELECT MIN(backup_finish_date) AS oldest FROM msdb.dbo.backupset", NULL, oldest_row, &oldest, err) < 0)
+    if (sql_query(session, "SELECT MIN(backup_finish_date) AS oldest FROM msdb.dbo.backupset", NULL, oldest_row, &oldest, err) <
+        0)
         return err_context(err, "reading msdb's backup history");
     /* By the server's clock: its dates are compared with it. */
     int64_t cutoff = clock->server_at - (int64_t)keep_days * CLOCK_DAY;

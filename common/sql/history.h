@@ -10,18 +10,18 @@
 
 /* A row of msdb.dbo.backupset with its first device. */
 struct sql_history {
-    int64_t set_id;          /* backup_set_id: grows; where to go on from */
-    struct backup backup;    /* kind, flags, LSNs, GUIDs, dates in UTC; BACKUP_FOREIGN is set for others' */
-    bool kind_known;         /* false for file and partial backups (type F, G, P, Q) */
-    char type[2];            /* msdb's letter */
+    int64_t set_id; /* backup_set_id: grows; where to go on from */
+    struct backup backup; /* kind, flags, LSNs, GUIDs, dates in UTC; BACKUP_FOREIGN is set for others' */
+    bool kind_known; /* false for file and partial backups (type F, G, P, Q) */
+    char type[2]; /* msdb's letter */
     char database[SQL_NAME_MAX];
     char name[SQL_NAME_MAX]; /* NAME: our run id */
     char user[SQL_NAME_MAX]; /* who took it */
     char server[SQL_NAME_MAX];
     char machine[SQL_NAME_MAX];
     char device[SQL_PATH_MAX]; /* physical_device_name of the first family */
-    int device_type;           /* 2 disk, 7 virtual, 9 URL */
-    bool to_nul;               /* BACKUP ... TO DISK = 'NUL' */
+    int device_type; /* 2 disk, 7 virtual, 9 URL */
+    bool to_nul; /* BACKUP ... TO DISK = 'NUL' */
 };
 struct sql_history_list {
     struct sql_history *items;
@@ -31,9 +31,8 @@ struct sql_history_list {
 
 /* Sets of one family (all databases when family is NULL) with backup_set_id > since_id that this server took and whose NAME does
  * not begin with `own_prefix`, oldest first, at most `limit`. */
-int sql_foreign_read(struct sql_session *session, const struct sql_server *server, const struct guid *family,
-                     int64_t since_id, const char *own_prefix, unsigned limit, struct sql_history_list *ret_list,
-                     struct err *err) ERR_CHECK;
+int sql_foreign_read(struct sql_session *session, const struct sql_server *server, const struct guid *family, int64_t since_id,
+                     const char *own_prefix, unsigned limit, struct sql_history_list *ret_list, struct err *err) ERR_CHECK;
 /* The set with this NAME on this device (device may be NULL): ERR_NOT_FOUND when BACKUP never succeeded. */
 int sql_history_find(struct sql_session *session, const struct sql_server *server, const char *name, const char *device,
                      struct sql_history *ret_row, struct err *err) ERR_CHECK;

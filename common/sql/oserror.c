@@ -15,8 +15,9 @@ struct os_row {
     const char *hint;
 };
 
-static const char OWNER[] = "SQL Server runs as uid 10001, gid 0 in its container: the directory must exist at the same path there and "
-                            "be writable for it (owner 10001:0 or the volume's fsGroup, mode 2770, not mounted read-only)";
+static const char OWNER[] =
+    "SQL Server runs as uid 10001, gid 0 in its container: the directory must exist at the same path there and "
+    "be writable for it (owner 10001:0 or the volume's fsGroup, mode 2770, not mounted read-only)";
 
 static const struct os_row rows[] = {
     {2, ERR_NOT_FOUND, OWNER}, /* 2019 says so of a missing directory */

@@ -110,7 +110,8 @@ static void check_encryption(struct preflight *p) {
     struct err err;
     err_clear(&err);
     const struct sql_params *params = p->in->params;
-    if (sql_query_if_able(p->session, "SELECT encrypt_option, client_net_address FROM sys.dm_exec_connections WHERE session_id = @@SPID",
+    if (sql_query_if_able(p->session,
+                          "SELECT encrypt_option, client_net_address FROM sys.dm_exec_connections WHERE session_id = @@SPID",
                           encrypted_row, &job, &err) < 0)
         check_add(p, "encryption", SQL_CHECK_WARN, "not known: %s", err.text);
     else if (params->encryption == SQL_ENCRYPTION_REQUIRE && params->ca_file)
@@ -118,19 +119,22 @@ static void check_encryption(struct preflight *p) {
     else if (params->encryption == SQL_ENCRYPTION_REQUIRE || job.on)
         check_add(p, "encryption", job.loopback ? SQL_CHECK_OK : SQL_CHECK_WARN,
                   "the connection is encrypted, but the server's certificate is not verified: give its CA file");
-    else if (job.loopback || str_starts(params->host, "127.") || !strcmp(params->host, "::1") || !strcmp(params->host, "localhost"))
+    else if (job.loopback || str_starts(params->host, "127.") || !strcmp(params->host, "::1") ||
+             !strcmp(params->host, "localhost"))
         check_add(p, "encryption", SQL_CHECK_OK, "the connection is not encrypted; it stays on this machine");
     else
-        check_add(p, "encryption", SQL_CHECK_WARN, "the connection to %s is not encrypted: require encryption and give the CA file",
-                  params->host);
+        check_add(p, "encryption", SQL_CHECK_WARN,
+                  "the connection to %s is not encrypted: require encryption and give the CA file", params->host);
 }
 
 static void check_version(struct preflight *p) {
     const struct sql_server *s = p->server;
     if (s->major < 14)
-        check_add(p, "version", SQL_CHECK_FAIL, "SQL Server %s (%s) is too old: 2017 (14.0) or newer is needed", s->version, s->edition);
+        check_add(p, "version", SQL_CHECK_FAIL, "SQL Server %s (%s) is too old: 2017 (14.0) or newer is needed", s->version,
+                  s->edition);
     else if (s->major > 17)
-        check_add(p, "version", SQL_CHECK_WARN, "SQL Server %s (%s) is newer than what this program was made for", s->version, s->edition);
+        check_add(p, "version", SQL_CHECK_WARN, "SQL Server %s (%s) is newer than what this program was made for", s->version,
+                  s->edition);
     else
         check_add(p, "version", SQL_CHECK_OK, "SQL Server %s %s, %s%s", s->version, s->level, s->edition,
                   s->compression ? "" : " (cannot compress backups: the sidecar does)");
@@ -153,7 +157,8 @@ static void check_trace(struct preflight *p) {
     else
         check_add(p, "trace_flag", SQL_CHECK_OK, "%s",
                   on ? "trace flag 3226 is on: successful backups are not in the error log"
-                     : "trace flag 3226 is off: every backup writes a line into the error log; with frequent log backups set it in mssql.conf");
+                     : "trace flag 3226 is off: every backup writes a line into the error log; with frequent log backups set it "
+                       "in mssql.conf");
 }
 
 /* --- the whole ------------------------------------------------------------------------------------------------- */
@@ -179,8 +184,9 @@ static void run_checks(struct preflight *p) {
                     "damage may go unnoticed, run ALTER DATABASE ... SET PAGE_VERIFY CHECKSUM in");
     check_databases(p, "auto_close", is_auto_close, false, "no database closes itself",
                     "each look at it starts it again, run ALTER DATABASE ... SET AUTO_CLOSE OFF in");
-    check_databases(p, "recovery_model", is_simple, false, "every database keeps its log for log backups",
-                    "only the moments of data backups can be restored (recovery model SIMPLE), ALTER DATABASE ... SET RECOVERY FULL in");
+    check_databases(
+        p, "recovery_model", is_simple, false, "every database keeps its log for log backups",
+        "only the moments of data backups can be restored (recovery model SIMPLE), ALTER DATABASE ... SET RECOVERY FULL in");
     preflight_certificates(p);
     check_trace(p);
     check_databases(p, "availability_groups", is_in_group, true, "no database is in an availability group",

@@ -11,7 +11,7 @@ enum sql_check_result { SQL_CHECK_OK, SQL_CHECK_WARN, SQL_CHECK_FAIL, SQL_CHECK_
 struct sql_check {
     const char *name; /* stable word */
     enum sql_check_result result;
-    char *message;    /* what was seen, and what to do when it is not OK */
+    char *message; /* what was seen, and what to do when it is not OK */
 };
 struct sql_check_list {
     struct sql_check *items;
@@ -20,9 +20,9 @@ struct sql_check_list {
 
 struct sql_preflight {
     const struct sql_params *params;
-    const char *staging_dir;       /* same path here and in SQL Server's container; NULL: not checked */
-    uint64_t staging_min_bytes;    /* warn below this much free space; 0: 1 GiB */
-    int64_t clock_warn_us;         /* 0: 5 s */
+    const char *staging_dir; /* same path here and in SQL Server's container; NULL: not checked */
+    uint64_t staging_min_bytes; /* warn below this much free space; 0: 1 GiB */
+    int64_t clock_warn_us; /* 0: 5 s */
     /* NULL: every database. The policy's choice otherwise. */
     bool (*wanted)(void *user, const struct sql_database *db);
     void *user;

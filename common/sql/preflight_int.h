@@ -29,9 +29,9 @@ static inline void names_init(struct names *n) {
 }
 void names_add(struct names *n, const char *name);
 
-void preflight_rights(struct preflight *p);       /* rights, database_rights, history_rights */
-void preflight_staging(struct preflight *p);      /* staging, staging_write */
-void preflight_space(struct preflight *p);        /* space */
+void preflight_rights(struct preflight *p); /* rights, database_rights, history_rights */
+void preflight_staging(struct preflight *p); /* staging, staging_write */
+void preflight_space(struct preflight *p); /* space */
 void preflight_certificates(struct preflight *p); /* tde_certificates */
 
 #endif

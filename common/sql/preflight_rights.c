@@ -24,8 +24,9 @@ static void server_rights(struct preflight *p) {
     struct err err;
     struct buf login;
     err_clear(&err);
-    if (sql_query(p->session, "SELECT HAS_PERMS_BY_NAME(NULL, NULL, N'VIEW SERVER STATE') AS may_state, "
-                              "HAS_PERMS_BY_NAME(NULL, NULL, N'CREATE ANY DATABASE') AS may_create",
+    if (sql_query(p->session,
+                  "SELECT HAS_PERMS_BY_NAME(NULL, NULL, N'VIEW SERVER STATE') AS may_state, "
+                  "HAS_PERMS_BY_NAME(NULL, NULL, N'CREATE ANY DATABASE') AS may_create",
                   NULL, rights_row, &job, &err) < 0) {
         check_add(p, "rights", SQL_CHECK_FAIL, "%s", err.text);
         return;
@@ -81,7 +82,8 @@ static void database_rights(struct preflight *p) {
     else if (sql_grant_text(p->in->params->user, first, &grant, &err) < 0)
         check_add(p, "database_rights", SQL_CHECK_FAIL, "no right to back up: %s", lacking.text.data);
     else
-        check_add(p, "database_rights", SQL_CHECK_FAIL, "no right to back up: %s. In each of them: %s", lacking.text.data, grant.data);
+        check_add(p, "database_rights", SQL_CHECK_FAIL, "no right to back up: %s. In each of them: %s", lacking.text.data,
+                  grant.data);
     buf_done(&grant);
     buf_done(&lacking.text);
     sql_access_done(&access);
@@ -92,23 +94,27 @@ static void database_rights(struct preflight *p) {
 static void history_rights(struct preflight *p) {
     static const char *const tables[] = {"backupset", "backupmediafamily", "restorehistory", "logmarkhistory"};
     struct names lacking;
-    struct err err;
+    struct err err, why;
     names_init(&lacking);
+    err_clear(&why);
     for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
         char text[128];
         err_clear(&err);
         /* Asking by reading: what matters is whether it works. */
         str_format(text, sizeof(text), "SELECT COUNT(*) AS n FROM msdb.dbo.%s WHERE 1 = 0", tables[i]);
-        if (sql_exec(p->session, text, NULL, &err) < 0)
+        if (sql_exec(p->session, text, NULL, &err) < 0) {
             names_add(&lacking, tables[i]);
+            err_copy(&why, &err);
+        }
         if (!sql_session_alive(p->session))
             break;
     }
     if (!lacking.count)
         check_add(p, "history_rights", SQL_CHECK_OK, "msdb's backup history is readable");
     else
-        check_add(p, "history_rights", SQL_CHECK_FAIL, "not readable in msdb: %s (%s). In msdb: GRANT SELECT ON dbo.<table> to the login's user",
-                  lacking.text.data, err.text);
+        check_add(p, "history_rights", SQL_CHECK_FAIL,
+                  "not readable in msdb: %s (%s). In msdb: GRANT SELECT ON dbo.<table> to the login's user", lacking.text.data,
+                  why.text);
     buf_done(&lacking.text);
 }
 
@@ -139,16 +145,18 @@ void preflight_certificates(struct preflight *p) {
         return;
     }
     names_init(&n);
-    if (sql_query(p->session, "SELECT DISTINCT c.name FROM sys.dm_database_encryption_keys AS k INNER JOIN master.sys.certificates AS c "
-                              "ON c.thumbprint = k.encryptor_thumbprint WHERE c.pvt_key_last_backup_date IS NULL AND k.database_id > 4",
+    if (sql_query(p->session,
+                  "SELECT DISTINCT c.name FROM sys.dm_database_encryption_keys AS k INNER JOIN master.sys.certificates AS c "
+                  "ON c.thumbprint = k.encryptor_thumbprint WHERE c.pvt_key_last_backup_date IS NULL AND k.database_id > 4",
                   NULL, certificate_row, &n, &err) < 0)
-        check_add(p, "tde_certificates", SQL_CHECK_WARN, "whether the certificates of encrypted databases are saved is not known: %s",
-                  err.text);
+        check_add(p, "tde_certificates", SQL_CHECK_WARN,
+                  "whether the certificates of encrypted databases are saved is not known: %s", err.text);
     else if (n.count)
-        check_add(p, "tde_certificates", SQL_CHECK_FAIL,
-                  "the private key was never backed up, and without it no backup of the encrypted databases can be restored: BACKUP "
-                  "CERTIFICATE %s TO FILE = ... WITH PRIVATE KEY (...)",
-                  n.text.data);
+        check_add(
+            p, "tde_certificates", SQL_CHECK_FAIL,
+            "the private key was never backed up, and without it no backup of the encrypted databases can be restored: BACKUP "
+            "CERTIFICATE %s TO FILE = ... WITH PRIVATE KEY (...)",
+            n.text.data);
     else
         check_add(p, "tde_certificates", SQL_CHECK_OK, "the certificates of encrypted databases have been backed up");
     buf_done(&n.text);

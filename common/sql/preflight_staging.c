@@ -30,8 +30,9 @@ static int check_file(const char *path, struct err *err) {
     char byte;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT)
-        return err_set(err, ERR_CONFIG, "SQL Server wrote '%s', but there is no such file here. Both containers must mount the same volume "
-                                        "at the same path",
+        return err_set(err, ERR_CONFIG,
+                       "SQL Server wrote '%s', but there is no such file here. Both containers must mount the same volume "
+                       "at the same path",
                        path);
     if (fd < 0) {
         int e = errno;
@@ -81,7 +82,8 @@ static void check_directory(struct preflight *p, const char *dir) {
     char where[160];
     describe(dir, where, sizeof(where));
     if (stat(dir, &st) < 0)
-        check_add(p, "staging", SQL_CHECK_FAIL, "'%s': %s (%s): create it with owner 10001:0 and mode 2770", dir, strerrordesc_np(errno), where);
+        check_add(p, "staging", SQL_CHECK_FAIL, "'%s': %s (%s): create it with owner 10001:0 and mode 2770", dir,
+                  strerrordesc_np(errno), where);
     else if (!S_ISDIR(st.st_mode))
         check_add(p, "staging", SQL_CHECK_FAIL, "'%s' is not a directory", dir);
     else if (access(dir, R_OK | W_OK | X_OK) < 0)

@@ -46,21 +46,20 @@ int sql_spid_read(struct sql_session *session, int *ret_spid, struct err *err) {
     return 0;
 }
 
-static const char properties[] =
-    "SELECT CONVERT(nvarchar(128), SERVERPROPERTY('ProductVersion')) AS version, "
-    "CONVERT(nvarchar(128), SERVERPROPERTY('ProductLevel')) AS level, "
-    "CONVERT(nvarchar(128), SERVERPROPERTY('ProductUpdateLevel')) AS update_level, "
-    "CONVERT(nvarchar(128), SERVERPROPERTY('Edition')) AS edition, "
-    "CONVERT(int, SERVERPROPERTY('EngineEdition')) AS engine_edition, "
-    "CONVERT(nvarchar(128), @@SERVERNAME) AS server_name, "
-    "CONVERT(nvarchar(128), SERVERPROPERTY('ServerName')) AS property_name, "
-    "CONVERT(nvarchar(128), SERVERPROPERTY('MachineName')) AS machine, "
-    "CONVERT(nvarchar(128), SERVERPROPERTY('Collation')) AS collation, "
-    "CONVERT(nvarchar(260), SERVERPROPERTY('InstanceDefaultDataPath')) AS data_path, "
-    "CONVERT(nvarchar(260), SERVERPROPERTY('InstanceDefaultLogPath')) AS log_path, "
-    "CONVERT(nvarchar(260), SERVERPROPERTY('InstanceDefaultBackupPath')) AS backup_path, "
-    "CONVERT(int, SERVERPROPERTY('IsHadrEnabled')) AS hadr, "
-    "CONVERT(int, SERVERPROPERTY('IsSingleUser')) AS single_user";
+static const char properties[] = "SELECT CONVERT(nvarchar(128), SERVERPROPERTY('ProductVersion')) AS version, "
+                                 "CONVERT(nvarchar(128), SERVERPROPERTY('ProductLevel')) AS level, "
+                                 "CONVERT(nvarchar(128), SERVERPROPERTY('ProductUpdateLevel')) AS update_level, "
+                                 "CONVERT(nvarchar(128), SERVERPROPERTY('Edition')) AS edition, "
+                                 "CONVERT(int, SERVERPROPERTY('EngineEdition')) AS engine_edition, "
+                                 "CONVERT(nvarchar(128), @@SERVERNAME) AS server_name, "
+                                 "CONVERT(nvarchar(128), SERVERPROPERTY('ServerName')) AS property_name, "
+                                 "CONVERT(nvarchar(128), SERVERPROPERTY('MachineName')) AS machine, "
+                                 "CONVERT(nvarchar(128), SERVERPROPERTY('Collation')) AS collation, "
+                                 "CONVERT(nvarchar(260), SERVERPROPERTY('InstanceDefaultDataPath')) AS data_path, "
+                                 "CONVERT(nvarchar(260), SERVERPROPERTY('InstanceDefaultLogPath')) AS log_path, "
+                                 "CONVERT(nvarchar(260), SERVERPROPERTY('InstanceDefaultBackupPath')) AS backup_path, "
+                                 "CONVERT(int, SERVERPROPERTY('IsHadrEnabled')) AS hadr, "
+                                 "CONVERT(int, SERVERPROPERTY('IsSingleUser')) AS single_user";
 
 static bool parse_version(const char *text, struct sql_server *server) {
     int *const parts[] = {&server->major, &server->minor, &server->build, &server->revision};
@@ -143,8 +142,9 @@ int sql_server_read(struct sql_session *session, struct sql_server *ret_server, 
     if (rc == 0)
         rc = sql_query_if_able(session, "SELECT host_platform, host_distribution FROM sys.dm_os_host_info", host_row, s, err);
     if (rc == 0)
-        rc = sql_query_if_able(session, "SELECT CONVERT(int, value_in_use) AS value FROM sys.configurations "
-                                        "WHERE configuration_id = 1579",
+        rc = sql_query_if_able(session,
+                               "SELECT CONVERT(int, value_in_use) AS value FROM sys.configurations "
+                               "WHERE configuration_id = 1579",
                                compression_row, &s->compression_default, err);
     if (rc == 0)
         rc = sql_query_if_able(session, "DBCC TRACESTATUS(3226) WITH NO_INFOMSGS", trace_row, &s->trace_3226, err);

@@ -8,8 +8,8 @@ int sql_run(struct sql_session *session, const char *text, const struct sql_call
     return session->ops->run(session, text, call ? call : &plain, row, user, messages, err);
 }
 
-int sql_query(struct sql_session *session, const char *text, const struct sql_call *call, sql_row_fn row,
-              void *user, struct err *err) {
+int sql_query(struct sql_session *session, const char *text, const struct sql_call *call, sql_row_fn row, void *user,
+              struct err *err) {
     struct sql_messages messages;
     int rc = sql_run(session, text, call, row, user, &messages, err);
     sql_messages_done(&messages);

@@ -37,7 +37,7 @@ struct sql_params {
     uint16_t port; /* 0: 1433 */
     const char *user;
     const struct secret *password;
-    const char *app;      /* shown in sys.dm_exec_sessions; NULL: "mssql-sidecar" */
+    const char *app; /* shown in sys.dm_exec_sessions; NULL: "mssql-sidecar" */
     const char *database; /* NULL: master, which exists before any other and is never in anybody's way */
     enum sql_encryption encryption;
     const char *ca_file; /* PEM file, or "system"; NULL: the server's certificate is not verified */
@@ -60,8 +60,8 @@ struct sql_session;
 
 /* What an implementation provides. run() is exec and query in one: row is NULL when rows are not wanted. */
 struct sql_ops {
-    int (*run)(struct sql_session *session, const char *text, const struct sql_call *call, sql_row_fn row,
-               void *row_user, struct sql_messages *messages, struct err *err);
+    int (*run)(struct sql_session *session, const char *text, const struct sql_call *call, sql_row_fn row, void *row_user,
+               struct sql_messages *messages, struct err *err);
     void (*cancel)(struct sql_session *session, bool on);
     void (*abort)(struct sql_session *session);
     bool (*alive)(const struct sql_session *session);
@@ -88,8 +88,8 @@ void sql_session_close(struct sql_session *session); /* NULL is allowed */
 int sql_exec(struct sql_session *session, const char *text, const struct sql_call *call, struct err *err) ERR_CHECK;
 /* Runs a batch and calls row for each row of each result. row's non-zero return ends the statement and is an error;
  * it fills err. */
-int sql_query(struct sql_session *session, const char *text, const struct sql_call *call, sql_row_fn row,
-              void *user, struct err *err) ERR_CHECK;
+int sql_query(struct sql_session *session, const char *text, const struct sql_call *call, sql_row_fn row, void *user,
+              struct err *err) ERR_CHECK;
 /* As sql_query, and the messages are the caller's (sql_messages_done() them also after an error). Rows are dropped when
  * row is NULL. */
 int sql_run(struct sql_session *session, const char *text, const struct sql_call *call, sql_row_fn row, void *user,

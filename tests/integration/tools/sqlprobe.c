@@ -540,13 +540,13 @@ static const struct {
     int (*run)(char *const *f, struct buf *b, struct err *err);
     int fields; /* needed */
 } commands[] = {
-    {"params", cmd_params, 5},   {"open", cmd_open, 1},         {"wait", cmd_wait, 1},       {"query", cmd_query, 3},
-    {"alive", cmd_alive, 1},     {"server", cmd_server, 1},     {"databases", cmd_databases, 1}, {"state", cmd_state, 2},
-    {"backup", cmd_backup, 6},   {"header", cmd_header, 2},     {"filelist", cmd_filelist, 2}, {"verify", cmd_verify, 2},
-    {"progress", cmd_progress, 2}, {"find", cmd_find, 2},       {"foreign", cmd_foreign, 3}, {"marks", cmd_marks, 2},
-    {"prune", cmd_prune, 2},     {"preflight", cmd_preflight, 1}, {"grant", cmd_grant, 3},   {"staging", cmd_staging, 2},
-    {"cancel", cmd_control, 1},  {"resume", cmd_control, 1},    {"abort", cmd_control, 1},   {"flag", cmd_control, 1},
-    {"unflag", cmd_control, 1},  {"close", cmd_close, 1},
+    {"params", cmd_params, 5},     {"open", cmd_open, 1},           {"wait", cmd_wait, 1},           {"query", cmd_query, 3},
+    {"alive", cmd_alive, 1},       {"server", cmd_server, 1},       {"databases", cmd_databases, 1}, {"state", cmd_state, 2},
+    {"backup", cmd_backup, 6},     {"header", cmd_header, 2},       {"filelist", cmd_filelist, 2},   {"verify", cmd_verify, 2},
+    {"progress", cmd_progress, 2}, {"find", cmd_find, 2},           {"foreign", cmd_foreign, 3},     {"marks", cmd_marks, 2},
+    {"prune", cmd_prune, 2},       {"preflight", cmd_preflight, 1}, {"grant", cmd_grant, 3},         {"staging", cmd_staging, 2},
+    {"cancel", cmd_control, 1},    {"resume", cmd_control, 1},      {"abort", cmd_control, 1},       {"flag", cmd_control, 1},
+    {"unflag", cmd_control, 1},    {"close", cmd_close, 1},
 };
 
 static void run(char *line) {

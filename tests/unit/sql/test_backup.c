@@ -42,9 +42,10 @@ static void test_text(void **state) {
                "MAXTRANSFERSIZE = 131072, STATS = 5");
     r = request(BACKUP_LOG);
     r.tail_norecovery = r.no_truncate = true;
-    check_text(&r, SQL_COMPRESSION_DEFAULT,
-               "BACKUP LOG [sa]]les] TO DISK = N'/s/run-1.trn' WITH INIT, FORMAT, NAME = N'run-1', CHECKSUM, NO_TRUNCATE, NORECOVERY, "
-               "STATS = 5");
+    check_text(
+        &r, SQL_COMPRESSION_DEFAULT,
+        "BACKUP LOG [sa]]les] TO DISK = N'/s/run-1.trn' WITH INIT, FORMAT, NAME = N'run-1', CHECKSUM, NO_TRUNCATE, NORECOVERY, "
+        "STATS = 5");
 }
 
 static void refuse(struct sql_backup_request r, enum err_class class, const char *part) {
@@ -263,9 +264,9 @@ static void test_verify_and_progress(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),     cmocka_unit_test(test_text_refused),  cmocka_unit_test(test_run),
-        cmocka_unit_test(test_fallback), cmocka_unit_test(test_failures),      cmocka_unit_test(test_no_final_word),
-        cmocka_unit_test(test_damaged),  cmocka_unit_test(test_late_cancel),   cmocka_unit_test(test_verify_and_progress),
+        cmocka_unit_test(test_text),     cmocka_unit_test(test_text_refused), cmocka_unit_test(test_run),
+        cmocka_unit_test(test_fallback), cmocka_unit_test(test_failures),     cmocka_unit_test(test_no_final_word),
+        cmocka_unit_test(test_damaged),  cmocka_unit_test(test_late_cancel),  cmocka_unit_test(test_verify_and_progress),
     };
     return cmocka_run_group_tests_name("sql backup", tests, NULL, NULL);
 }

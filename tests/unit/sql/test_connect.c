@@ -137,8 +137,9 @@ static void test_endpoint_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_backoff_grows), cmocka_unit_test(test_backoff_spares_accounts), cmocka_unit_test(test_backoff_jitters),
-        cmocka_unit_test(test_may_pass),      cmocka_unit_test(test_endpoint_file),           cmocka_unit_test(test_endpoint_refused),
+        cmocka_unit_test(test_backoff_grows),   cmocka_unit_test(test_backoff_spares_accounts),
+        cmocka_unit_test(test_backoff_jitters), cmocka_unit_test(test_may_pass),
+        cmocka_unit_test(test_endpoint_file),   cmocka_unit_test(test_endpoint_refused),
     };
     return cmocka_run_group_tests_name("sql connect, endpoint", tests, NULL, NULL);
 }

@@ -11,8 +11,9 @@
 static void expect_list(struct fake_sql *sql) {
     fake_sql_expect(sql, "FROM sys.databases");
     fake_sql_also(sql, "<> N'tempdb'");
-    fake_sql_columns(sql, 14, "database_id", "name", "state", "state_desc", "recovery_model", "is_auto_close_on", "source_database_id",
-                     "replica_id", "page_verify_option", "create_date", "owner_name", "is_trustworthy_on", "is_cdc_enabled", "is_encrypted");
+    fake_sql_columns(sql, 14, "database_id", "name", "state", "state_desc", "recovery_model", "is_auto_close_on",
+                     "source_database_id", "replica_id", "page_verify_option", "create_date", "owner_name", "is_trustworthy_on",
+                     "is_cdc_enabled", "is_encrypted");
 }
 
 static void test_list(void **state) {
@@ -24,7 +25,8 @@ static void test_list(void **state) {
     char text[CLOCK_TEXT_MAX];
     expect_list(sql);
     fake_sql_row(sql, "1", "master", "0", "ONLINE", "3", "0", NULL, NULL, "2", "2003-04-08T09:13:36.390", "sa", "0", "0", "0");
-    fake_sql_row(sql, "7", "S\xc3\xa4les", "0", "ONLINE", "1", "1", NULL, GUID_A, "1", "2026-11-21T10:00:00", NULL, "1", "1", "1");
+    fake_sql_row(sql, "7", "S\xc3\xa4les", "0", "ONLINE", "1", "1", NULL, GUID_A, "1", "2026-11-21T10:00:00", NULL, "1", "1",
+                 "1");
     fake_sql_row(sql, "9", "snap", "99", "NEW_STATE", "3", "0", "7", NULL, "2", NULL, "me", "0", "0", "0");
     assert_succeeds(sql_databases_read(fake_sql_session(sql), &clock, &list, &err), err);
     assert_int_equal(list.count, 3);
@@ -88,11 +90,11 @@ static void test_skip(void **state) {
 
 static void expect_state(struct fake_sql *sql, const char *state, const char *standby, const char *fork, const char *last_lsn) {
     fake_sql_expect(sql, "LEFT JOIN sys.master_files");
-    fake_sql_columns(sql, 13, "state", "recovery_model", "is_in_standby", "is_read_only", "is_auto_close_on", "page_verify_option",
-                     "create_date", "differential_base_guid", "server_now", "database_guid", "family_guid", "recovery_fork_guid",
-                     "last_log_backup_lsn");
-    fake_sql_row(sql, state, "1", standby, "0", "0", "2", "2026-11-21T12:00:00", GUID_A, "2026-11-21T13:00:00.25+01:00", GUID_A, GUID_B,
-                 fork, last_lsn);
+    fake_sql_columns(sql, 13, "state", "recovery_model", "is_in_standby", "is_read_only", "is_auto_close_on",
+                     "page_verify_option", "create_date", "differential_base_guid", "server_now", "database_guid", "family_guid",
+                     "recovery_fork_guid", "last_log_backup_lsn");
+    fake_sql_row(sql, state, "1", standby, "0", "0", "2", "2026-11-21T12:00:00", GUID_A, "2026-11-21T13:00:00.25+01:00", GUID_A,
+                 GUID_B, fork, last_lsn);
 }
 
 static void test_state(void **state) {
@@ -245,9 +247,9 @@ static void test_sizes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_list),          cmocka_unit_test(test_list_incomplete), cmocka_unit_test(test_skip),
-        cmocka_unit_test(test_state),         cmocka_unit_test(test_state_unknown),   cmocka_unit_test(test_state_closed),
-        cmocka_unit_test(test_state_gone),    cmocka_unit_test(test_access),          cmocka_unit_test(test_files),
+        cmocka_unit_test(test_list),       cmocka_unit_test(test_list_incomplete), cmocka_unit_test(test_skip),
+        cmocka_unit_test(test_state),      cmocka_unit_test(test_state_unknown),   cmocka_unit_test(test_state_closed),
+        cmocka_unit_test(test_state_gone), cmocka_unit_test(test_access),          cmocka_unit_test(test_files),
         cmocka_unit_test(test_sizes),
     };
     return cmocka_run_group_tests_name("sql database", tests, NULL, NULL);

@@ -54,7 +54,8 @@ static void test_reactions(void **state) {
     for (size_t g = 0; g < ARRAY_LEN(groups); g++)
         for (size_t i = 0; groups[g].numbers[i]; i++)
             if (sql_error_find(groups[g].numbers[i])->reaction != groups[g].reaction)
-                fail_msg("%d is %s, want %s", groups[g].numbers[i], sql_reaction_name(sql_error_find(groups[g].numbers[i])->reaction),
+                fail_msg("%d is %s, want %s", groups[g].numbers[i],
+                         sql_reaction_name(sql_error_find(groups[g].numbers[i])->reaction),
                          sql_reaction_name(groups[g].reaction));
 }
 
@@ -68,7 +69,9 @@ static void test_os_errors(void **state) {
         {"Write on \"/x/y.bak\" failed: 112(There is not enough space on the disk.)", 112},
         {"A nonrecoverable I/O error occurred on file \"/x/y.bak:\" 995(The I/O operation has been aborted.).", 995},
         {"Unable to open the physical file \"/x\". Operating system error 2: \"2(The system cannot find the file.)\".", 2},
-        {"Sicherungsmedium '/x(1)/9(b).bak' kann nicht ge\xc3\xb6" "ffnet werden: 112(Nicht genug Platz)", 112},
+        {"Sicherungsmedium '/x(1)/9(b).bak' kann nicht ge\xc3\xb6"
+         "ffnet werden: 112(Nicht genug Platz)",
+         112},
         {"Cannot open backup device '/x/y.bak'.", -1},
         {"Write on \"/x 12.bak\" failed", -1},
         {"Operating system error (no number)", -1},
@@ -116,7 +119,7 @@ static void test_errors_without_number(void **state) {
     static const struct {
         enum err_class class;
         enum sql_reaction reaction;
-    } cases[] = {{ERR_CONNECT, SQL_RETRY}, {ERR_TIMEOUT, SQL_RETRY}, {ERR_STATE, SQL_WAIT},   {ERR_AUTH, SQL_CONFIG},
+    } cases[] = {{ERR_CONNECT, SQL_RETRY}, {ERR_TIMEOUT, SQL_RETRY}, {ERR_STATE, SQL_WAIT},    {ERR_AUTH, SQL_CONFIG},
                  {ERR_CHAIN, SQL_CHAIN},   {ERR_CORRUPT, SQL_MEDIA}, {ERR_INTERNAL, SQL_FAIL}, {ERR_PERMISSION, SQL_PERMISSION}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct err e = {.class = cases[i].class};
@@ -137,9 +140,8 @@ static void test_text(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),         cmocka_unit_test(test_reactions),
-        cmocka_unit_test(test_os_errors),     cmocka_unit_test(test_device_errors),
-        cmocka_unit_test(test_text),          cmocka_unit_test(test_errors_without_number),
+        cmocka_unit_test(test_table),         cmocka_unit_test(test_reactions), cmocka_unit_test(test_os_errors),
+        cmocka_unit_test(test_device_errors), cmocka_unit_test(test_text),      cmocka_unit_test(test_errors_without_number),
     };
     return cmocka_run_group_tests_name("sql errors", tests, NULL, NULL);
 }

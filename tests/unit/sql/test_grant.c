@@ -84,8 +84,12 @@ static void test_all(void **state) {
     (void)state;
     struct fake_sql *sql = fake_sql_new();
     struct sql_session *s = fake_sql_session(sql);
-    struct sql_database items[] = {{.name = "off", .state = 6}, {.name = "ro", .read_only = true}, {.name = "snap", .snapshot = true},
-                                   {.name = "bad"},             {.name = "good"},                  {.name = "lost"}};
+    struct sql_database items[] = {{.name = "off", .state = 6},
+                                   {.name = "ro", .read_only = true},
+                                   {.name = "snap", .snapshot = true},
+                                   {.name = "bad"},
+                                   {.name = "good"},
+                                   {.name = "lost"}};
     struct sql_database_list list = {items, 5};
     struct sql_grant_result result;
     struct err err;

@@ -58,11 +58,11 @@ static void expect_header(struct fake_sql *sql, const char *path, const struct c
     fake_sql_also(sql, path);
 #define N(i) c[i].name
 #define V(i) c[i].value
-    fake_sql_columns(sql, 29, N(0), N(1), N(2), N(3), N(4), N(5), N(6), N(7), N(8), N(9), N(10), N(11), N(12), N(13), N(14), N(15), N(16),
-                     N(17), N(18), N(19), N(20), N(21), N(22), N(23), N(24), N(25), N(26), N(27), N(28));
+    fake_sql_columns(sql, 29, N(0), N(1), N(2), N(3), N(4), N(5), N(6), N(7), N(8), N(9), N(10), N(11), N(12), N(13), N(14),
+                     N(15), N(16), N(17), N(18), N(19), N(20), N(21), N(22), N(23), N(24), N(25), N(26), N(27), N(28));
     for (unsigned i = 0; i < rows; i++)
-        fake_sql_row(sql, V(0), V(1), V(2), V(3), V(4), V(5), V(6), V(7), V(8), V(9), V(10), V(11), V(12), V(13), V(14), V(15), V(16), V(17),
-                     V(18), V(19), V(20), V(21), V(22), V(23), V(24), V(25), V(26), V(27), V(28));
+        fake_sql_row(sql, V(0), V(1), V(2), V(3), V(4), V(5), V(6), V(7), V(8), V(9), V(10), V(11), V(12), V(13), V(14), V(15),
+                     V(16), V(17), V(18), V(19), V(20), V(21), V(22), V(23), V(24), V(25), V(26), V(27), V(28));
 }
 
 static void test_full(void **state) {
@@ -88,10 +88,11 @@ static void test_full(void **state) {
 
 static void test_kinds(void **state) {
     (void)state;
-    static const struct column log[] = {{"BackupType", "2"}, {"TimeZone", "127"}, {"LastValidRestoreTime", NULL}, {"Flags", "64"},
-                                        {"HasBulkLoggedData", "1"}};
-    static const struct column diff[] = {{"BackupType", "5"}, {"DifferentialBaseGUID", OTHER}, {"DifferentialBaseLSN", "39000000048800071"},
-                                         {"IsCopyOnly", "0"}, {"Compressed", "1"}, {"EncryptorThumbprint", "ABCD"}};
+    static const struct column log[] = {
+        {"BackupType", "2"}, {"TimeZone", "127"}, {"LastValidRestoreTime", NULL}, {"Flags", "64"}, {"HasBulkLoggedData", "1"}};
+    static const struct column diff[] = {
+        {"BackupType", "5"}, {"DifferentialBaseGUID", OTHER}, {"DifferentialBaseLSN", "39000000048800071"}, {"IsCopyOnly", "0"},
+        {"Compressed", "1"}, {"EncryptorThumbprint", "ABCD"}};
     const struct sql_clock clock = {.utc_offset_s = -3600};
     struct fake_sql *sql = fake_sql_new();
     struct sql_header h;
@@ -126,7 +127,8 @@ static void refuse(struct column change, enum err_class class, const char *part)
 
 static void test_refused(void **state) {
     (void)state;
-    static const char *const required[] = {"FirstLSN", "LastLSN", "BackupStartDate", "BackupFinishDate", "BackupSetGUID", "FamilyGUID"};
+    static const char *const required[] = {"FirstLSN",         "LastLSN",       "BackupStartDate",
+                                           "BackupFinishDate", "BackupSetGUID", "FamilyGUID"};
     for (size_t i = 0; i < ARRAY_LEN(required); i++)
         refuse((struct column){required[i], NULL}, ERR_CORRUPT, "incomplete");
     refuse((struct column){"BackupType", "4"}, ERR_UNSUPPORTED, "type '4'");
@@ -188,8 +190,11 @@ static void test_filelist(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_full),    cmocka_unit_test(test_kinds),           cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_filelist), cmocka_unit_test(test_sets_and_stripes),
+        cmocka_unit_test(test_full),
+        cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_filelist),
+        cmocka_unit_test(test_sets_and_stripes),
     };
     return cmocka_run_group_tests_name("sql header", tests, NULL, NULL);
 }

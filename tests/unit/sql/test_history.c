@@ -10,12 +10,13 @@
 static const struct sql_server server = {.name = "sql'0", .clock = {.utc_offset_s = 3600}};
 
 static void columns(struct fake_sql *sql) {
-    fake_sql_columns(sql, 14, "backup_set_id", "backup_set_uuid", "name", "user_name", "type", "database_name", "is_copy_only", "first_lsn",
-                     "last_lsn", "backup_finish_date", "time_zone", "physical_device_name", "device_type", "family_guid");
+    fake_sql_columns(sql, 14, "backup_set_id", "backup_set_uuid", "name", "user_name", "type", "database_name", "is_copy_only",
+                     "first_lsn", "last_lsn", "backup_finish_date", "time_zone", "physical_device_name", "device_type",
+                     "family_guid");
 }
 static void row(struct fake_sql *sql, const char *id, const char *type, const char *zone, const char *device) {
-    fake_sql_row(sql, id, SET, NULL, "AGENT\\job", type, "sales", "1", "39000000048800071", "39000000051800001", "2026-11-21T14:00:05", zone,
-                 device, "2", FAMILY);
+    fake_sql_row(sql, id, SET, NULL, "AGENT\\job", type, "sales", "1", "39000000048800071", "39000000051800001",
+                 "2026-11-21T14:00:05", zone, device, "2", FAMILY);
 }
 
 static void test_foreign(void **state) {
@@ -116,7 +117,8 @@ static void test_marks(void **state) {
     assert_string_equal(list.items[0].name, "release 7");
     assert_int_equal(list.items[0].lsn.slot, 72);
     sql_marks_done(&list);
-    assert_fails(sql_marks_read(fake_sql_session(sql), "sales", (struct lsn){0}, &server.clock, &list, &err), err, ERR_PROTOCOL, "marks of 'sales'");
+    assert_fails(sql_marks_read(fake_sql_session(sql), "sales", (struct lsn){0}, &server.clock, &list, &err), err, ERR_PROTOCOL,
+                 "marks of 'sales'");
     fake_sql_done(sql);
 }
 

@@ -184,8 +184,8 @@ static void test_messages_bounded(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),   cmocka_unit_test(test_values_refused),  cmocka_unit_test(test_dates),
-        cmocka_unit_test(test_quoting),  cmocka_unit_test(test_quoting_refused), cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_values),           cmocka_unit_test(test_values_refused),  cmocka_unit_test(test_dates),
+        cmocka_unit_test(test_quoting),          cmocka_unit_test(test_quoting_refused), cmocka_unit_test(test_messages),
         cmocka_unit_test(test_messages_bounded),
     };
     return cmocka_run_group_tests_name("sql row, text, message", tests, NULL, NULL);

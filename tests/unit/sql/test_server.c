@@ -28,10 +28,11 @@ static int teardown(void **state) {
     return 0;
 }
 
-static void expect_properties(struct fake_sql *sql, const char *version, const char *edition, const char *engine, const char *name) {
+static void expect_properties(struct fake_sql *sql, const char *version, const char *edition, const char *engine,
+                              const char *name) {
     fake_sql_expect(sql, "SERVERPROPERTY('ProductVersion')");
-    fake_sql_columns(sql, 14, "version", "level", "update_level", "edition", "engine_edition", "server_name", "property_name", "machine",
-                     "collation", "data_path", "log_path", "backup_path", "hadr", "single_user");
+    fake_sql_columns(sql, 14, "version", "level", "update_level", "edition", "engine_edition", "server_name", "property_name",
+                     "machine", "collation", "data_path", "log_path", "backup_path", "hadr", "single_user");
     fake_sql_row(sql, version, "RTM", "CU12", edition, engine, name, "prop", "mach", "SQL_Latin1_General_CP1_CI_AS",
                  "/var/opt/mssql/data/", "/var/opt/mssql/data/", NULL, "0", "0");
 }

@@ -198,8 +198,8 @@ void fake_sql_row(struct fake_sql *fake, ...) {
 void fake_sql_message(struct fake_sql *fake, int number, int severity, const char *text) {
     struct step *s = last(fake);
     assert_true(s->message_count < MESSAGES_MAX);
-    s->messages[s->message_count++] =
-        (struct sql_message){.number = number, .severity = severity, .state = 1, .line = 1, .text = mem_strdup(text)};
+    s->messages[s->message_count++] = (struct sql_message){
+        .number = number, .severity = severity, .state = 1, .line = 1, .text = mem_strdup(text)};
 }
 
 void fake_sql_fails(struct fake_sql *fake, enum err_class class, const char *text) {
