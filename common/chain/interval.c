@@ -176,8 +176,6 @@ static void hole_between(struct builder *b, const struct draft *before, const st
                               .fork = path->fork};
     if (!hole.cause && after)
         hole.cause = after->cause;
-    if (!hole.cause)
-        hole.cause = CHAIN_HOLE_BASE_MISSING;
     bool same_path = before && chain_path_eq(&before->interval.path, path);
     if (before)
         hole.from_at = before->interval.until_at;

@@ -252,11 +252,8 @@ static void segment_begin(struct chain_walk *w, const struct backup *n, bool gap
     for (unsigned i = 0; i < lone; i++)
         point_emit(w, &t->pending[i], cause, false);
     pending_drop(t, lone);
-    if (gap || lone || t->older) {
+    if (gap || lone || t->older)
         gap_count(t);
-        if (!t->cause)
-            t->cause = cause;
-    }
     t->has_log = true;
     t->seg_first = t->seg_last = n->first_lsn;
     t->seg_from_at = n->start_at;

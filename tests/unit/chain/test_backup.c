@@ -14,8 +14,10 @@ static void test_kinds(void **state) {
     static const struct {
         const char *type;
         int kind; /* -1: not ours */
-    } rows[] = {{"1", BACKUP_FULL}, {"2", BACKUP_LOG}, {"5", BACKUP_DIFF}, {"D", BACKUP_FULL}, {"I", BACKUP_DIFF}, {"L", BACKUP_LOG},
-                {"4", -1}, {"6", -1}, {"7", -1}, {"8", -1}, {"F", -1}, {"G", -1}, {"P", -1}, {"Q", -1}, {"", -1}, {"11", -1}};
+    } rows[] = {{"1", BACKUP_FULL}, {"2", BACKUP_LOG}, {"5", BACKUP_DIFF}, {"D", BACKUP_FULL},
+                {"I", BACKUP_DIFF}, {"L", BACKUP_LOG}, {"4", -1},          {"6", -1},
+                {"7", -1},          {"8", -1},         {"F", -1},          {"G", -1},
+                {"P", -1},          {"Q", -1},         {"", -1},           {"11", -1}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         bool known = backup_kind_from_type(rows[i].type, &kind);
         assert_int_equal(known, rows[i].kind >= 0);

@@ -140,16 +140,16 @@ static void test_reverted(void **state) {
     chain_check(&view, &expected, &full, &v);
     assert_int_equal(v.reason, CHAIN_REASON_VOLUME_REVERTED);
     assert_true(v.usable && v.new_incarnation && !v.heal); /* it begins the new one */
-    expected.new_incarnation = true;                       /* decided so: nothing new */
+    expected.new_incarnation = true; /* decided so: nothing new */
     chain_check(&view, &expected, &full, &v);
     assert_true(v.ok && v.new_incarnation);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good), cmocka_unit_test(test_log_gap),  cmocka_unit_test(test_log_without_base),
-        cmocka_unit_test(test_bulk), cmocka_unit_test(test_diff),     cmocka_unit_test(test_full),
-        cmocka_unit_test(test_identity), cmocka_unit_test(test_forked), cmocka_unit_test(test_reverted),
+        cmocka_unit_test(test_good),     cmocka_unit_test(test_log_gap), cmocka_unit_test(test_log_without_base),
+        cmocka_unit_test(test_bulk),     cmocka_unit_test(test_diff),    cmocka_unit_test(test_full),
+        cmocka_unit_test(test_identity), cmocka_unit_test(test_forked),  cmocka_unit_test(test_reverted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

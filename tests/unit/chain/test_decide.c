@@ -361,10 +361,10 @@ static void test_states(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_planned),       cmocka_unit_test(test_size),   cmocka_unit_test(test_quiet),
-        cmocka_unit_test(test_first_full),    cmocka_unit_test(test_heal),   cmocka_unit_test(test_pseudo_simple),
-        cmocka_unit_test(test_limits),        cmocka_unit_test(test_no_war), cmocka_unit_test(test_diff),
-        cmocka_unit_test(test_paths),         cmocka_unit_test(test_states), cmocka_unit_test(test_copy_only),
+        cmocka_unit_test(test_planned),    cmocka_unit_test(test_size),   cmocka_unit_test(test_quiet),
+        cmocka_unit_test(test_first_full), cmocka_unit_test(test_heal),   cmocka_unit_test(test_pseudo_simple),
+        cmocka_unit_test(test_limits),     cmocka_unit_test(test_no_war), cmocka_unit_test(test_diff),
+        cmocka_unit_test(test_paths),      cmocka_unit_test(test_states), cmocka_unit_test(test_copy_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

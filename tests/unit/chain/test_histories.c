@@ -21,14 +21,10 @@ static struct backup real_set(enum backup_kind kind, unsigned id, struct lsn fir
 
 static size_t real_chain(struct backup *sets) {
     struct backup all[] = {
-        real_set(BACKUP_FULL, 1, real(488, 71), real(518, 1), 10),
-        real_set(BACKUP_LOG, 2, real(474, 1), real(541, 1), 20),
-        real_set(BACKUP_LOG, 3, real(541, 1), real(571, 1), 30),
-        real_set(BACKUP_LOG, 4, real(571, 1), real(588, 1), 40),
-        real_set(BACKUP_DIFF, 5, real(595, 1), real(598, 1), 45),
-        real_set(BACKUP_LOG, 6, real(588, 1), real(608, 1), 50),
-        real_set(BACKUP_LOG, 7, real(608, 1), real(625, 1), 60),
-        real_set(BACKUP_LOG, 8, real(625, 1), real(642, 1), 70),
+        real_set(BACKUP_FULL, 1, real(488, 71), real(518, 1), 10), real_set(BACKUP_LOG, 2, real(474, 1), real(541, 1), 20),
+        real_set(BACKUP_LOG, 3, real(541, 1), real(571, 1), 30),   real_set(BACKUP_LOG, 4, real(571, 1), real(588, 1), 40),
+        real_set(BACKUP_DIFF, 5, real(595, 1), real(598, 1), 45),  real_set(BACKUP_LOG, 6, real(588, 1), real(608, 1), 50),
+        real_set(BACKUP_LOG, 7, real(608, 1), real(625, 1), 60),   real_set(BACKUP_LOG, 8, real(625, 1), real(642, 1), 70),
     };
     memcpy(sets, all, sizeof(all));
     return ARRAY_LEN(all);
@@ -60,8 +56,7 @@ static void test_real_chain(void **state) {
         memmove(some + gone, some + gone + 1, (count - gone - 1) * sizeof(*some));
         build(some, count - 1, &v);
         static const size_t expected[8][3] = {/* intervals, holes, open ones, by the set that is gone */
-                                              {0},       {2, 1, 0}, {2, 1, 0}, {2, 1, 0},
-                                              {1, 0, 0}, {2, 2, 1}, {1, 1, 1}, {1, 0, 0}};
+                                              {0}, {2, 1, 0}, {2, 1, 0}, {2, 1, 0}, {1, 0, 0}, {2, 2, 1}, {1, 1, 1}, {1, 0, 0}};
         assert_int_equal(v.count, expected[gone][0]);
         assert_int_equal(v.hole_count, expected[gone][1]);
         assert_int_equal(v.open_hole_count, expected[gone][2]);
@@ -191,6 +186,7 @@ static void test_verdicts(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_real_chain), cmocka_unit_test(test_dbatools), cmocka_unit_test(test_verdicts)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_real_chain), cmocka_unit_test(test_dbatools),
+                                       cmocka_unit_test(test_verdicts)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,19 +44,23 @@ static int teardown(void **state) {
 static void test_plain(void **state) {
     (void)state;
     assert_string_equal(SHAPE(NULL, make_full(1, 10, 12, 10)), "[12-12 @10-10]");
-    assert_string_equal(SHAPE(NULL, make_full(1, 10, 12, 10), make_log(2, 10, 20, 20), make_log(3, 20, 30, 30)), "[12-30 @10-30]");
+    assert_string_equal(SHAPE(NULL, make_full(1, 10, 12, 10), make_log(2, 10, 20, 20), make_log(3, 20, 30, 30)),
+                        "[12-30 @10-30]");
     /* A log that ends where the full ends is of no use, and no harm. */
     assert_string_equal(SHAPE(NULL, make_log(2, 8, 12, 9), make_full(1, 10, 12, 10), make_log(3, 12, 20, 20)), "[12-20 @10-20]");
     /* A log taken inside the full, on top of nothing, and the one that straddles its end. */
     assert_string_equal(SHAPE(NULL, make_full(1, 10, 15, 10), make_log(2, 9, 11, 9), make_log(3, 11, 20, 20)), "[15-20 @10-20]");
     /* Fulls do not break logs: the older full and all logs are one interval. */
-    assert_string_equal(SHAPE(NULL, make_full(1, 10, 12, 10), make_log(2, 10, 20, 20), make_full(3, 25, 26, 25), make_log(4, 20, 30, 30)),
-                        "[12-30 @10-30]");
+    assert_string_equal(
+        SHAPE(NULL, make_full(1, 10, 12, 10), make_log(2, 10, 20, 20), make_full(3, 25, 26, 25), make_log(4, 20, 30, 30)),
+        "[12-30 @10-30]");
     /* Empty logs repeat their LSNs and move only the time. */
-    assert_string_equal(SHAPE(NULL, make_full(1, 10, 12, 10), make_log(2, 10, 20, 20), make_log(3, 20, 20, 30), make_log(4, 20, 20, 40)),
-                        "[12-20 @10-40]");
+    assert_string_equal(
+        SHAPE(NULL, make_full(1, 10, 12, 10), make_log(2, 10, 20, 20), make_log(3, 20, 20, 30), make_log(4, 20, 20, 40)),
+        "[12-20 @10-40]");
     /* Overlaps inside one fork, as on a read-only database, are stepped over. */
-    assert_string_equal(SHAPE(NULL, make_full(1, 10, 12, 10), make_log(2, 10, 20, 20), make_log(3, 10, 30, 30)), "[12-30 @10-30]");
+    assert_string_equal(SHAPE(NULL, make_full(1, 10, 12, 10), make_log(2, 10, 20, 20), make_log(3, 10, 30, 30)),
+                        "[12-30 @10-30]");
     /* A copy-only full is as good a start as any. */
     assert_string_equal(SHAPE(NULL, with(make_full(1, 10, 12, 10), BACKUP_COPY_ONLY), make_log(2, 10, 20, 20)), "[12-20 @10-20]");
     assert_int_equal(built.hole_count, 0);
@@ -65,19 +69,22 @@ static void test_plain(void **state) {
 
 static void test_holes(void **state) {
     (void)state;
-    assert_string_equal(SHAPE(NULL, make_full(1, 10, 12, 10), make_log(2, 10, 20, 20), make_log(4, 30, 40, 40)), "[12-20 @10-20](log_missing)");
+    assert_string_equal(SHAPE(NULL, make_full(1, 10, 12, 10), make_log(2, 10, 20, 20), make_log(4, 30, 40, 40)),
+                        "[12-20 @10-20](log_missing)");
     assert_int_equal(built.open_hole_count, 1);
     assert_int_equal(built.holes[0].from_at, SEC(20));
     assert_int_equal(built.holes[0].until_at, 0);
     /* A differential bridges what the logs lost. */
-    assert_string_equal(SHAPE(NULL, make_full(1, 10, 12, 10), make_log(2, 10, 20, 20), make_diff(3, 1, 31, 32, 35), make_log(4, 30, 40, 40)),
-                        "[12-20 @10-20](log_missing)[32-40 @35-40]");
+    assert_string_equal(
+        SHAPE(NULL, make_full(1, 10, 12, 10), make_log(2, 10, 20, 20), make_diff(3, 1, 31, 32, 35), make_log(4, 30, 40, 40)),
+        "[12-20 @10-20](log_missing)[32-40 @35-40]");
     assert_int_equal(built.open_hole_count, 0);
     assert_lsn(built.holes[0].from_lsn, 20);
     assert_lsn(built.holes[0].until_lsn, 32);
     /* But not one whose full we do not have, or have damaged. */
-    assert_string_equal(SHAPE(NULL, make_full(1, 10, 12, 10), make_log(2, 10, 20, 20), make_diff(3, 9, 31, 32, 35), make_log(4, 30, 40, 40)),
-                        "[12-20 @10-20](log_missing)");
+    assert_string_equal(
+        SHAPE(NULL, make_full(1, 10, 12, 10), make_log(2, 10, 20, 20), make_diff(3, 9, 31, 32, 35), make_log(4, 30, 40, 40)),
+        "[12-20 @10-20](log_missing)");
     assert_string_equal(SHAPE(NULL, with(make_full(1, 10, 12, 10), BACKUP_DAMAGED), make_log(2, 10, 20, 20)), "(damaged_base)");
     assert_string_equal(SHAPE(NULL, make_log(2, 10, 20, 20), make_full(1, 30, 31, 30)), "(base_missing)[31-31 @30-30]");
     assert_string_equal(SHAPE(NULL, make_log(2, 10, 20, 20)), "(base_missing)");
@@ -116,7 +123,8 @@ static void test_blame(void **state) {
     (void)state;
     static const char *const nul[] = {"NUL", "nul", "NUL:", "/dev/null"};
     for (size_t i = 0; i < ARRAY_LEN(nul) + 1; i++) {
-        struct chain_foreign rows[] = {foreign_log(40, 50, "later"), foreign_log(20, 30, i < ARRAY_LEN(nul) ? nul[i] : "/tmp/x.trn"),
+        struct chain_foreign rows[] = {foreign_log(40, 50, "later"),
+                                       foreign_log(20, 30, i < ARRAY_LEN(nul) ? nul[i] : "/tmp/x.trn"),
                                        {.set = with(make_full(98, 22, 23, 22), BACKUP_FOREIGN)}};
         struct chain_interval_input input = {.foreign = rows, .foreign_count = ARRAY_LEN(rows)};
         SHAPE(&input, make_full(1, 10, 12, 10), make_log(2, 10, 20, 20), make_diff(3, 1, 31, 32, 35), make_log(4, 30, 40, 40));
@@ -133,12 +141,22 @@ static void test_blame(void **state) {
 
 static void test_known(void **state) {
     (void)state;
-    struct chain_hole known[] = {
-        {.cause = CHAIN_HOLE_LOG_REBUILT, .family = G(FAMILY), .fork = G(FORK_A), .from_lsn = L(70), .until_lsn = L(80), .until_at = SEC(80)},
-        {.cause = CHAIN_HOLE_FOREIGN_LOG_NUL, .family = G(FAMILY), .fork = G(FORK_A), .from_lsn = L(20), .from_at = SEC(20), .who = "x"}};
+    struct chain_hole known[] = {{.cause = CHAIN_HOLE_LOG_REBUILT,
+                                  .family = G(FAMILY),
+                                  .fork = G(FORK_A),
+                                  .from_lsn = L(70),
+                                  .until_lsn = L(80),
+                                  .until_at = SEC(80)},
+                                 {.cause = CHAIN_HOLE_FOREIGN_LOG_NUL,
+                                  .family = G(FAMILY),
+                                  .fork = G(FORK_A),
+                                  .from_lsn = L(20),
+                                  .from_at = SEC(20),
+                                  .who = "x"}};
     struct chain_interval_input input = {.known = known, .known_count = 2};
-    assert_string_equal(SHAPE(&input, make_full(1, 10, 12, 10), make_log(2, 10, 20, 20), make_diff(3, 1, 31, 32, 35), make_log(4, 30, 40, 40)),
-                        "[12-20 @10-20](foreign_log_nul)[32-40 @35-40]");
+    assert_string_equal(
+        SHAPE(&input, make_full(1, 10, 12, 10), make_log(2, 10, 20, 20), make_diff(3, 1, 31, 32, 35), make_log(4, 30, 40, 40)),
+        "[12-20 @10-20](foreign_log_nul)[32-40 @35-40]");
     assert_string_equal(built.holes[0].who, "x");
     /* Recorded, and nothing came since: the hole is open. */
     assert_string_equal(SHAPE(&input, make_full(1, 10, 12, 10), make_log(2, 10, 20, 20)), "[12-20 @10-20](foreign_log_nul)");
@@ -146,8 +164,9 @@ static void test_known(void **state) {
     assert_non_null(chain_hole_at(&built, SEC(1000)));
     /* Fork and volume holes are matched by time, for LSNs of two paths do not compare. */
     known[0] = (struct chain_hole){.cause = CHAIN_HOLE_RECREATED, .from_at = SEC(20), .until_at = SEC(50), .who = "y"};
-    assert_string_equal(SHAPE(&input, make_full(1, 10, 12, 10), make_log(2, 10, 20, 20), on_fork(make_full(3, 5, 6, 40), FORK_B, FORK_B, 0)),
-                        "[12-20 @10-20](recreated)[6-6 @40-40]");
+    assert_string_equal(
+        SHAPE(&input, make_full(1, 10, 12, 10), make_log(2, 10, 20, 20), on_fork(make_full(3, 5, 6, 40), FORK_B, FORK_B, 0)),
+        "[12-20 @10-20](recreated)[6-6 @40-40]");
     known[0] = (struct chain_hole){.cause = CHAIN_HOLE_VOLUME_REVERTED, .from_at = SEC(7), .from_lsn = L(5)};
     known[1] = known[0];
     assert_string_equal(SHAPE(&input, make_full(1, 10, 12, 10)), "[12-12 @10-10]"); /* healed since */
@@ -176,6 +195,9 @@ static void test_forks(void **state) {
     struct backup d = make_diff(7, 1, 23, 24, 25);
     cross = on_fork(make_log(4, 22, 40, 40), FORK_A, FORK_B, 25);
     assert_string_equal(SHAPE(NULL, old[0], old[1], old[2], d, cross), "[12-30 @10-30][24-40 @25-40]");
+    /* A set that msdb alone knows, and a damaged one, are no such ends. */
+    struct backup theirs = with(make_log(8, 20, 24, 25), BACKUP_FOREIGN), torn = with(make_full(9, 23, 24, 25), BACKUP_DAMAGED);
+    assert_string_equal(SHAPE(NULL, old[0], old[1], old[2], theirs, torn, cross), "[12-30 @10-30](fork)");
     d.diff_base_guid = G(999);
     assert_string_equal(SHAPE(NULL, old[0], old[1], old[2], d, cross), "[12-30 @10-30](fork)");
 }
@@ -200,7 +222,8 @@ static void test_quiet(void **state) {
     assert_string_equal(SHAPE(&input, make_full(1, 10, 12, 10), make_log(2, 10, 20, 20), make_full(3, 25, 26, 25)),
                         "[12-20 @10-100][26-26 @25-100]");
     /* Not when the end of the log is not ours to restore. */
-    assert_string_equal(SHAPE(&input, make_full(1, 10, 12, 10), make_log(2, 10, 20, 20), make_log(4, 30, 40, 40)), "[12-20 @10-20](log_missing)");
+    assert_string_equal(SHAPE(&input, make_full(1, 10, 12, 10), make_log(2, 10, 20, 20), make_log(4, 30, 40, 40)),
+                        "[12-20 @10-20](log_missing)");
     input.quiet_until_at = SEC(15);
     assert_string_equal(SHAPE(&input, make_full(1, 10, 12, 10), make_log(2, 10, 20, 20)), "[12-20 @10-20]");
 }

@@ -37,18 +37,34 @@ static void test_round_trip(void **state) {
 static void test_malformed(void **state) {
     (void)state;
     static const char *const bad[] = {
-        "",   "-1", "+1", " 1", "1 ", "01", "00", "1.0", "1e5", "0x1", "99999", /* slot over 65535 */
-        "429496729600000",                                                      /* block over 32 bits */
-        "4294967296000000000000000",                                            /* VLF over 32 bits */
-        "9999999999999999999999999", "42949672954294967295655350",
+        "",
+        "-1",
+        "+1",
+        " 1",
+        "1 ",
+        "01",
+        "00",
+        "1.0",
+        "1e5",
+        "0x1",
+        "99999", /* slot over 65535 */
+        "429496729600000", /* block over 32 bits */
+        "4294967296000000000000000", /* VLF over 32 bits */
+        "9999999999999999999999999",
+        "42949672954294967295655350",
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct lsn lsn = {7, 7, 7};
         assert_false(lsn_parse(bad[i], &lsn));
         assert_int_equal(lsn.vlf, 7); /* untouched */
     }
-    static const char *const bad_hex[] = {"", "00000022:00000045:00b", "00000022:00000045:00b3 ", "0000022:00000045:00b3",
-                                          "00000022-00000045:00b3", "00000022:0000004g:00b3", "00000022:00000045:00b34"};
+    static const char *const bad_hex[] = {"",
+                                          "00000022:00000045:00b",
+                                          "00000022:00000045:00b3 ",
+                                          "0000022:00000045:00b3",
+                                          "00000022-00000045:00b3",
+                                          "00000022:0000004g:00b3",
+                                          "00000022:00000045:00b34"};
     struct lsn lsn;
     for (size_t i = 0; i < ARRAY_LEN(bad_hex); i++)
         assert_false(lsn_parse_hex(bad_hex[i], &lsn));
@@ -61,8 +77,15 @@ static void test_malformed(void **state) {
 static void test_order(void **state) {
     (void)state;
     /* As text without padding, or as a double, these would come out wrong. */
-    static const char *const sorted[] = {"0", "65535", "100000", "9000000000000000", "34000000006900179", "34000000006900180",
-                                         "17126658000000314200037", "17126658000000314200038", "4294967295429496729565535"};
+    static const char *const sorted[] = {"0",
+                                         "65535",
+                                         "100000",
+                                         "9000000000000000",
+                                         "34000000006900179",
+                                         "34000000006900180",
+                                         "17126658000000314200037",
+                                         "17126658000000314200038",
+                                         "4294967295429496729565535"};
     for (size_t i = 0; i < ARRAY_LEN(sorted); i++) {
         for (size_t j = 0; j < ARRAY_LEN(sorted); j++) {
             struct lsn a, b;

@@ -38,17 +38,20 @@ static void test_texts(void **state) {
     struct chain_hole hole = {.cause = CHAIN_HOLE_FOREIGN_LOG_NUL, .from_at = SEC(60), .cause_at = SEC(90)};
     strcpy(hole.who, "CORP\\bob");
     strcpy(hole.device, "NUL");
-    assert_string_equal(chain_reason_text(text, CHAIN_REASON_FOREIGN_LOG_NUL, &hole, "a differential backup is taken now"),
-                        "the log was thrown away by a log backup to NUL, by CORP\\bob, to NUL, at 1970-01-01T00:01:30Z; no moment after "
-                        "1970-01-01T00:01:00Z up to the next data backup can be restored; a differential backup is taken now");
+    assert_string_equal(
+        chain_reason_text(text, CHAIN_REASON_FOREIGN_LOG_NUL, &hole, "a differential backup is taken now"),
+        "the log was thrown away by a log backup to NUL, by CORP\\bob, to NUL, at 1970-01-01T00:01:30Z; no moment after "
+        "1970-01-01T00:01:00Z up to the next data backup can be restored; a differential backup is taken now");
     hole.until_at = SEC(120);
-    assert_string_equal(chain_hole_text(text, &hole),
-                        "no moment after 1970-01-01T00:01:00Z and before 1970-01-01T00:02:00Z can be restored: the log was thrown "
-                        "away by a log backup to NUL, by CORP\\bob, to NUL, at 1970-01-01T00:01:30Z");
+    assert_string_equal(
+        chain_hole_text(text, &hole),
+        "no moment after 1970-01-01T00:01:00Z and before 1970-01-01T00:02:00Z can be restored: the log was thrown "
+        "away by a log backup to NUL, by CORP\\bob, to NUL, at 1970-01-01T00:01:30Z");
     hole.from_at = 0;
     assert_non_null(strstr(chain_hole_text(text, &hole), "no moment before 1970"));
     struct chain_hole bare = {.cause = CHAIN_HOLE_COUNT};
-    assert_string_equal(chain_reason_text(text, CHAIN_REASON_QUIET, &bare, ""), "nothing was committed since the last log backup");
+    assert_string_equal(chain_reason_text(text, CHAIN_REASON_QUIET, &bare, ""),
+                        "nothing was committed since the last log backup");
     assert_string_equal(chain_reason_text(text, CHAIN_REASON_COUNT, NULL, NULL), "unknown reason");
     assert_non_null(strstr(chain_hole_text(text, &bare), "unknown cause"));
     char long_next[2 * CHAIN_TEXT_MAX]; /* cut, not overrun */

@@ -274,10 +274,10 @@ static void test_broken_before(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),       cmocka_unit_test(test_intact),         cmocka_unit_test(test_first),
-        cmocka_unit_test(test_unreadable),  cmocka_unit_test(test_paused),         cmocka_unit_test(test_foreign_log),
-        cmocka_unit_test(test_bridged),     cmocka_unit_test(test_recovery_model), cmocka_unit_test(test_paths),
-        cmocka_unit_test(test_reverted),    cmocka_unit_test(test_base),           cmocka_unit_test(test_broken_before),
+        cmocka_unit_test(test_names),      cmocka_unit_test(test_intact),         cmocka_unit_test(test_first),
+        cmocka_unit_test(test_unreadable), cmocka_unit_test(test_paused),         cmocka_unit_test(test_foreign_log),
+        cmocka_unit_test(test_bridged),    cmocka_unit_test(test_recovery_model), cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_reverted),   cmocka_unit_test(test_base),           cmocka_unit_test(test_broken_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

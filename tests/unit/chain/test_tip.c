@@ -168,7 +168,8 @@ static void test_eq(void **state) {
 
 static void test_off_volume(void **state) {
     (void)state;
-    struct backup f = make_full(1, 10, 12, 10), a = make_log(2, 10, 20, 20), d = make_diff(3, 1, 21, 22, 22), b = make_log(4, 20, 30, 30);
+    struct backup f = make_full(1, 10, 12, 10), a = make_log(2, 10, 20, 20), d = make_diff(3, 1, 21, 22, 22),
+                  b = make_log(4, 20, 30, 30);
     struct chain_tip tip = TIP(f, a, d, b);
     assert_int_equal(window_of(&tip, 0).off_volume_until_at, 0);
     chain_tip_off_volume(&tip, &a); /* a log alone is nothing */
@@ -241,10 +242,43 @@ static void test_behind(void **state) {
     assert_true(chain_tip_is_behind(&tip, L(24)));
 }
 
+static void test_ties(void **state) {
+    (void)state;
+    /* Two empty logs in one second: the newest is the same one, whichever comes first. */
+    struct backup f = make_full(1, 10, 12, 10), a = make_log(2, 10, 20, 20), b = make_log(3, 20, 20, 30),
+                  c = make_log(4, 20, 20, 30);
+    struct chain_tip one = TIP(f, a, b, c), other = TIP(f, a, c, b);
+    assert_true(chain_tip_eq(&one, &other));
+    struct guid newest = G(4);
+    assert_true(guid_eq(&one.last_log.set, &newest));
+    /* A log that begins before the segment makes it longer at that end too. */
+    struct chain_tip longer = TIP(make_log(2, 20, 30, 30), make_log(3, 15, 40, 40), make_full(1, 16, 17, 41));
+    assert_true(longer.open);
+    assert_lsn(longer.from.lsn, 17);
+}
+
+static void test_foreign(void **state) {
+    (void)state;
+    struct backup f = make_full(1, 10, 12, 10), a = make_log(2, 10, 20, 20);
+    struct backup new_one = with(make_log(90, 30, 40, 40), BACKUP_FOREIGN),
+                  old_one = with(make_log(91, 20, 30, 30), BACKUP_FOREIGN);
+    struct chain_tip tip = TIP(f, a, new_one, old_one);
+    assert_lsn(tip.foreign_lsn, 40);
+    assert_int_equal(tip.foreign_at, SEC(40));
+    assert_int_equal(tip.sets, 2);
+    assert_lsn(tip.max_lsn, 20);
+    tip = TIP(new_one, f, a, with(new_one, BACKUP_COPY_ONLY), on_fork(new_one, FORK_B, FORK_B, 0),
+              with(make_full(92, 30, 31, 31), BACKUP_FOREIGN));
+    assert_true(lsn_is_zero(tip.foreign_lsn)); /* before anything of ours, copy-only, of another fork, a full */
+    struct chain_tip same = TIP(f, a);
+    assert_true(chain_tip_eq(&tip, &same));
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_window),     cmocka_unit_test(test_marks),
-                                       cmocka_unit_test(test_bases),      cmocka_unit_test(test_late_full),
-                                       cmocka_unit_test(test_eq),         cmocka_unit_test(test_off_volume),
-                                       cmocka_unit_test(test_paths),      cmocka_unit_test(test_behind)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_window), cmocka_unit_test(test_marks),
+                                       cmocka_unit_test(test_bases),  cmocka_unit_test(test_late_full),
+                                       cmocka_unit_test(test_eq),     cmocka_unit_test(test_off_volume),
+                                       cmocka_unit_test(test_paths),  cmocka_unit_test(test_behind),
+                                       cmocka_unit_test(test_ties),   cmocka_unit_test(test_foreign)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,14 +42,18 @@ static inline struct view_case view_intact(void) {
                                            .page_verify_checksum = true,
                                            .volume = G(0x70)};
     c.memory.volume = G(0x70);
-    c.rules = (struct chain_rules){.heal = true, .diffs = true, .window_open = true, .fulls_left = 3, .diffs_left = UINT_MAX,
-                                   .max_quiet_us = CLOCK_HOUR};
+    c.rules = (struct chain_rules){
+        .heal = true, .diffs = true, .window_open = true, .fulls_left = 3, .diffs_left = UINT_MAX, .max_quiet_us = CLOCK_HOUR};
     return c;
 }
 
 static inline struct chain_view view_of(const struct view_case *c) {
-    return (struct chain_view){.tip = &c->tip, .server = &c->server, .memory = &c->memory, .foreign = c->foreign,
-                               .foreign_count = c->foreign_count, .restore = c->restore};
+    return (struct chain_view){.tip = &c->tip,
+                               .server = &c->server,
+                               .memory = &c->memory,
+                               .foreign = c->foreign,
+                               .foreign_count = c->foreign_count,
+                               .restore = c->restore};
 }
 
 static inline void view_foreign(struct view_case *c, struct backup set, const char *device) {
