@@ -27,6 +27,7 @@ struct fs_store {
     int alive_fd;
     uint64_t known_dirs[FS_KNOWN_DIRS]; /* hashes of folders that are durable with all their parents */
     atomic_uint serial;
+    atomic_uint objects; /* that are being written */
 };
 
 static inline struct fs_store *fs_of(struct store *store) {

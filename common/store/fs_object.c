@@ -9,13 +9,15 @@
 #include "common/base/str.h"
 #include "common/store/fs_int.h"
 
-/* Written bytes are handed to the disk in steps of this size, and dropped from the page cache one step later, so that a
- * backup of any size leaves two steps in memory. */
-#define FLUSH_BYTES (1u << 20)
+/* Written bytes are handed to the disk in steps, and dropped from the page cache when they are there. All objects that are
+ * written at once share this much of the cache, so that a backup of any size leaves no more behind. */
+#define FLUSH_STEP (512u << 10)
+#define CACHE_BUDGET (8u << 20)
 #define STATE_TAG "fs1"
 
 struct fs_object {
     struct store_object base;
+    struct fs_store *fs;
     int fd;
     char *temp;
     char *path;
@@ -29,6 +31,7 @@ static struct fs_object *object_of(struct store_object *object) {
 }
 
 static void free_object(struct fs_object *o) {
+    atomic_fetch_sub(&o->fs->objects, 1);
     if (o->fd >= 0)
         close(o->fd);
     mem_free(o->temp);
@@ -84,6 +87,8 @@ static int resume_temp(struct fs_store *fs, const char *state, struct fs_object 
 int fs_object_begin(struct store *store, const char *name, const char *resume, struct store_object **ret_object, uint64_t *ret_done_bytes, struct err *err) {
     struct fs_store *fs = fs_of(store);
     struct fs_object *o = mem_alloc(sizeof(*o));
+    o->fs = fs;
+    atomic_fetch_add(&fs->objects, 1);
     o->fd = -1;
     o->path = fs_path(fs, name);
     o->base.name = mem_strdup(name);
@@ -104,16 +109,21 @@ int fs_object_begin(struct store *store, const char *name, const char *resume, s
 }
 
 static void flush_behind(struct fs_object *o) {
-    if (o->bytes - o->flushed < FLUSH_BYTES)
+    if (o->bytes - o->flushed < FLUSH_STEP)
         return;
     (void)sync_file_range(o->fd, (off_t)o->flushed, (off_t)(o->bytes - o->flushed), SYNC_FILE_RANGE_WRITE);
-    if (o->flushed > o->dropped) {
-        off_t from = (off_t)o->dropped, len = (off_t)(o->flushed - o->dropped);
-        (void)sync_file_range(o->fd, from, len, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
-        (void)posix_fadvise(o->fd, from, len, POSIX_FADV_DONTNEED);
-        o->dropped = o->flushed & ~UINT64_C(4095);
-    }
     o->flushed = o->bytes;
+    unsigned writers = atomic_load(&o->fs->objects);
+    uint64_t share = CACHE_BUDGET / (writers ? writers : 1);
+    if (o->flushed - o->dropped <= share)
+        return;
+    uint64_t upto = (o->flushed - share) & ~UINT64_C(4095);
+    if (upto <= o->dropped)
+        return;
+    off_t from = (off_t)o->dropped, len = (off_t)(upto - o->dropped);
+    (void)sync_file_range(o->fd, from, len, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+    (void)posix_fadvise(o->fd, from, len, POSIX_FADV_DONTNEED);
+    o->dropped = upto;
 }
 
 int fs_part_put(struct store_object *object, unsigned number, const void *bytes, size_t len, struct err *err) {
