@@ -30,6 +30,7 @@ def database(job: "Job") -> Database:
         raise job.fail(3147, "Backup and restore operations are not allowed on database tempdb.")
     if in_transaction(server, job.session):
         raise job.fail(3021, "Cannot perform a backup or restore operation within a transaction.", 0)
+    db.closed = False
     _state(job, db)
     server.security.need_backup(job.session, db, job.stmt.what)
     if db.state.user_access == 1 and server.users_of(db, job.session):
@@ -88,6 +89,9 @@ def _kind(job: "Job", db: Database) -> None:
 def options(job: "Job") -> Optional[str]:
     """Checks the options; returns the compression algorithm, None for no compression."""
     given, server = job.options, job.server
+    for option in ("FILES", "READ_WRITE_FILEGROUPS", "FILE_SNAPSHOT"):
+        if given.get(option):
+            raise job.fail(1844, f"BACKUP DATABASE of files or filegroups is not supported on {server.edition}.")
     if len(job.stmt.devices) > 64:
         raise job.fail(3205, "Too many backup devices specified for backup or restore; only 64 are allowed.")
     if job.stmt.mirrors:

@@ -95,6 +95,8 @@ class Database:
         self.data_backup: Any = None  # the running full or differential
         self.log_backup_lock = threading.Lock()
         self.restoring: Any = None
+        self.closed = False
+        self._since_checkpoint: tuple[Any, int] = (None, 0)
         self._tables: Optional[dict[str, TableDef]] = None
         self._modified: tuple[Any, int] = (None, 0)
 
@@ -375,6 +377,13 @@ class Database:
         if self.state.pseudo_simple or self.state.last_log is None:
             return 0
         return self.log.bytes_between(from_num(self.state.last_log), MAX)
+
+    def log_since_checkpoint(self) -> int:
+        key = (self.log.end, self.state.checkpoint)
+        if self._since_checkpoint[0] != key:
+            first = max(from_num(self.state.checkpoint), self.log.start)
+            self._since_checkpoint = (key, self.log.bytes_between(first, MAX))
+        return self._since_checkpoint[1]
 
     def log_reuse(self) -> tuple[int, str]:
         if self.holds and (self.state.pseudo_simple or not self.log_since_backup()):

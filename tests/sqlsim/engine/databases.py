@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import time
 import uuid
@@ -37,6 +38,7 @@ def make_instance(server: "Server") -> None:
         server.dbs[number] = database
         database.save()
     msdb.make_tables(server.dbs[4])
+    server.store.set("data_dir", server.data_dir)
     server.store.set("made", True)
 
 
@@ -64,7 +66,9 @@ def compat_of(server: "Server") -> int:
 
 def open_all(server: "Server") -> None:
     """Recovers every database. One that cannot be opened is RECOVERY_PENDING, the others start."""
+    moved = server.store.setting("data_dir", server.data_dir)
     for state in server.store.databases():
+        relocate(state, moved, server.data_dir)
         database = Database(server, state)
         server.dbs[state.id] = database
         if state.name == "tempdb":
@@ -81,11 +85,24 @@ def open_all(server: "Server") -> None:
             server.errorlog(f"FCB::Open failed: Could not open file {database.path} for file number 1.  OS error: {exc}.")
             state.state = store.RECOVERY_PENDING
         database.save()
+    server.store.set("data_dir", server.data_dir)
+
+
+def relocate(state: store.DbState, old: str, new: str) -> None:
+    """A copied or moved volume: files below the old data directory are below the new one, never the original's."""
+    if old == new:
+        return
+    for file in state.files:
+        if file.physical.startswith(old + "/"):
+            file.physical = new + file.physical[len(old):]
+    if state.standby.startswith(old + "/"):
+        state.standby = new + state.standby[len(old):]
 
 
 def check_usable(server: "Server", database: Database, session: Any) -> None:
     """Raises what a login gets that wants to use the database."""
     state, name = database.state, database.name
+    database.closed = False
     if state.state == store.OFFLINE:
         raise SqlError(942, f"Database '{name}' cannot be opened because it is offline.", 4, 14)
     if state.state == store.RESTORING and not state.standby:
@@ -129,6 +146,9 @@ def create(server: "Server", session: Any, name: str, options: dict[str, Any]) -
     failed = [Error(1802, "CREATE DATABASE failed. Some file names listed could not be created. Check related errors.", 4, 16)]
     if not server.security.can(session, "CREATE ANY DATABASE"):
         raise errors.denied("CREATE DATABASE", "master")
+    for option in ("FOR", "AS SNAPSHOT OF"):
+        if options.get(option):
+            raise SqlError(1844, f"CREATE DATABASE {option} is not supported on {server.edition}.", 1, 16)
     if not name or len(name) > 128:
         raise SqlError(1031, f"The database name '{name[:30]}' is not valid.", 1, 16)
     data = _files(options.get("DATA"), name, os.path.join(server.data_dir, name + ".mdf"))
@@ -150,6 +170,8 @@ def create(server: "Server", session: Any, name: str, options: dict[str, Any]) -
             for logical, path in files:
                 state.files.append(store.FileState(0, kind, logical, path))
         number_files(state)
+        for given in options.get("LOG") or []:
+            state.log_limit = (log_limit(given) if isinstance(given, dict) else 0) or state.log_limit
         database = Database(server, state)
         make_extra(state)
         database.create_files(FIRST)
@@ -179,7 +201,14 @@ def make_extra(state: store.DbState) -> None:
 def _files(given: Any, logical: str, physical: str) -> list[tuple[str, str]]:
     if not given:
         return [(logical, physical)]
-    return [(f[0], f[1]) for f in given]
+    return [(name, path or physical) for name, path in (file_spec(f, logical) for f in given)]
+
+
+def file_spec(given: Any, default: str = "") -> tuple[str, str]:
+    """(logical, physical) of a file specification."""
+    if isinstance(given, dict):
+        return str(given.get("NAME") or default), str(given.get("FILENAME") or "")
+    return given[0], given[1]
 
 
 def drop(server: "Server", session: Any, name: str) -> None:
@@ -253,7 +282,7 @@ def _evict(server: "Server", session: Any, database: Database, termination: Opti
             target = info.session()
             if target is not None:
                 target.killed.set()
-        _abort_transaction(database, session)
+        abort_transaction(database, session)
     elif server.users_of(database, session):
         if termination and termination.upper().startswith("NO_WAIT"):
             raise SqlError(5061, f"ALTER DATABASE failed because a lock could not be placed on database '{database.name}'. "
@@ -263,10 +292,10 @@ def _evict(server: "Server", session: Any, database: Database, termination: Opti
             time.sleep(0.02)
 
 
-def _abort_transaction(database: Database, session: Any) -> None:
+def abort_transaction(database: Database, session: Any) -> None:
     """Rolls a killed session's open transaction back when its own thread does not come to it."""
     tran = database.active
-    if tran is None or tran.session is session:
+    if tran is None or (session is not None and tran.session is session):
         return
     tran.connection.interrupt()
     until = time.monotonic() + 0.5
@@ -329,7 +358,10 @@ FLAGS = {"AUTO_CLOSE": "auto_close", "AUTO_SHRINK": "auto_shrink", "TRUSTWORTHY"
 IGNORED = {"ALLOW_SNAPSHOT_ISOLATION", "AUTO_CREATE_STATISTICS", "AUTO_UPDATE_STATISTICS", "ANSI_NULLS", "ANSI_PADDING", "ANSI_WARNINGS",
            "ARITHABORT", "QUOTED_IDENTIFIER", "QUERY_STORE", "DELAYED_DURABILITY", "TARGET_RECOVERY_TIME", "PARAMETERIZATION",
            "ANSI_NULL_DEFAULT", "CONCAT_NULL_YIELDS_NULL", "CURSOR_CLOSE_ON_COMMIT", "CURSOR_DEFAULT", "DB_CHAINING",
-           "RECURSIVE_TRIGGERS", "NUMERIC_ROUNDABORT", "ACCELERATED_DATABASE_RECOVERY", "MODIFY FILE"}
+           "RECURSIVE_TRIGGERS", "NUMERIC_ROUNDABORT", "ACCELERATED_DATABASE_RECOVERY", "AUTO_UPDATE_STATISTICS_ASYNC",
+           "DATE_CORRELATION_OPTIMIZATION", "HONOR_BROKER_PRIORITY", "MIXED_PAGE_ALLOCATION", "TEMPORAL_HISTORY_RETENTION",
+           "MEMORY_OPTIMIZED_ELEVATE_TO_SNAPSHOT", "ERROR_BROKER_CONVERSATIONS", "CHANGE_TRACKING", "CONTAINMENT", "DEFAULT_LANGUAGE",
+           "ADD FILEGROUP", "REMOVE FILEGROUP", "MODIFY FILEGROUP"}
 
 
 def _option(server: "Server", database: Database, clause: str, value: Any) -> None:
@@ -351,10 +383,14 @@ def _option(server: "Server", database: Database, clause: str, value: Any) -> No
     elif clause in ("ADD FILE", "ADD LOG FILE"):
         if database.data_backup is not None:
             raise serialized("ALTER DATABASE")
-        logical, physical = value[0], value[1]
+        logical, physical = file_spec(value)
         check_target(server, physical)
         state.files.append(store.FileState(len(state.files) + 1, int(clause == "ADD LOG FILE"), logical, physical))
         make_extra(state)
+    elif clause == "SUSPEND_FOR_SNAPSHOT_BACKUP":
+        raise SqlError(1844, f"SUSPEND_FOR_SNAPSHOT_BACKUP is not supported on {server.edition}.", 1, 16)
+    elif clause == "MODIFY FILE":
+        _modify_file(state, value)
     elif clause == "REMOVE FILE":
         found = [f for f in state.files if f.logical.casefold() == str(value).casefold() and f.file_id > 2]
         if not found:
@@ -366,6 +402,25 @@ def _option(server: "Server", database: Database, clause: str, value: Any) -> No
             os.unlink(found[0].physical)
     elif clause not in IGNORED:
         raise SqlError(102, f"Incorrect syntax near '{clause}'.", 1, 15)
+
+
+def _modify_file(state: store.DbState, given: dict) -> None:
+    """NEWNAME, and MAXSIZE of the log. Sizes of data files have no meaning here."""
+    found = [f for f in state.files if f.logical.casefold() == str(given.get("NAME", "")).casefold()]
+    if not found:
+        raise SqlError(5041, f"MODIFY FILE failed. File '{given.get('NAME')}' does not exist.", 1, 16)
+    if given.get("NEWNAME"):
+        found[0].logical = str(given["NEWNAME"])
+    if found[0].type == 1:
+        state.log_limit = log_limit(given) or state.log_limit
+
+
+def log_limit(given: dict) -> int:
+    """MAXSIZE in bytes; 0 for none."""
+    found = re.fullmatch(r"(\d+)\s*(KB|MB|GB|TB)?", str(given.get("MAXSIZE") or "").upper())
+    if found is None:
+        return 0
+    return int(found[1]) << {"KB": 10, None: 20, "MB": 20, "GB": 30, "TB": 40}[found[2]]
 
 
 def serialized(what: str) -> SqlError:

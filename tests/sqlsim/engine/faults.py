@@ -82,7 +82,7 @@ class Faults:
                 self._statements.remove(found)
         raise SqlError(found["number"], found["text"], 1, found["severity"], also=[terminating(what)])
 
-    def free(self, folder: str) -> int:
+    def on_free(self, folder: str) -> int:
         """Free bytes of the volume of a folder."""
         for prefix, count in self._free.items():
             if folder.startswith(prefix):
@@ -238,6 +238,10 @@ class Faults:
         from .databases import set_recovery_model
         set_recovery_model(self.server.database(database), {"FULL": 1, "BULK_LOGGED": 2, "SIMPLE": 3}[model.upper()])
 
+    def auto_close(self, database: str) -> None:
+        """The database is closed, as AUTO_CLOSE does when its last user leaves: its recovery status is NULL until it is used."""
+        self.server.database(database).closed = True
+
     def log_limit(self, database: str, bytes: int = 0) -> None:
         db = self.server.database(database)
         db.state.log_limit = int(bytes)
@@ -359,21 +363,11 @@ class Faults:
                       or (n.startswith("base-") and n.endswith(".bin"))]
         return found
 
-    def clone(self, target: str, name: str) -> None:
-        """Copies the volume to `target` for another server object of that name; paths inside follow."""
+    def clone(self, target: str) -> None:
+        """Copies the volume to `target`, where another server can start; paths inside follow."""
         snapshot = self.volume_snapshot(f"clone-{uuid.uuid4().hex[:8]}")
         shutil.copytree(snapshot, target, dirs_exist_ok=True)
         shutil.rmtree(snapshot)
-        copied = store.Store(os.path.join(target, ".system", "instance.db"))
-        try:
-            for state in copied.databases():
-                for file in state.files:
-                    if file.physical.startswith(self.server.data_dir + "/"):
-                        file.physical = target.rstrip("/") + file.physical[len(self.server.data_dir):]
-                copied.save(state)
-            copied.set("cloned_as", name)
-        finally:
-            copied.close()
 
     def restart(self) -> None:
         self.server.stop()

@@ -35,6 +35,7 @@ def run(server: "Server", session: Any, stmt: RestoreStatement, emit: Emit) -> N
             raise errors.fail(what, 3021, "Cannot perform a backup or restore operation within a transaction.", 0)
         server.faults.on_statement("restore", what)
         job = Job(server, session, stmt, emit, request)
+        job.whole()
         if not stmt.devices:
             job.recover_only()
         elif stmt.what == "LOG":
@@ -123,6 +124,12 @@ class Job:
 
     def step(self, name: str) -> None:
         self.server.faults.step("restore", name, self.session)
+
+    def whole(self) -> None:
+        """Only whole databases are restored here."""
+        for option in ("FILES", "PAGE", "PARTIAL", "READ_WRITE_FILEGROUPS", "DATABASE_SNAPSHOT", "METADATA_ONLY", "FILE_SNAPSHOT"):
+            if self.options.get(option):
+                raise self.fail(1844, f"{self.what} with {option} is not supported on {self.server.edition}.")
 
     # -- checks -----------------------------------------------------------------------------------------------------
 

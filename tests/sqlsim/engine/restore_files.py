@@ -63,7 +63,7 @@ def _problems(job: "Job", db: Optional[Database], file: dict, path: str) -> list
         return [Error(3634, f"The operating system returned the error '{errors.os_text(5)}' while attempting "
                             f"'RestoreContainer::ValidateTargetForCreation' on '{path}'.", 1, 16), _cannot(file, path, 8)]
     need = max(0, file["size"] if job.server.faults.check_space else 0)
-    free = job.server.faults.free(folder)
+    free = job.server.faults.on_free(folder)
     if need > free:
         return [Error(3257, f'There is insufficient free space on disk volume "{folder}" to create the database. The database requires {need} '
                             f"additional free bytes, while only {free} bytes are available.", 1, 16)]

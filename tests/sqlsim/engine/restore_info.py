@@ -149,9 +149,9 @@ def _room(server: "Server", source: Source, meta: dict) -> None:
     """VERIFYONLY looks whether the files would fit, where their directory exists here."""
     for file in meta["files"]:
         folder = os.path.dirname(file["physical"])
-        if os.path.isdir(folder) and file["size"] > server.faults.free(folder):
+        if os.path.isdir(folder) and file["size"] > server.faults.on_free(folder):
             raise source.fail(3257, f'There is insufficient free space on disk volume "{folder}" to create the database. The database requires '
-                                    f"{file['size']} additional free bytes, while only {server.faults.free(folder)} bytes are available.")
+                                    f"{file['size']} additional free bytes, while only {server.faults.on_free(folder)} bytes are available.")
 
 
 def _verify(server: "Server", session: Any, stmt: RestoreStatement, source: Source, emit: Emit) -> None:

@@ -144,9 +144,10 @@ class Server:
                 session.kill_error = Error(6005, "SHUTDOWN is in progress.", 1, 14)
                 session.killed.set()
         until = time.monotonic() + wait
-        while time.monotonic() < until and (any(i.request for i in list(self.sessions.values()))
-                                            or any(d.active for d in list(self.dbs.values()))):
+        while time.monotonic() < until and any(i.request for i in list(self.sessions.values())):
             time.sleep(0.01)
+        for database in list(self.dbs.values()):
+            databases.abort_transaction(database, None)
         with self.lock:
             for database in self.dbs.values():
                 with contextlib.suppress(Exception):

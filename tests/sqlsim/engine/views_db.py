@@ -112,7 +112,7 @@ def recovery_status(server: "Server", session: Any, _database: str) -> list[tupl
     out = []
     for db in visible(server, session):
         s = db.state
-        if s.state not in (store.ONLINE, store.EMERGENCY):
+        if s.state not in (store.ONLINE, store.EMERGENCY) or db.closed:
             out.append((db.id, None, None, None, None, None, None))
             continue
         last = s.last_log if s.chain and s.recovery_model != store.SIMPLE else None
@@ -146,7 +146,7 @@ def log_stats(server: "Server", session: Any, _database: str, database_id: Any =
         out.append((db.id, model, log.start.hex, log.end.hex, log.end.vlf, vlf_mb, total, max(8.0, log.size / MB), active, used / MB,
                     db.log_reuse()[1], when(s.last_log_time) or dt.datetime(1900, 1, 1), from_num(s.last_log).hex if s.last_log else
                     "00000000:00000000:0000", db.log_since_backup() / MB, checkpoint.hex,
-                    log.bytes_between(max(checkpoint, log.start), MAX) / MB, checkpoint.hex, 0.0, 1))
+                    db.log_since_checkpoint() / MB, checkpoint.hex, 0.0, 1))
     return out
 
 

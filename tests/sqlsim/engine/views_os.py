@@ -50,7 +50,7 @@ def volume_stats(server: "Server", session: Any, _database: str, database_id: An
     except OSError:
         return []
     return [(db.id, file.file_id, "/", "", "", "ext4", found.f_blocks * found.f_frsize,
-             server.faults.free(os.path.dirname(file.physical)), 0, 0, 0, 0, 0)]
+             server.faults.on_free(os.path.dirname(file.physical)), 0, 0, 0, 0, 0)]
 
 
 EXISTS = cols("file_exists bit!, file_is_a_directory bit!, parent_directory_exists bit!")

@@ -312,7 +312,7 @@ def test_volume_revert_repeats_lsns_on_the_same_fork(kit):
 
 def test_clone_has_the_same_guids(kit, tmp_path):
     chain(kit)
-    kit.server.faults.clone(str(tmp_path / "sim2"), "sim2")
+    kit.server.faults.clone(str(tmp_path / "sim2"))
     other = Kit(tmp_path, "sim2")
     try:
         assert other.ids() == [1, 2]

@@ -264,3 +264,91 @@ def test_free_random_history(kit):
         kit.full_to("a", sets[base][1], REPLACE=True)
         kit.restore("DATABASE", "a", file, RECOVERY=True)
         assert kit.ids("a") == rows, (seed, file)
+
+
+EXIT = """
+import sys
+from sqlsim.selftest.engine_kit import Kit
+kit = Kit(sys.argv[1])
+kit.create()
+kit.backup("full", "db1", "f.bak")
+kit.put("db1", 1)
+kit.server.faults.crash_after(sys.argv[2], sys.argv[3], action="exit")
+kit.backup(sys.argv[2], "db1", "x.set")
+raise SystemExit("the step was not met")
+"""
+
+
+@pytest.mark.parametrize("kind", ["log", "full", "diff"])
+@pytest.mark.parametrize("step", ["begin", "opened", "data", "written", "state", "history", "done"])
+def test_process_dies_at_each_step(tmp_path, kind, step):
+    """After a death at any step, what is in the files together restores every row."""
+    import subprocess
+    import sys
+    paths = ":".join(p for p in sys.path if p)
+    done = subprocess.run([sys.executable, "-c", EXIT, str(tmp_path), kind, step], env={"PYTHONPATH": paths}, capture_output=True)
+    assert done.returncode == 137, done.stderr
+    kit = Kit(tmp_path)
+    assert kit.ids() == [1] and kit.server.find("db1").holds == {}
+    complete = step in ("written", "state", "history", "done")
+    heads = kit.header("x.set") if step != "begin" and (kit.stage / "x.set").stat().st_size else []
+    assert [h["BackupName"] for h in heads if h["BackupName"] != "*** INCOMPLETE ***"] == ([None] if complete else [])
+    assert len(kit.history()) == (2 if step in ("history", "done") else 1)
+    kit.put("db1", 2)
+    kit.backup("log", "db1", "l2.trn")
+    first = kit.header("l2.trn")[0]["FirstLSN"]
+    kit.full_to("a", "f.bak")
+    if kind == "log" and step in ("state", "history", "done"):
+        assert kit.header("x.set")[0]["LastLSN"] == first
+        kit.restore("LOG", "a", "x.set", NORECOVERY=True)
+    kit.restore("LOG", "a", "l2.trn")
+    assert kit.ids("a") == [1, 2]
+    adopted = kind == "full" and step in ("state", "history", "done")
+    base = kit.file()["differential_base_guid"]
+    assert (base != kit.header("f.bak")[0]["BackupSetGUID"]) == adopted
+    kit.server.stop()
+
+
+def test_a_closed_database_shows_nulls_until_it_is_used(kit):
+    kit.server.alter_database(kit.session, "db1", [("AUTO_CLOSE", "ON")], None)
+    kit.server.faults.auto_close("db1")
+    assert kit.recovery()["recovery_fork_guid"] is None and kit.db()["state_desc"] == "ONLINE"
+    kit.backup("log", "db1", "l.trn")
+    assert kit.recovery()["last_log_backup_lsn"] == kit.header("l.trn")[0]["LastLSN"]
+
+
+def test_a_copied_directory_is_another_server(kit, tmp_path):
+    import shutil
+    kit.put("db1", 1)
+    kit.server.stop()
+    shutil.copytree(kit.server.data_dir, tmp_path / "sim9")
+    kit.server.start()
+    kit.session = kit.server.internal_session()
+    other = Kit(tmp_path, "sim9")
+    assert other.file()["physical_name"].startswith(str(tmp_path / "sim9"))
+    other.put("db1", 2)
+    assert other.ids() == [1, 2] and kit.ids() == [1]
+    other.server.stop()
+
+
+def test_create_options(kit):
+    folder = kit.server.data_dir
+    kit.server.create_database(kit.session, "opt", {
+        "DATA": [{"NAME": "opt_data", "FILENAME": f"{folder}/o1.mdf"}, {"NAME": "opt_more", "FILENAME": f"{folder}/o2.ndf"}],
+        "LOG": [{"NAME": "opt_log", "FILENAME": f"{folder}/o.ldf", "MAXSIZE": "1MB"}], "COLLATE": "Latin1_General_BIN2"})
+    assert kit.db("opt")["collation_name"] == "Latin1_General_BIN2" and kit.server.find("opt").state.log_limit == 1 << 20
+    assert [(f["file_id"], f["name"]) for f in kit.view("sys.database_files", "opt")] == [(1, "opt_data"), (2, "opt_log"), (3, "opt_more")]
+    kit.server.alter_database(kit.session, "opt", [("MODIFY FILE", {"NAME": "opt_data", "NEWNAME": "first"})], None)
+    kit.backup("full", "opt", "o.bak")
+    names = [r["LogicalName"] for r in kit.table(kit.restore("FILELISTONLY", "", "o.bak"))]
+    assert names == ["first", "opt_log", "opt_more"]
+    for options in ({"FOR": "ATTACH"}, {"AS SNAPSHOT OF": "db1"}):
+        with raises(1844):
+            kit.server.create_database(kit.session, "x", options)
+    with raises(5041, 5069):
+        kit.server.alter_database(kit.session, "opt", [("MODIFY FILE", {"NAME": "none"})], None)
+    for option in ("PAGE", "PARTIAL", "DATABASE_SNAPSHOT"):
+        with raises(1844, 3013):
+            kit.restore("DATABASE", "opt", "o.bak", **{option: "x"})
+    with raises(1844, 3013):
+        kit.backup("full", "opt", "p.bak", FILES=[("FILE", "first")])
