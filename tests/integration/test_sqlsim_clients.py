@@ -133,6 +133,20 @@ def test_cancel_leaves_the_connection_usable(wire, encrypt, run):
     assert wire.setup.counters["attentions"] == 1
 
 
+def test_login_only_encryption(wire, tmp_path):
+    target = scripted(wire, VALUES)
+    target.encrypt, target.ca = "login", wire.ca
+    assert matrix.run_pytds(target, [{"sql": "values"}]) == [expected(VALUES)]
+    assert len(matrix.run_tsql(target, [{"sql": "values"}], tmp_path)[0]["sets"][0]["rows"]) == 2
+    assert wire.setup.counters["encryption_login"] == 2
+
+
+def test_tedious_prepares_and_executes(shared_sim):
+    target = make_database(shared_sim, "matrix_prepared")
+    step = {"prepare": "SELECT @a * 2 AS d", "params": [{"name": "a", "type": "int"}], "runs": [{"a": 1}, {"a": 21}, {"a": None}]}
+    assert matrix.run_tedious(target, [step, {"sql": "SELECT 1 AS n"}])[0] == {"values": ["2", "42", None]}
+
+
 def test_tds8_is_spoken_with_tedious(wire_factory):
     wire = wire_factory("strict")
     target = Target(wire.port, "Secret-1", "", "strict", wire.ca)

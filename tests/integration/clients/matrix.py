@@ -34,7 +34,7 @@ class Target:
     port: int
     password: str
     database: str = ""
-    encrypt: bool = False
+    encrypt: bool | str = False  # "login": only the login, "strict": TDS 8; for the clients that have them
     ca: str = ""
 
     def work(self, steps: list[dict]) -> str:
@@ -157,9 +157,9 @@ def _message(m: Any) -> dict:
 def _freetds(target: Target, folder: Path) -> dict[str, str]:
     lines = [
         "[sim]", "host = 127.0.0.1", f"port = {target.port}", "tds version = 7.4", "client charset = UTF-8", "text size = 2147483647",
-        f"encryption = {'require' if target.encrypt else 'off'}",
+        f"encryption = {'request' if target.encrypt == 'login' else 'require' if target.encrypt else 'off'}",
     ]  # fmt: skip
-    if target.encrypt and target.ca:
+    if target.encrypt is True and target.ca:
         lines.append(f"ca file = {target.ca}")
     conf = folder / "freetds.conf"
     conf.write_text("\n".join(lines) + "\n")

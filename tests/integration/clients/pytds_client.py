@@ -145,7 +145,7 @@ def cancel(cursor, sql):
 
 def main():
     work = json.load(sys.stdin)
-    options = {"cafile": work["ca"], "validate_host": False} if work["encrypt"] else {}
+    options = {"cafile": work["ca"], "validate_host": False, "enc_login_only": work["encrypt"] == "login"} if work["encrypt"] else {}
     connection = pytds.connect(
         "127.0.0.1", work["database"], work["user"], work["password"], port=work["port"], autocommit=True, timeout=60, disable_connect_retry=True,
         bytes_to_unicode=True, **options,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs steps through node's tedious: JSON on standard input, JSON on standard output. Started by matrix.py.
+// Runs steps through node's tedious, one more kind of them than matrix.py knows, {"prepare": sql, "params", "runs"}: JSON on standard input, JSON on standard output. Started by matrix.py.
 'use strict';
 
 const fs = require('fs');
@@ -98,6 +98,24 @@ function runRequest(connection, step) {
   });
 }
 
+// sp_prepare, sp_execute for each set of values, sp_unprepare: the first column of the first row of each run.
+function runPrepared(connection, step) {
+  const runs = [...step.runs];
+  const values = [];
+  return new Promise((resolve, reject) => {
+    const request = new Request(step.prepare, error => {
+      if (error) reject(error);
+      else if (runs.length) connection.execute(request, runs.shift());
+      else connection.unprepare(request);
+    });
+    for (const { name, type } of step.params) request.addParameter(name, PARAMS[type][0]);
+    request.on('row', columns => values.push(shown(columns[0].value, columnType(columns[0].metadata))));
+    request.on('prepared', () => connection.execute(request, runs.shift()));
+    request.on('requestCompleted', () => { if (!runs.length && values.length === step.runs.length) setImmediate(() => resolve({ values })); });
+    connection.prepare(request);
+  });
+}
+
 function runTransaction(connection, what) {
   const call = { begin: 'beginTransaction', commit: 'commitTransaction', rollback: 'rollbackTransaction' }[what];
   return new Promise((resolve, reject) => connection[call](error => (error ? reject(error) : resolve({}))));
@@ -108,7 +126,8 @@ async function main() {
   const connection = await connect(work);
   const results = [];
   for (const step of work.steps) {
-    results.push(await (step.transaction ? runTransaction(connection, step.transaction) : runRequest(connection, step)));
+    if (step.prepare) results.push(await runPrepared(connection, step));
+    else results.push(await (step.transaction ? runTransaction(connection, step.transaction) : runRequest(connection, step)));
   }
   connection.close();
   process.stdout.write(JSON.stringify(results));
