@@ -119,6 +119,10 @@ void databases_load_all_tips(struct agent *agent) {
 void databases_add_hole(struct agent *agent, struct database *db, const struct chain_hole *hole) {
     if (hole->cause == CHAIN_HOLE_NONE || hole->cause == CHAIN_HOLE_LOG_PENDING)
         return;
+    struct chain_hole seen = *hole;
+    if (seen.from_at && seen.from_at < db->quiet_until_at && lsn_cmp(seen.from_lsn, db->taken.log_lsn) == 0)
+        seen.from_at = db->quiet_until_at; /* nothing was committed until then: those moments are in the last log */
+    hole = &seen;
     for (unsigned i = 0; i < db->hole_count; i++) {
         struct chain_hole *known = &db->holes[i];
         if (known->cause == hole->cause && lsn_cmp(known->from_lsn, hole->from_lsn) == 0) {

@@ -31,57 +31,48 @@ def manifests(store: Path, scope: str = "*/*") -> list[dict[str, Any]]:
     return found
 
 
-def field(manifest: dict[str, Any], *names: str) -> Any:
-    """A field wherever it stands: at the top or inside a section."""
-    for section in [manifest, *[v for v in manifest.values() if isinstance(v, dict)]]:
-        for name in names:
-            if name in section:
-                return section[name]
-    raise KeyError(f"{names} in {sorted(manifest)}")
-
-
 def lsn(manifest: dict[str, Any], name: str) -> int:
-    return int(field(manifest, name))
+    return int(manifest["lsn"].get(name, 0))
 
 
 def kind(manifest: dict[str, Any]) -> str:
-    return field(manifest, "kind").lower()
+    return manifest["kind"]
+
+
+def chain(manifest: dict[str, Any], name: str) -> Any:
+    return manifest["chain"].get(name)
 
 
 def plan_from(base: dict[str, Any], sets: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The base and every log that follows it without a gap, on the base's family and incarnation."""
-    same = [m for m in sets if field(m, "familyGuid") == field(base, "familyGuid") and field(m, "incarnation") == field(base, "incarnation")]
-    logs = sorted((m for m in same if kind(m) == "log"), key=lambda m: (lsn(m, "firstLsn"), lsn(m, "lastLsn")))
-    plan, reached = [base], lsn(base, "lastLsn")
+    """The base and every log that follows it without a gap; a differential of the base where one bridges a gap."""
+    same = [m for m in sets if all(chain(m, key) == chain(base, key) for key in ("familyGuid", "incarnation"))]
+    logs = sorted((m for m in same if kind(m) == "log"), key=lambda m: (lsn(m, "first"), lsn(m, "last")))
+    diffs = [m for m in same if kind(m) == "diff" and chain(m, "differentialBaseGuid") == base["set"]["guid"]]
+    plan, reached = [base], lsn(base, "last")
     for log in logs:
-        if lsn(log, "lastLsn") <= reached:
+        if lsn(log, "last") <= reached:
             continue
-        if lsn(log, "firstLsn") > reached:
-            # a differential of this base may bridge the gap
-            diffs = [m for m in same if kind(m) == "diff" and field(m, "diffBaseGuid") == field(base, "setGuid") and lsn(m, "lastLsn") >= lsn(log, "firstLsn")]
-            if not diffs or kind(plan[-1]) == "diff" or len(plan) == 0:
+        if lsn(log, "first") > reached:
+            bridges = [d for d in diffs if lsn(d, "last") >= lsn(log, "first")]
+            if not bridges:
                 break
-            diff = min(diffs, key=lambda m: lsn(m, "lastLsn"))
-            plan, reached = [base, diff], lsn(diff, "lastLsn")
-            if lsn(log, "lastLsn") <= reached:
+            bridge = min(bridges, key=lambda d: lsn(d, "last"))
+            plan, reached = [base, bridge], lsn(bridge, "last")
+            if lsn(log, "last") <= reached:
                 continue
-            if lsn(log, "firstLsn") > reached:
-                break
         plan.append(log)
-        reached = lsn(log, "lastLsn")
+        reached = lsn(log, "last")
     return plan
 
 
 def newest_plan(found: list[dict[str, Any]], database: str) -> list[dict[str, Any]]:
-    """The plan that reaches the highest LSN of the newest chain."""
-    mine = [m for m in found if field(m, "database") == database]
-    fulls = [m for m in mine if kind(m) == "full" and not field(m, "flags").get("damaged") if isinstance(field(m, "flags"), dict)] or [
-        m for m in mine if kind(m) == "full"
-    ]
+    """The plan that reaches the newest moment."""
+    mine = [m for m in found if m["database"]["name"] == database]
+    fulls = [m for m in mine if kind(m) == "full" and "damaged" not in m["set"].get("flags", [])]
     if not fulls:
-        raise Hole(f"no full backup of {database} in the store")
+        raise Hole(f"no usable full backup of {database} in the store")
     plans = [plan_from(full, mine) for full in fulls]
-    return max(plans, key=lambda p: (field(p[0], "incarnation"), lsn(p[-1], "lastLsn"), lsn(p[0], "lastLsn")))
+    return max(plans, key=lambda p: (chain(p[0], "incarnation") or 0, p[-1]["time"]["finish"], lsn(p[-1], "last"), lsn(p[0], "last")))
 
 
 def fetch(manifest: dict[str, Any], folder: Path) -> list[Path]:
@@ -95,8 +86,7 @@ def fetch(manifest: dict[str, Any], folder: Path) -> list[Path]:
         else:
             shutil.copyfile(stored, plain)
         digest = hashlib.sha256(plain.read_bytes()).hexdigest()
-        told = obj.get("plainSha256") or obj.get("plain", {}).get("sha256")
-        assert told is None or digest == told, f"{plain}: hash differs from the manifest"
+        assert digest == obj["plainSha256"], f"{plain}: hash differs from the manifest"
         plain.chmod(0o660)
         files.append(plain)
     return files
