@@ -313,7 +313,9 @@ class Compiler:
         """All as their common type."""
         target, lit = exprs[0].type, exprs[0].lit
         for ex in exprs[1:]:
-            target, lit = types.wider(target, ex.type, lit, ex.lit), None
+            first = lit
+            lit = ex.lit if target.kind == "null" else lit if ex.type.kind == "null" else None
+            target = types.wider(target, ex.type, first, ex.lit)
         return target, [coerce(e, target) for e in exprs]
 
     def c_Cast(self, node: nodes.Cast) -> Ex:

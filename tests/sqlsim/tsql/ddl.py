@@ -17,7 +17,7 @@ from .parse_ddl import duplicate_column
 from .parser import parse_condition, parse_expression
 from .relations import named
 from .storage import encoder, quote
-from .tables import TableWriter
+from .tables import TableWriter, identity_key, used_identities
 
 SYSTEM_SCHEMAS = {"dbo", "guest", "sys", "information_schema"}
 
@@ -87,6 +87,7 @@ class DdlRunner:
     def _make(self, database: Any, table: TableDef) -> None:
         tran = self.session.tran.write(database)
         database.create_table(tran, table)
+        used_identities(database).pop(identity_key(Target(database, table, table.name)), None)
         for name, columns, _ in table.uniques:
             self._unique_index(tran, table.name, name, columns)
 

@@ -15,7 +15,7 @@ from .relations import ROWID, OneRow, TableRelation
 from .select import SelectPlan, has_aggregate
 from .query import used_names
 from .storage import quote
-from .tables import TableWriter, storer
+from .tables import TableWriter, identity_key, storer, used_identities
 
 
 class DmlRunner:
@@ -267,6 +267,7 @@ class DmlRunner:
             tran.connection.execute(f"DELETE FROM {quote(found.name)}")
             if found.table.identity is not None:
                 tran.note_identity(found.name, None)
+                used_identities(found.database).pop(identity_key(found), None)
         self.done(curcmd.TRUNCATE)
 
     # -- SELECT INTO ----------------------------------------------------------------------------------------------------

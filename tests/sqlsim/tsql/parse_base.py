@@ -102,11 +102,7 @@ class Base:
             if self.is_("."):
                 parts.append("")
                 continue
-            token = self.tok
-            if token.kind == "word":
-                parts.append(self.next().text)
-            else:
-                parts.append(self.name())
+            parts.append(self.name())
         return parts
 
     def names(self) -> list[str]:

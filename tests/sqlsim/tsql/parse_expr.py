@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, Optional
 
 from ..contract import SqlError
@@ -170,7 +171,7 @@ class ExprParser(Base):
             if op == "-" and isinstance(arg, Lit) and isinstance(arg.value, (int, float)) or (
                     op == "-" and isinstance(arg, Lit) and arg.type.kind in ("numeric", "money")):
                 value = -arg.value
-                return Lit(value, types.INT if value == -2**31 and isinstance(value, int) else arg.type)
+                return Lit(int(value), types.INT) if value == -2**31 and arg.type.scale == 0 else Lit(value, arg.type)
             return arg if op == "+" else Unary(op, arg)
         return self._postfix(self._primary())
 
@@ -188,7 +189,8 @@ class ExprParser(Base):
         token = self.tok
         if token.kind == "num":
             self.next()
-            return Lit(token.value, types.of_number(token.value))
+            kind = types.of_number(token.value)
+            return Lit(token.value if kind.kind != "numeric" else Decimal(token.value), kind)
         if token.kind == "str":
             self.next()
             return Lit(token.value, types.of_literal(token.value, token.wide))
@@ -253,7 +255,7 @@ class ExprParser(Base):
             if self.is_("."):
                 parts.append("")
             else:
-                parts.append(self.next().text if self.tok.kind in ("word",) else self.name())
+                parts.append(self.name())
         if self.is_("("):
             return self._call(parts)
         return Col(parts)

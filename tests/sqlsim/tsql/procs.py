@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+import contextlib
+from typing import Any, Iterator, Optional
 
 from ..contract import Column, Columns, Done, Error, Info, ReturnStatus, Row, SqlError, SqlType
 from . import curcmd, errors, nodes, types
@@ -32,10 +33,27 @@ class ProcRunner:
         outer = self.session.frame
         frame.guarded = bool(outer.tries) or getattr(outer, "guarded", False)
         try:
-            return self.text(text, frame, nested=True)
+            with self.inside():
+                return self.text(text, frame, nested=True)
         except SqlError as exc:
             exc.crossed = True
             raise
+
+    @contextlib.contextmanager
+    def inside(self) -> Iterator[None]:
+        """What statements of an EXEC emit is marked as such."""
+        outer = self.emit
+
+        def emit(event: Any) -> None:
+            if isinstance(event, Done):
+                event.in_proc = True
+            outer(event)
+
+        self.emit = emit
+        try:
+            yield
+        finally:
+            self.emit = outer
 
     def execute_proc(self, stmt: nodes.Execute) -> None:
         parts = list(stmt.name)
@@ -43,10 +61,8 @@ class ProcRunner:
             parts = split_name(str(self.value(nodes.Var(stmt.name_var)) or ""))
         name = parts[-1].lower() if parts else ""
         own = getattr(self, "p_" + name, None) if not parts[:-1] or parts[-2].lower() in ("", "sys", "dbo") else None
-        if own is not None:
-            status = own(stmt)
-        else:
-            status = self._engine(parts, stmt)
+        with self.inside():
+            status = own(stmt) if own is not None else self._engine(parts, stmt)
         if stmt.status:
             variable = self.context().variable(stmt.status)
             variable.value = converter(types.INT, variable.type)(status or 0)

@@ -67,6 +67,19 @@ class Checks:
                 raise errors.check(verb, name, target.database.name, target.name, column)
 
 
+def used_identities(database: Any) -> dict[Any, int]:
+    """The last identity value given out per table, kept with the open database."""
+    if not hasattr(database, "used_identities"):
+        database.used_identities = {}
+    return database.used_identities
+
+
+def identity_key(target: Target) -> tuple:
+    """A restore begins a new recovery fork, and counts from what it restored."""
+    state = getattr(target.database, "state", None)
+    return target.name, getattr(state, "fork", None)
+
+
 class TableWriter:
     def __init__(self, context: Context, target: Target, session: Any, keep_identity: bool = False) -> None:
         self.context, self.target, self.session = context, target, session
@@ -170,15 +183,25 @@ class TableWriter:
         seed, step = self.table.identity
         column = next(c for c in self.columns if c.identity)
         if self.reserved is None:
-            value = self.tran.next_identity(self.target.name, seed, step)
+            value = self._first_identity(seed, step)
         else:  # the writer lock is ours: the rest is noted once, at the end of the statement
             value = self.reserved + step
             self.noted = False
         self.reserved = value
+        used_identities(self.target.database)[identity_key(self.target)] = value
         low, high = types.RANGES.get(column.type.kind, (-10**38, 10**38))
         if not low <= value <= high:
             raise errors.error(8115, f"Arithmetic overflow error converting IDENTITY to data type {column.type.kind}.", 1)
         self.identity_value = value
+        return value
+
+    def _first_identity(self, seed: int, step: int) -> int:
+        """Values that a rolled back statement took are not given out again."""
+        value = self.tran.next_identity(self.target.name, seed, step)
+        used = used_identities(self.target.database).get(identity_key(self.target))
+        if used is not None and (used >= value if step > 0 else used <= value):
+            value = used + step
+            self.tran.note_identity(self.target.name, value)
         return value
 
     def _note_identity(self, value: Any) -> None:
