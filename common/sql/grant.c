@@ -51,7 +51,7 @@ static int login_exists(struct sql_session *admin, const char *login, bool *ret_
 }
 
 int sql_grant_login(struct sql_session *admin, const char *login, const struct secret *password, struct err *err) {
-    bool exists;
+    bool exists = false;
     struct buf text;
     if (str_ieq(login, "sa"))
         return err_set(err, ERR_CONFIG, "'sa' cannot be the least-privilege login: its password would be changed");

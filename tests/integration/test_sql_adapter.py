@@ -280,6 +280,21 @@ async def drop_all(wire):
     return wire.listener.drop()
 
 
+def test_server_that_ignores_the_attention(wire, sql):
+    """It neither answers nor hangs up: after a while the connection is given up."""
+    ended = threading.Event()
+    wire.script("deaf", lambda session, params, emit: ended.wait(60))
+    sql.open(wire.port)
+    try:
+        began = time.monotonic()
+        answer = sql.fails("query", 1, "deaf", cls="timeout", text="the connection is gone")
+        assert answer["reaction"] == "retry"
+        assert 10 < time.monotonic() - began < 40
+        assert sql.run("alive")["alive"] == 0
+    finally:
+        ended.set()
+
+
 def test_server_that_says_nothing(sql):
     with Mute() as mute:
         sql.params(mute.port, timeout=2)

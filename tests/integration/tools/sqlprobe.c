@@ -578,6 +578,14 @@ static void *background(void *line) {
     return NULL;
 }
 
+static bool is_control(const char *line) {
+    static const char *const names[] = {"cancel", "resume", "abort", "flag", "unflag"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (!strcmp(line, names[i]))
+            return true;
+    return false;
+}
+
 int main(int argc, char **argv) {
     struct err err;
     char *line = NULL;
@@ -590,13 +598,15 @@ int main(int argc, char **argv) {
     }
     for (ssize_t len; (len = getline(&line, &cap, stdin)) > 0;) {
         line[strcspn(line, "\n")] = 0;
-        if (line[0] != '&') {
-            run(line);
-            continue;
-        }
-        if (running)
+        /* One thread at a time uses the session; only these may come between. */
+        if (running && !is_control(line)) {
             pthread_join(thread, NULL);
-        running = pthread_create(&thread, NULL, background, mem_strdup(line + 1)) == 0;
+            running = false;
+        }
+        if (line[0] == '&')
+            running = pthread_create(&thread, NULL, background, mem_strdup(line + 1)) == 0;
+        else
+            run(line);
     }
     if (running)
         pthread_join(thread, NULL);
