@@ -64,7 +64,8 @@ static size_t none_stored_bound(const struct filter *filter, size_t plain_bytes)
     return plain_bytes;
 }
 
-static int none_process(struct filter *filter, const void *in, size_t in_len, void *out, size_t out_cap, size_t *ret_len, struct err *err) {
+static int none_process(struct filter *filter, const void *in, size_t in_len, void *out, size_t out_cap, size_t *ret_len,
+                        struct err *err) {
     (void)filter;
     if (in_len > out_cap)
         return err_set(err, ERR_INTERNAL, "record of %zu bytes for a buffer of %zu", in_len, out_cap);

@@ -21,9 +21,9 @@
 struct filter;
 
 struct filter_params {
-    int level;           /* 0: the filter's default */
+    int level; /* 0: the filter's default */
     size_t record_bytes; /* the most plain bytes a record of this run has; <= FILTER_RECORD_MAX */
-    bool inverse;        /* from stored to plain */
+    bool inverse; /* from stored to plain */
 };
 
 /* What a filter tells about itself for the manifest. */
@@ -39,7 +39,8 @@ struct filter_ops {
     /* The most stored bytes that a record of so many plain bytes can have; the same in both directions. */
     size_t (*stored_bound)(const struct filter *filter, size_t plain_bytes);
     /* One whole record in, one whole record out. ERR_CORRUPT for bytes that are none. */
-    int (*process)(struct filter *filter, const void *in, size_t in_len, void *out, size_t out_cap, size_t *ret_len, struct err *err);
+    int (*process)(struct filter *filter, const void *in, size_t in_len, void *out, size_t out_cap, size_t *ret_len,
+                   struct err *err);
     /* Inverse only: how many of these stored bytes belong to the record that is being gathered. *ret_end says that it is
      * complete with them. The filter keeps its place between calls. */
     int (*scan)(struct filter *filter, const void *in, size_t in_len, size_t *ret_used, bool *ret_end, struct err *err);

@@ -75,12 +75,14 @@ static size_t zstd_stored_bound(const struct filter *filter, size_t plain_bytes)
     return ZSTD_compressBound(plain_bytes) + HEADER_MAX + CHECKSUM_BYTES;
 }
 
-static int process_inverse(struct zstd *z, const void *in, size_t in_len, void *out, size_t out_cap, size_t *ret_len, struct err *err) {
+static int process_inverse(struct zstd *z, const void *in, size_t in_len, void *out, size_t out_cap, size_t *ret_len,
+                           struct err *err) {
     unsigned long long plain = ZSTD_getFrameContentSize(in, in_len);
     if (plain == ZSTD_CONTENTSIZE_ERROR || plain == ZSTD_CONTENTSIZE_UNKNOWN)
         return err_set(err, ERR_CORRUPT, "record %llu: zstd frame without its size", (unsigned long long)z->records);
     if (plain > out_cap)
-        return err_set(err, ERR_CORRUPT, "record %llu claims %llu bytes, more than the %zu of a record", (unsigned long long)z->records, plain, out_cap);
+        return err_set(err, ERR_CORRUPT, "record %llu claims %llu bytes, more than the %zu of a record",
+                       (unsigned long long)z->records, plain, out_cap);
     size_t n = ZSTD_decompressDCtx(z->expand, out, out_cap, in, in_len);
     if (ZSTD_isError(n))
         return err_set(err, ERR_CORRUPT, "record %llu: zstd: %s", (unsigned long long)z->records, ZSTD_getErrorName(n));
@@ -89,7 +91,8 @@ static int process_inverse(struct zstd *z, const void *in, size_t in_len, void *
     return 0;
 }
 
-static int zstd_process(struct filter *filter, const void *in, size_t in_len, void *out, size_t out_cap, size_t *ret_len, struct err *err) {
+static int zstd_process(struct filter *filter, const void *in, size_t in_len, void *out, size_t out_cap, size_t *ret_len,
+                        struct err *err) {
     struct zstd *z = self(filter);
     if (filter->params.inverse)
         return process_inverse(z, in, in_len, out, out_cap, ret_len, err);

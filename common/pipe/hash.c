@@ -37,7 +37,8 @@ int hash_update(struct hash_run *run, const void *data, size_t len, struct err *
 int hash_take(struct hash_run *run, struct hash *ret_hash, struct err *err) {
     struct hash hash;
     unsigned len = 0;
-    if (EVP_DigestFinal_ex(run->ctx, hash.bytes, &len) != 1 || len != HASH_BYTES || EVP_DigestInit_ex2(run->ctx, run->md, NULL) != 1)
+    if (EVP_DigestFinal_ex(run->ctx, hash.bytes, &len) != 1 || len != HASH_BYTES ||
+        EVP_DigestInit_ex2(run->ctx, run->md, NULL) != 1)
         return failed(err);
     *ret_hash = hash;
     return 0;

@@ -19,11 +19,13 @@ size_t pipe_record_bytes(unsigned streams) {
     return bytes;
 }
 
-static int check_spec(const struct pipe_spec *spec, bool inverse, const struct filter_ops **ret_ops, size_t *ret_record, struct err *err) {
+static int check_spec(const struct pipe_spec *spec, bool inverse, const struct filter_ops **ret_ops, size_t *ret_record,
+                      struct err *err) {
     /* A reader that is not told takes records of any size that is allowed: mapped memory that is not touched costs nothing. */
     size_t record = spec->record_bytes ? spec->record_bytes : inverse ? PIPE_RECORD_BYTES_MAX : PIPE_RECORD_BYTES_DEFAULT;
     if (record < PIPE_RECORD_BYTES_MIN || record > PIPE_RECORD_BYTES_MAX)
-        return err_set(err, ERR_CONFIG, "record size %zu must be from %u to %u bytes", record, PIPE_RECORD_BYTES_MIN, PIPE_RECORD_BYTES_MAX);
+        return err_set(err, ERR_CONFIG, "record size %zu must be from %u to %u bytes", record, PIPE_RECORD_BYTES_MIN,
+                       PIPE_RECORD_BYTES_MAX);
     if (filter_find(spec->codec && *spec->codec ? spec->codec : "none", ret_ops, err) < 0)
         return -1;
     *ret_record = record;
@@ -41,8 +43,8 @@ static void open_cache_drop(struct pipe_run *run) {
         run->start_at = -1;
 }
 
-int pipe_run_open(struct pipe_run *run, const struct pipe_spec *spec, bool inverse, const struct pipe_source *source, const struct pipe_sink *sink,
-                  const struct pipe_control *control, struct err *err) {
+int pipe_run_open(struct pipe_run *run, const struct pipe_spec *spec, bool inverse, const struct pipe_source *source,
+                  const struct pipe_sink *sink, const struct pipe_control *control, struct err *err) {
     static const struct pipe_control no_control;
     const struct filter_ops *ops;
     size_t record = 0;
@@ -108,7 +110,9 @@ int pipe_run_read(struct pipe_run *run, uint8_t *dst, size_t len, size_t *ret_le
 
 int pipe_run_cancelled(const struct pipe_run *run, struct err *err) {
     const atomic_bool *cancel = run->control->cancel;
-    return cancel && atomic_load(cancel) ? err_set(err, ERR_CANCELLED, "cancelled after %llu bytes", (unsigned long long)run->done.plain_bytes) : 0;
+    return cancel && atomic_load(cancel)
+               ? err_set(err, ERR_CANCELLED, "cancelled after %llu bytes", (unsigned long long)run->done.plain_bytes)
+               : 0;
 }
 
 static int wait_for_rate(struct pipe_run *run, size_t plain_len, struct err *err) {

@@ -29,8 +29,8 @@
 #define PIPE_RECORD_BYTES_DEFAULT (1024u * 1024)
 
 struct pipe_spec {
-    const char *codec;   /* name of a filter; NULL is "none" */
-    int level;           /* 0: the filter's default */
+    const char *codec; /* name of a filter; NULL is "none" */
+    int level; /* 0: the filter's default */
     size_t record_bytes; /* plain bytes of a record; 0: 1 MiB when writing, any up to 4 MiB when reading */
 };
 
@@ -63,7 +63,7 @@ struct pipe_control {
     void (*progress)(void *user, const struct pipe_progress *progress); /* after each record */
     void *user;
     const atomic_bool *cancel; /* ERR_CANCELLED at the next record, and within 50 ms while it waits for the rate */
-    struct rate *rate;         /* counts plain bytes */
+    struct rate *rate; /* counts plain bytes */
 };
 
 struct pipe_result {
@@ -79,8 +79,8 @@ struct pipe_result {
 /* Reads everything that the source has. ret_result is filled on success only. The sink has had whole records only, also
  * when the run fails. An empty source makes no record with codec none and one empty frame with zstd, so that the standard
  * tool accepts the object. */
-int pipe_write_run(const struct pipe_spec *spec, const struct pipe_source *source, const struct pipe_sink *sink, const struct pipe_control *control,
-                   struct pipe_result *ret_result, struct err *err) ERR_CHECK;
+int pipe_write_run(const struct pipe_spec *spec, const struct pipe_source *source, const struct pipe_sink *sink,
+                   const struct pipe_control *control, struct pipe_result *ret_result, struct err *err) ERR_CHECK;
 
 /* What the manifest says of an object. Zero counts and NULL pointers are not checked. */
 struct pipe_part_expect {
@@ -99,7 +99,8 @@ struct pipe_expect {
 
 /* The inverse. The sink gets plain bytes before the last hash is known: what it made is valid only when this returned 0.
  * ERR_CORRUPT says which part or record, at which stored offset. */
-int pipe_read_run(const struct pipe_spec *spec, const struct pipe_source *source, const struct pipe_sink *sink, const struct pipe_control *control,
-                  const struct pipe_expect *expect, struct pipe_result *ret_result, struct err *err) ERR_CHECK;
+int pipe_read_run(const struct pipe_spec *spec, const struct pipe_source *source, const struct pipe_sink *sink,
+                  const struct pipe_control *control, const struct pipe_expect *expect, struct pipe_result *ret_result,
+                  struct err *err) ERR_CHECK;
 
 #endif

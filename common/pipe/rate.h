@@ -12,7 +12,7 @@
 struct rate {
     pthread_mutex_t lock;
     uint64_t bytes_per_s; /* 0: no limit */
-    double tokens;        /* may be negative: what was taken ahead of time */
+    double tokens; /* may be negative: what was taken ahead of time */
     int64_t filled_us;
 };
 

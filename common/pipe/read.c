@@ -16,7 +16,7 @@ struct intake {
     struct hash_run *part;
     size_t part_index;
     uint64_t part_at; /* bytes of the part that have passed */
-    uint64_t stored;  /* bytes that have passed */
+    uint64_t stored; /* bytes that have passed */
 };
 
 static int end_part(struct intake *in, struct err *err) {
@@ -25,7 +25,8 @@ static int end_part(struct intake *in, struct err *err) {
     if (hash_take(in->part, &hash, err) < 0)
         return -1;
     if (!hash_eq(&hash, &part->stored_sha256))
-        return err_set(err, ERR_CORRUPT, "part %zu (stored bytes %llu to %llu) is damaged: its SHA-256 is not the one in the manifest",
+        return err_set(err, ERR_CORRUPT,
+                       "part %zu (stored bytes %llu to %llu) is damaged: its SHA-256 is not the one in the manifest",
                        in->part_index + 1, (unsigned long long)(in->stored - part->stored_bytes), (unsigned long long)in->stored);
     in->part_index++;
     in->part_at = 0;
@@ -36,7 +37,8 @@ static int check_parts(struct intake *in, const uint8_t *data, size_t len, struc
     const struct pipe_expect *expect = in->expect;
     while (len) {
         if (in->part_index == expect->part_count)
-            return err_set(err, ERR_CORRUPT, "the object goes on after its last part, at stored byte %llu", (unsigned long long)in->stored);
+            return err_set(err, ERR_CORRUPT, "the object goes on after its last part, at stored byte %llu",
+                           (unsigned long long)in->stored);
         uint64_t left = expect->parts[in->part_index].stored_bytes - in->part_at;
         size_t now = left < len ? (size_t)left : len;
         if (hash_update(in->part, data, now, err) < 0)
@@ -112,23 +114,25 @@ static int pump(struct intake *in, struct err *err) {
     }
 }
 
-static int check_whole(const struct pipe_expect *expect, const struct intake *in, const struct pipe_result *result, struct err *err) {
+static int check_whole(const struct pipe_expect *expect, const struct intake *in, const struct pipe_result *result,
+                       struct err *err) {
     if (in->part && in->part_index < expect->part_count)
-        return err_set(err, ERR_CORRUPT, "the object ends in part %zu of %zu, at stored byte %llu", in->part_index + 1, expect->part_count,
-                       (unsigned long long)in->stored);
+        return err_set(err, ERR_CORRUPT, "the object ends in part %zu of %zu, at stored byte %llu", in->part_index + 1,
+                       expect->part_count, (unsigned long long)in->stored);
     if (!expect->known)
         return 0;
     if (result->stored_bytes != expect->stored_bytes || !hash_eq(&result->stored_sha256, &expect->stored_sha256))
-        return err_set(err, ERR_CORRUPT, "the %llu stored bytes are not the %llu that the manifest describes", (unsigned long long)result->stored_bytes,
-                       (unsigned long long)expect->stored_bytes);
+        return err_set(err, ERR_CORRUPT, "the %llu stored bytes are not the %llu that the manifest describes",
+                       (unsigned long long)result->stored_bytes, (unsigned long long)expect->stored_bytes);
     if (result->plain_bytes != expect->plain_bytes || !hash_eq(&result->plain_sha256, &expect->plain_sha256))
-        return err_set(err, ERR_CORRUPT, "the %llu plain bytes are not the %llu that the manifest describes", (unsigned long long)result->plain_bytes,
-                       (unsigned long long)expect->plain_bytes);
+        return err_set(err, ERR_CORRUPT, "the %llu plain bytes are not the %llu that the manifest describes",
+                       (unsigned long long)result->plain_bytes, (unsigned long long)expect->plain_bytes);
     return 0;
 }
 
-int pipe_read_run(const struct pipe_spec *spec, const struct pipe_source *source, const struct pipe_sink *sink, const struct pipe_control *control,
-                  const struct pipe_expect *expect, struct pipe_result *ret_result, struct err *err) {
+int pipe_read_run(const struct pipe_spec *spec, const struct pipe_source *source, const struct pipe_sink *sink,
+                  const struct pipe_control *control, const struct pipe_expect *expect, struct pipe_result *ret_result,
+                  struct err *err) {
     static const struct pipe_expect nothing;
     struct pipe_run run;
     if (pipe_run_open(&run, spec, true, source, sink, control, err) < 0)
@@ -138,7 +142,8 @@ int pipe_read_run(const struct pipe_spec *spec, const struct pipe_source *source
     if (rc == 0) {
         in.carry = mem_alloc(CARRY_BYTES);
         struct pipe_result result;
-        rc = pump(&in, err) < 0 || pipe_run_result(&run, &result, err) < 0 || check_whole(in.expect, &in, &result, err) < 0 ? -1 : 0;
+        rc = pump(&in, err) < 0 || pipe_run_result(&run, &result, err) < 0 || check_whole(in.expect, &in, &result, err) < 0 ? -1
+                                                                                                                            : 0;
         if (rc == 0)
             *ret_result = result;
     }

@@ -46,8 +46,8 @@ static int finish(struct pipe_run *run, struct err *err) {
     return slot->out_len ? drain(run, slot, err) : 0;
 }
 
-int pipe_write_run(const struct pipe_spec *spec, const struct pipe_source *source, const struct pipe_sink *sink, const struct pipe_control *control,
-                   struct pipe_result *ret_result, struct err *err) {
+int pipe_write_run(const struct pipe_spec *spec, const struct pipe_source *source, const struct pipe_sink *sink,
+                   const struct pipe_control *control, struct pipe_result *ret_result, struct err *err) {
     struct pipe_run run;
     if (pipe_run_open(&run, spec, false, source, sink, control, err) < 0)
         return -1;

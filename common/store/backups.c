@@ -45,8 +45,8 @@ static uint64_t size_hint(const struct pipe_source *source) {
     return !source->read && fstat(source->fd, &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
 }
 
-static int run_shipment(struct shipment *s, const struct pipe_spec *spec, const struct pipe_source *source, const struct pipe_control *control,
-                        struct err *err) {
+static int run_shipment(struct shipment *s, const struct pipe_spec *spec, const struct pipe_source *source,
+                        const struct pipe_control *control, struct err *err) {
     struct pipe_sink sink = {.write = ship_record, .user = s};
     struct pipe_result result;
     if (pipe_write_run(spec, source, &sink, control, &result, err) < 0 || end_part(s, err) < 0)
@@ -64,7 +64,8 @@ static int run_shipment(struct shipment *s, const struct pipe_spec *spec, const 
     return 0;
 }
 
-static int refuse_committed(struct store *store, const char *scope, const char *folder, const struct backup *backup, struct err *err) {
+static int refuse_committed(struct store *store, const char *scope, const char *folder, const struct backup *backup,
+                            struct err *err) {
     char rest[STORE_NAME_MAX], name[STORE_NAME_MAX];
     bool committed;
     name_manifest(rest, backup);
@@ -114,14 +115,15 @@ static ssize_t fetch_read(void *user, void *dst, size_t len, struct err *err) {
     return (ssize_t)got;
 }
 
-int store_fetch_object(struct store *store, const char *scope, const char *folder, const struct manifest_object *object, const struct pipe_sink *sink,
-                       const struct pipe_control *control, struct err *err) {
+int store_fetch_object(struct store *store, const char *scope, const char *folder, const struct manifest_object *object,
+                       const struct pipe_sink *sink, const struct pipe_control *control, struct err *err) {
     char name[STORE_NAME_MAX];
     if (name_join(name, scope, folder, object->name, err) < 0)
         return -1;
     struct fetch f = {.store = store, .name = name};
     struct pipe_source source = {.read = fetch_read, .user = &f};
-    struct pipe_spec spec = {.codec = object->codec, .record_bytes = object->record_bytes < PIPE_RECORD_BYTES_MIN ? 0 : object->record_bytes};
+    struct pipe_spec spec = {.codec = object->codec,
+                             .record_bytes = object->record_bytes < PIPE_RECORD_BYTES_MIN ? 0 : object->record_bytes};
     struct pipe_expect expect = {
         .known = true,
         .plain_bytes = object->plain_bytes,
@@ -170,7 +172,8 @@ int store_read_manifest(struct store *store, const char *name, struct manifest *
     return 0;
 }
 
-int store_find_backup(struct store *store, const char *scope, const char *folder, const struct backup *backup, struct manifest *ret_m, struct err *err) {
+int store_find_backup(struct store *store, const char *scope, const char *folder, const struct backup *backup,
+                      struct manifest *ret_m, struct err *err) {
     char rest[STORE_NAME_MAX], name[STORE_NAME_MAX];
     name_manifest(rest, backup);
     return name_join(name, scope, folder, rest, err) < 0 ? -1 : store_read_manifest(store, name, ret_m, err);
@@ -184,8 +187,8 @@ static int check_objects(struct store *store, const char *scope, const struct ma
         if (name_join(name, scope, m->folder, o->name, err) < 0 || store_stat(store, name, &entry, err) < 0)
             return -1;
         if (entry.bytes != o->stored_bytes)
-            return err_set(err, ERR_CORRUPT, "object %s has %llu bytes, its manifest says %llu", name, (unsigned long long)entry.bytes,
-                           (unsigned long long)o->stored_bytes);
+            return err_set(err, ERR_CORRUPT, "object %s has %llu bytes, its manifest says %llu", name,
+                           (unsigned long long)entry.bytes, (unsigned long long)o->stored_bytes);
     }
     return 0;
 }
@@ -202,7 +205,8 @@ static int accept_existing(struct store *store, const char *name, const struct m
     return store_make_durable(store, name, err);
 }
 
-int store_commit_backup(struct store *store, const char *scope, const struct manifest *m, char ret_name[STORE_NAME_MAX], struct err *err) {
+int store_commit_backup(struct store *store, const char *scope, const struct manifest *m, char ret_name[STORE_NAME_MAX],
+                        struct err *err) {
     _cleanup_free_ char *text = NULL;
     size_t len;
     char rest[STORE_NAME_MAX], name[STORE_NAME_MAX];

@@ -21,17 +21,18 @@ int store_ship_object(struct store *store, const char *scope, const char *folder
                       struct manifest_object *ret_object, struct err *err) ERR_CHECK;
 
 /* Reads an object back as plain bytes into the sink, checking sizes and hashes of the manifest on the way. */
-int store_fetch_object(struct store *store, const char *scope, const char *folder, const struct manifest_object *object, const struct pipe_sink *sink,
-                       const struct pipe_control *control, struct err *err) ERR_CHECK;
+int store_fetch_object(struct store *store, const char *scope, const char *folder, const struct manifest_object *object,
+                       const struct pipe_sink *sink, const struct pipe_control *control, struct err *err) ERR_CHECK;
 
 /* Writes the manifest: the commit. The objects must be there with the sizes that it says (ERR_CORRUPT otherwise). Writing
  * the same backup again is success; another content under the same name is ERR_EXISTS. ret_name (may be NULL) gets the
  * manifest's whole name. */
-int store_commit_backup(struct store *store, const char *scope, const struct manifest *m, char ret_name[STORE_NAME_MAX], struct err *err) ERR_CHECK;
+int store_commit_backup(struct store *store, const char *scope, const struct manifest *m, char ret_name[STORE_NAME_MAX],
+                        struct err *err) ERR_CHECK;
 
 /* Is this set committed already? ERR_NOT_FOUND when not. */
-int store_find_backup(struct store *store, const char *scope, const char *folder, const struct backup *backup, struct manifest *ret_m,
-                      struct err *err) ERR_CHECK;
+int store_find_backup(struct store *store, const char *scope, const char *folder, const struct backup *backup,
+                      struct manifest *ret_m, struct err *err) ERR_CHECK;
 
 /* Reads one by its whole name, and checks that its name is the one that its content asks for (ERR_CORRUPT). */
 int store_read_manifest(struct store *store, const char *name, struct manifest *ret_m, struct err *err) ERR_CHECK;
@@ -51,12 +52,12 @@ int store_list_databases(struct store *store, const char *scope, store_folder_fn
 
 /* A place in the listing of one database: kinds in the order full, diff, log, names by LSN inside. Start with {0}. */
 struct store_cursor {
-    unsigned kind;             /* enum backup_kind; BACKUP_KIND_COUNT: at the end */
+    unsigned kind; /* enum backup_kind; BACKUP_KIND_COUNT: at the end */
     char after[STORE_NAME_MAX]; /* "" at the start of a kind */
 };
 /* The next up to `limit` manifests (names only, whole) of one database. The cursor moves behind them; the listing is at its
  * end when cursor->kind is BACKUP_KIND_COUNT. A cursor is text in its parts and survives a restart. */
-int store_list_manifests(struct store *store, const char *scope, const char *folder, struct store_cursor *cursor, unsigned limit, store_entry_fn *fn,
-                         void *user, struct err *err) ERR_CHECK;
+int store_list_manifests(struct store *store, const char *scope, const char *folder, struct store_cursor *cursor, unsigned limit,
+                         store_entry_fn *fn, void *user, struct err *err) ERR_CHECK;
 
 #endif

@@ -69,8 +69,8 @@ static int open_writer(struct catalog *c, uint64_t *ret_cut_bytes, struct err *e
     return 0;
 }
 
-int catalog_open(const char *path, const char *identity, const char *scope, enum catalog_sync sync, struct catalog **ret_catalog, uint64_t *ret_cut_bytes,
-                 struct err *err) {
+int catalog_open(const char *path, const char *identity, const char *scope, enum catalog_sync sync, struct catalog **ret_catalog,
+                 uint64_t *ret_cut_bytes, struct err *err) {
     struct catalog *c = new_catalog(path);
     c->writer = true;
     c->sync = sync;
@@ -132,7 +132,8 @@ const struct catalog_database *catalog_database_by_folder(const struct catalog *
     return db ? &db->pub : NULL;
 }
 
-const struct catalog_database *catalog_database_by_guid(const struct catalog *c, const struct guid *family, const struct guid *database) {
+const struct catalog_database *catalog_database_by_guid(const struct catalog *c, const struct guid *family,
+                                                        const struct guid *database) {
     for (size_t i = c->db_count; i-- > 0;) {
         const struct catalog_database *db = &c->dbs[i]->pub;
         if (guid_eq(&db->family_guid, family) && guid_eq(&db->database_guid, database))
@@ -155,10 +156,12 @@ static int write_database(struct catalog *c, struct catalog_db *db, struct err *
     size_t len = strlen(db->pub.name);
     uint32_t count = 1;
     records[0] = (struct record){.type = RECORD_DATABASE, .database = db->pub.id, .previous = CATALOG_NONE};
-    records[0].db = (struct record_database){.family = db->pub.family_guid, .database = db->pub.database_guid, .name_bytes = (uint32_t)len};
+    records[0].db = (struct record_database){
+        .family = db->pub.family_guid, .database = db->pub.database_guid, .name_bytes = (uint32_t)len};
     str_copy(records[0].db.folder, sizeof(records[0].db.folder), db->pub.folder);
     for (size_t at = 0; at < len; at += RECORD_BODY, count++) {
-        records[count] = (struct record){.type = RECORD_NAME, .database = db->pub.id, .part = (uint16_t)(count - 1), .previous = CATALOG_NONE};
+        records[count] = (struct record){
+            .type = RECORD_NAME, .database = db->pub.id, .part = (uint16_t)(count - 1), .previous = CATALOG_NONE};
         memcpy(records[count].text, db->pub.name + at, len - at < RECORD_BODY ? len - at : RECORD_BODY);
     }
     uint32_t at = c->count;
@@ -168,15 +171,16 @@ static int write_database(struct catalog *c, struct catalog_db *db, struct err *
     return 0;
 }
 
-int catalog_database_put(struct catalog *c, const char *folder, const char *name, const struct guid *family, const struct guid *database, uint32_t *ret_id,
-                         struct err *err) {
+int catalog_database_put(struct catalog *c, const char *folder, const char *name, const struct guid *family,
+                         const struct guid *database, uint32_t *ret_id, struct err *err) {
     if (!*folder || strlen(folder) >= NAME_FOLDER_MAX || strlen(name) >= CATALOG_NAME_MAX)
         return err_set(err, ERR_USAGE, "database '%.130s' in folder '%.130s': too long, or no folder", name, folder);
     struct catalog_db *have = by_folder(c, folder);
     struct catalog_db next = {.tip = CATALOG_NONE};
     if (have)
         next = *have;
-    if (have && !strcmp(next.pub.name, name) && guid_eq(&next.pub.family_guid, family) && guid_eq(&next.pub.database_guid, database)) {
+    if (have && !strcmp(next.pub.name, name) && guid_eq(&next.pub.family_guid, family) &&
+        guid_eq(&next.pub.database_guid, database)) {
         *ret_id = have->pub.id;
         return 0;
     }
@@ -225,7 +229,8 @@ static int step_back(const struct catalog *c, uint32_t database, uint32_t at, co
     if (catalog_record(c, next, &r, err) < 0)
         return -1;
     if (r->type != RECORD_SET || r->database != database || next >= at)
-        return err_set(err, ERR_CORRUPT, "catalog %s: record %u is linked wrongly. It can be made again from the store", c->path, next);
+        return err_set(err, ERR_CORRUPT, "catalog %s: record %u is linked wrongly. It can be made again from the store", c->path,
+                       next);
     *ret_record = r;
     return 1;
 }
@@ -244,7 +249,8 @@ int catalog_previous(const struct catalog *c, uint32_t database, struct catalog_
     return rc;
 }
 
-int catalog_newest(const struct catalog *c, uint32_t database, enum backup_kind kind, struct catalog_entry *ret_entry, struct err *err) {
+int catalog_newest(const struct catalog *c, uint32_t database, enum backup_kind kind, struct catalog_entry *ret_entry,
+                   struct err *err) {
     struct catalog_entry e = {.index = CATALOG_NONE};
     int rc;
     while ((rc = catalog_previous(c, database, &e, err)) > 0 && e.backup.kind != kind)
@@ -252,12 +258,14 @@ int catalog_newest(const struct catalog *c, uint32_t database, enum backup_kind 
     if (rc < 0)
         return -1;
     if (!rc)
-        return err_set(err, ERR_NOT_FOUND, "no %s backup of database '%s' is known", backup_kind_name(kind), c->dbs[database]->pub.name);
+        return err_set(err, ERR_NOT_FOUND, "no %s backup of database '%s' is known", backup_kind_name(kind),
+                       c->dbs[database]->pub.name);
     *ret_entry = e;
     return 0;
 }
 
-int catalog_find(const struct catalog *c, uint32_t database, const struct guid *set_guid, struct catalog_entry *ret_entry, struct err *err) {
+int catalog_find(const struct catalog *c, uint32_t database, const struct guid *set_guid, struct catalog_entry *ret_entry,
+                 struct err *err) {
     struct catalog_entry e = {.index = CATALOG_NONE};
     int rc;
     while ((rc = catalog_previous(c, database, &e, err)) > 0 && !guid_eq(&e.backup.set_guid, set_guid))
@@ -266,7 +274,8 @@ int catalog_find(const struct catalog *c, uint32_t database, const struct guid *
         return -1;
     char text[GUID_TEXT_MAX];
     if (!rc)
-        return err_set(err, ERR_NOT_FOUND, "database '%s' has no set %s", c->dbs[database]->pub.name, guid_format(text, set_guid));
+        return err_set(err, ERR_NOT_FOUND, "database '%s' has no set %s", c->dbs[database]->pub.name,
+                       guid_format(text, set_guid));
     *ret_entry = e;
     return 0;
 }
@@ -304,13 +313,15 @@ static int has_same_set(const struct catalog *c, uint32_t database, const struct
         int rc = catalog_previous(c, database, &e, err);
         if (rc <= 0)
             return rc;
-        if (guid_eq(&e.backup.set_guid, &b->set_guid) && !lsn_cmp(e.backup.first_lsn, b->first_lsn) && !lsn_cmp(e.backup.last_lsn, b->last_lsn))
+        if (guid_eq(&e.backup.set_guid, &b->set_guid) && !lsn_cmp(e.backup.first_lsn, b->first_lsn) &&
+            !lsn_cmp(e.backup.last_lsn, b->last_lsn))
             return 1;
     }
     return 0;
 }
 
-int catalog_append_unchecked(struct catalog *c, struct catalog_db *db, const struct backup *backup, uint64_t sequence, struct err *err) {
+int catalog_append_unchecked(struct catalog *c, struct catalog_db *db, const struct backup *backup, uint64_t sequence,
+                             struct err *err) {
     struct record r = {.type = RECORD_SET, .database = db->pub.id, .previous = db->tip};
     r.sequence = sequence ? sequence : db->pub.sequence + 1;
     r.state = record_state(bits_of_flags(backup->flags));

@@ -30,8 +30,8 @@ struct catalog_database {
     char name[CATALOG_NAME_MAX]; /* the newest one */
     struct guid family_guid;
     struct guid database_guid; /* of the newest set */
-    uint64_t sets;             /* that are there */
-    uint64_t sequence;         /* of the newest commit */
+    uint64_t sets; /* that are there */
+    uint64_t sequence; /* of the newest commit */
 };
 
 struct catalog_entry {
@@ -42,15 +42,15 @@ struct catalog_entry {
 };
 
 enum catalog_sync {
-    CATALOG_SYNC_EACH,  /* an append is durable when it returns */
+    CATALOG_SYNC_EACH, /* an append is durable when it returns */
     CATALOG_SYNC_LATER, /* catalog_sync() says when; what is lost is caught up from the store */
 };
 
 /* Opens or creates the writer's catalog of this scope. A torn tail is cut. ERR_CORRUPT when the file is damaged, of another
  * store, scope or layout: the caller removes nothing and calls catalog_rebuild(). ERR_BUSY when another writer has it.
  * identity is any text that names the store (its URL); ret_cut_bytes (may be NULL) tells what was cut. */
-int catalog_open(const char *path, const char *identity, const char *scope, enum catalog_sync sync, struct catalog **ret_catalog, uint64_t *ret_cut_bytes,
-                 struct err *err) ERR_CHECK;
+int catalog_open(const char *path, const char *identity, const char *scope, enum catalog_sync sync, struct catalog **ret_catalog,
+                 uint64_t *ret_cut_bytes, struct err *err) ERR_CHECK;
 /* A reader; nothing is changed. */
 int catalog_open_reader(const char *path, struct catalog **ret_catalog, struct err *err) ERR_CHECK;
 /* Reader: what was appended or compacted since. */
@@ -60,20 +60,24 @@ int catalog_sync(struct catalog *catalog, struct err *err) ERR_CHECK;
 
 /* ---- databases ---- */
 size_t catalog_database_count(const struct catalog *catalog);
-const struct catalog_database *catalog_database_at(const struct catalog *catalog, uint32_t id); /* ids are 0..count-1; NULL beyond */
+const struct catalog_database *catalog_database_at(const struct catalog *catalog,
+                                                   uint32_t id); /* ids are 0..count-1; NULL beyond */
 const struct catalog_database *catalog_database_by_folder(const struct catalog *catalog, const char *folder);
 /* The newest with this family and database GUID. */
-const struct catalog_database *catalog_database_by_guid(const struct catalog *catalog, const struct guid *family, const struct guid *database);
+const struct catalog_database *catalog_database_by_guid(const struct catalog *catalog, const struct guid *family,
+                                                        const struct guid *database);
 /* The database's entry, made when it is new; a new name or database GUID is recorded. */
-int catalog_database_put(struct catalog *catalog, const char *folder, const char *name, const struct guid *family, const struct guid *database,
-                         uint32_t *ret_id, struct err *err) ERR_CHECK;
+int catalog_database_put(struct catalog *catalog, const char *folder, const char *name, const struct guid *family,
+                         const struct guid *database, uint32_t *ret_id, struct err *err) ERR_CHECK;
 /* A folder that no other chain uses, for a database that is first seen. */
 void catalog_choose_folder(const struct catalog *catalog, const char *name, const struct guid *family, char dst[NAME_FOLDER_MAX]);
 
 /* ---- sets ---- */
-/* Appends a committed set. When it fails, the catalog may have to be opened again (ERR_IO says so from then on). The same set again (same database, set GUID and LSNs, among the last 64) is success and changes
- * nothing. sequence 0: the next of the database. */
-int catalog_append(struct catalog *catalog, uint32_t database, const struct backup *backup, uint64_t sequence, struct err *err) ERR_CHECK;
+/* Appends a committed set. The same set again (same database, set GUID and LSNs, among the last 64) is success and changes
+ * nothing. sequence 0: the next of the database. When it fails, the catalog may have to be opened again (ERR_IO says so from
+ * then on). */
+int catalog_append(struct catalog *catalog, uint32_t database, const struct backup *backup, uint64_t sequence,
+                   struct err *err) ERR_CHECK;
 
 /* Newest first, one database, in commit order backwards: reads its records only.
  *     struct catalog_entry e = {.index = CATALOG_NONE};
@@ -82,11 +86,14 @@ int catalog_append(struct catalog *catalog, uint32_t database, const struct back
  * 1: an entry, 0: no more, -1: ERR_CORRUPT (rebuild). */
 int catalog_previous(const struct catalog *catalog, uint32_t database, struct catalog_entry *entry, struct err *err) ERR_CHECK;
 /* The newest set of a kind. ERR_NOT_FOUND when there is none. */
-int catalog_newest(const struct catalog *catalog, uint32_t database, enum backup_kind kind, struct catalog_entry *ret_entry, struct err *err) ERR_CHECK;
+int catalog_newest(const struct catalog *catalog, uint32_t database, enum backup_kind kind, struct catalog_entry *ret_entry,
+                   struct err *err) ERR_CHECK;
 /* ERR_NOT_FOUND when the database has no such set. */
-int catalog_find(const struct catalog *catalog, uint32_t database, const struct guid *set_guid, struct catalog_entry *ret_entry, struct err *err) ERR_CHECK;
+int catalog_find(const struct catalog *catalog, uint32_t database, const struct guid *set_guid, struct catalog_entry *ret_entry,
+                 struct err *err) ERR_CHECK;
 /* All live sets of a database in commit order (oldest first), copied into an array; mem_free() it. */
-int catalog_load(const struct catalog *catalog, uint32_t database, struct backup **ret_backups, size_t *ret_count, struct err *err) ERR_CHECK;
+int catalog_load(const struct catalog *catalog, uint32_t database, struct backup **ret_backups, size_t *ret_count,
+                 struct err *err) ERR_CHECK;
 
 /* A pruned set: durable when it returns 0. Removing it again is success. Call before the manifest is removed from the store. */
 int catalog_remove(struct catalog *catalog, uint32_t index, struct err *err) ERR_CHECK;
@@ -125,8 +132,9 @@ struct catalog_rebuild_control {
 };
 /* Makes the file anew from the store's manifests; what was there stays until the new one is whole and durable. The result
  * opens with catalog_open() of the same identity and scope. control may be NULL. Holds are read, too. */
-int catalog_rebuild(const char *path, const char *identity, const char *scope, struct store *store, const struct catalog_rebuild_control *control,
-                    struct catalog_rebuild_result *ret_result, struct err *err) ERR_CHECK;
+int catalog_rebuild(const char *path, const char *identity, const char *scope, struct store *store,
+                    const struct catalog_rebuild_control *control, struct catalog_rebuild_result *ret_result,
+                    struct err *err) ERR_CHECK;
 /* Appends what the store has and the catalog has not, for the moment after a crash between commit and append. It lists all
  * names and reads the manifests of unknown ones only; those that cannot be read are left out, as in a rebuild. */
 int catalog_catch_up(struct catalog *catalog, struct store *store, uint64_t *ret_added, struct err *err) ERR_CHECK;

@@ -36,7 +36,8 @@ static int copy_sets(const struct catalog *from, struct catalog *to, struct err 
             continue;
         struct catalog_db *db = catalog_db_at(to, r->database);
         if (!db)
-            return err_set(err, ERR_CORRUPT, "catalog %s: record %u is of no database. It can be made again from the store", from->path, i);
+            return err_set(err, ERR_CORRUPT, "catalog %s: record %u is of no database. It can be made again from the store",
+                           from->path, i);
         struct backup b = r->backup;
         b.flags |= (bits & STATE_HELD ? BACKUP_HELD : 0u) | (bits & STATE_OFF_VOLUME ? BACKUP_OFF_VOLUME : 0u);
         if (catalog_append_unchecked(to, db, &b, r->sequence, err) < 0)

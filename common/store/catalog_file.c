@@ -41,7 +41,8 @@ static bool record_is_good(const struct catalog *c, uint32_t index) {
 
 int catalog_record(const struct catalog *c, uint32_t index, const struct record **ret_record, struct err *err) {
     if (index >= c->count || !record_is_good(c, index))
-        return err_set(err, ERR_CORRUPT, "catalog %s: record %u of %u is damaged. It can be made again from the store", c->path, index, c->count);
+        return err_set(err, ERR_CORRUPT, "catalog %s: record %u of %u is damaged. It can be made again from the store", c->path,
+                       index, c->count);
     *ret_record = catalog_peek(c, index);
     return 0;
 }
@@ -211,7 +212,8 @@ static int check_header(struct catalog *c, const struct catalog_header *h, struc
     if (h->layout != CATALOG_LAYOUT || h->record_bytes != CATALOG_RECORD || h->backup_bytes != sizeof(struct backup))
         return err_set(err, ERR_CORRUPT, "catalog %s is of another version. It can be made again from the store", c->path);
     if (c->writer && !hash_eq(&h->identity, &c->identity))
-        return err_set(err, ERR_CORRUPT, "catalog %s is of another store or instance. It can be made again from the store", c->path);
+        return err_set(err, ERR_CORRUPT, "catalog %s is of another store or instance. It can be made again from the store",
+                       c->path);
     c->identity = h->identity;
     c->generation = h->generation;
     return 0;
@@ -239,7 +241,8 @@ int catalog_attach(struct catalog *c, uint64_t *ret_cut_bytes, struct err *err) 
     while (c->count && !record_is_good(c, c->count - 1)) {
         c->count--;
         if (++cut > TAIL_MAX)
-            return err_set(err, ERR_CORRUPT, "catalog %s: more than its end is damaged. It can be made again from the store", c->path);
+            return err_set(err, ERR_CORRUPT, "catalog %s: more than its end is damaged. It can be made again from the store",
+                           c->path);
     }
     if (catalog_replay(c, err) < 0)
         return -1;
@@ -262,9 +265,11 @@ int catalog_take_lock(const char *path, int *ret_fd, struct err *err) {
     return 0;
 }
 
-int catalog_create(const char *path, const struct hash *identity, uint64_t generation, struct catalog **ret_catalog, struct err *err) {
+int catalog_create(const char *path, const struct hash *identity, uint64_t generation, struct catalog **ret_catalog,
+                   struct err *err) {
     struct catalog *c = mem_alloc(sizeof(*c));
-    *c = (struct catalog){.path = mem_strdup(path), .identity = *identity, .writer = true, .sync = CATALOG_SYNC_LATER, .lock_fd = -1};
+    *c = (struct catalog){
+        .path = mem_strdup(path), .identity = *identity, .writer = true, .sync = CATALOG_SYNC_LATER, .lock_fd = -1};
     c->generation = generation;
     struct catalog_header h = {
         .magic = CATALOG_MAGIC,
@@ -287,7 +292,8 @@ int catalog_create(const char *path, const struct hash *identity, uint64_t gener
 }
 
 int catalog_install(struct catalog *from, const char *to, struct err *err) {
-    if (catalog_sync(from, err) < 0 || store_step_before(STORE_STEP_CATALOG_RENAME, err) < 0 || file_rename_durable(from->path, to, err) < 0)
+    if (catalog_sync(from, err) < 0 || store_step_before(STORE_STEP_CATALOG_RENAME, err) < 0 ||
+        file_rename_durable(from->path, to, err) < 0)
         return -1;
     mem_free(from->path);
     from->path = mem_strdup(to);

@@ -45,14 +45,14 @@ struct record_tip {
 #define RECORD_TIPS (RECORD_BODY / sizeof(struct record_tip))
 
 struct record {
-    uint32_t crc;   /* of everything behind state */
+    uint32_t crc; /* of everything behind state */
     uint32_t state; /* low half: bits, high half: the same inverted */
     uint8_t type;
     uint8_t pad;
-    uint16_t part;     /* of a name or a checkpoint */
+    uint16_t part; /* of a name or a checkpoint */
     uint32_t database; /* id; in a checkpoint: how many databases */
     uint32_t previous; /* set: the one before it of the database; removed: the set */
-    uint32_t self;     /* its index */
+    uint32_t self; /* its index */
     uint64_t sequence;
     union {
         struct backup backup;
@@ -90,7 +90,7 @@ struct catalog {
     uint64_t generation;
     const uint8_t *map;
     size_t map_bytes;
-    uint32_t count;      /* records that count */
+    uint32_t count; /* records that count */
     uint32_t checkpoint; /* records at the last checkpoint */
     bool unsynced;
     bool broken; /* a write failed half-way: only the file knows what is there */
@@ -107,11 +107,12 @@ int catalog_write(struct catalog *c, struct record *records, uint32_t count, str
 int catalog_checkpoint(struct catalog *c, struct err *err) ERR_CHECK;
 int catalog_maybe_checkpoint(struct catalog *c, struct err *err) ERR_CHECK;
 int catalog_write_state(struct catalog *c, uint32_t index, uint32_t bits, struct err *err) ERR_CHECK;
-uint32_t record_state(uint32_t bits);             /* the word of these bits */
+uint32_t record_state(uint32_t bits); /* the word of these bits */
 uint32_t record_bits(const struct record *r); /* of the state; damage reads as none */
 int catalog_identity(const char *identity, const char *scope, struct hash *ret_hash, struct err *err) ERR_CHECK;
 /* A new file with a header only, open for writing without a lock; for rebuild and compaction. */
-int catalog_create(const char *path, const struct hash *identity, uint64_t generation, struct catalog **ret_catalog, struct err *err) ERR_CHECK;
+int catalog_create(const char *path, const struct hash *identity, uint64_t generation, struct catalog **ret_catalog,
+                   struct err *err) ERR_CHECK;
 int catalog_take_lock(const char *path, int *ret_fd, struct err *err) ERR_CHECK;
 /* Makes `from` durable and gives it the name of `to`. */
 int catalog_install(struct catalog *from, const char *to, struct err *err) ERR_CHECK;
@@ -126,6 +127,7 @@ struct catalog_db *catalog_db_at(const struct catalog *c, uint32_t id);
 struct catalog_db *catalog_db_add(struct catalog *c);
 
 /* catalog.c: appends without looking for the same set. */
-int catalog_append_unchecked(struct catalog *c, struct catalog_db *db, const struct backup *backup, uint64_t sequence, struct err *err) ERR_CHECK;
+int catalog_append_unchecked(struct catalog *c, struct catalog_db *db, const struct backup *backup, uint64_t sequence,
+                             struct err *err) ERR_CHECK;
 
 #endif

@@ -19,7 +19,8 @@ struct catalog_db *catalog_db_add(struct catalog *c) {
 }
 
 static int damaged(const struct catalog *c, uint32_t index, struct err *err) {
-    return err_set(err, ERR_CORRUPT, "catalog %s: record %u makes no sense here. It can be made again from the store", c->path, index);
+    return err_set(err, ERR_CORRUPT, "catalog %s: record %u makes no sense here. It can be made again from the store", c->path,
+                   index);
 }
 
 static uint32_t name_records(uint32_t name_bytes) {

@@ -170,8 +170,8 @@ static int rebuild_locked(const char *path, const struct hash *identity, struct 
     return rc;
 }
 
-int catalog_rebuild(const char *path, const char *identity, const char *scope, struct store *store, const struct catalog_rebuild_control *control,
-                    struct catalog_rebuild_result *ret_result, struct err *err) {
+int catalog_rebuild(const char *path, const char *identity, const char *scope, struct store *store,
+                    const struct catalog_rebuild_control *control, struct catalog_rebuild_result *ret_result, struct err *err) {
     static const struct catalog_rebuild_control nothing;
     struct catalog_rebuild_result result = {0};
     struct gathering g = {.store = store, .scope = scope, .control = control ? control : &nothing, .result = &result};

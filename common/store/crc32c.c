@@ -31,8 +31,8 @@ static uint32_t plain(const uint8_t *p, size_t len) {
     for (; len >= 8; len -= 8, p += 8) {
         uint32_t low = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
         low ^= c;
-        c = table[7][low & 255] ^ table[6][low >> 8 & 255] ^ table[5][low >> 16 & 255] ^ table[4][low >> 24] ^ table[3][p[4]] ^ table[2][p[5]] ^
-            table[1][p[6]] ^ table[0][p[7]];
+        c = table[7][low & 255] ^ table[6][low >> 8 & 255] ^ table[5][low >> 16 & 255] ^ table[4][low >> 24] ^ table[3][p[4]] ^
+            table[2][p[5]] ^ table[1][p[6]] ^ table[0][p[7]];
     }
     for (; len; len--, p++)
         c = c >> 8 ^ table[0][(c ^ *p) & 255];

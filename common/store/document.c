@@ -99,7 +99,8 @@ void document_set_time(json_t *root, const char *key, int64_t value) {
         document_set_text(root, key, clock_format(text, value));
 }
 
-int document_put(struct store *store, const char *name, const json_t *root, enum store_put_mode mode, const char *step, struct err *err) {
+int document_put(struct store *store, const char *name, const json_t *root, enum store_put_mode mode, const char *step,
+                 struct err *err) {
     char *text = json_dumps(root, JSON_INDENT(1));
     if (!text)
         return err_set(err, ERR_INTERNAL, "%s: not to be written as JSON", name);

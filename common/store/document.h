@@ -21,6 +21,7 @@ void document_set_text(json_t *root, const char *key, const char *value);
 void document_set_guid(json_t *root, const char *key, const struct guid *value);
 void document_set_time(json_t *root, const char *key, int64_t value); /* 0 is left out */
 /* Writes it as text under this name. */
-int document_put(struct store *store, const char *name, const json_t *root, enum store_put_mode mode, const char *step, struct err *err) ERR_CHECK;
+int document_put(struct store *store, const char *name, const json_t *root, enum store_put_mode mode, const char *step,
+                 struct err *err) ERR_CHECK;
 
 #endif

@@ -197,7 +197,8 @@ int fs_temp_open(struct fs_store *fs, const char *suffix, char **ret_path, int *
 
 /* ---- reading ---- */
 
-static int fs_get_range(struct store *store, const char *name, uint64_t offset, void *dst, size_t len, size_t *ret_len, struct err *err) {
+static int fs_get_range(struct store *store, const char *name, uint64_t offset, void *dst, size_t len, size_t *ret_len,
+                        struct err *err) {
     _cleanup_free_ char *path = fs_path(fs_of(store), name);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
@@ -269,7 +270,8 @@ static int fs_space(struct store *store, struct store_space *ret_space, struct e
     struct err why = {0};
     if (file_space_of(fs_of(store)->root, &space, &why) < 0)
         return fs_error(err, why.os, "free space of %s", fs_of(store)->root);
-    *ret_space = (struct store_space){.known = true, .total_bytes = space.total_bytes, .free_bytes = space.free_bytes, .device = space.device};
+    *ret_space = (struct store_space){
+        .known = true, .total_bytes = space.total_bytes, .free_bytes = space.free_bytes, .device = space.device};
     return 0;
 }
 

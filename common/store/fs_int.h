@@ -23,7 +23,7 @@ struct fs_store {
     char *root;
     char *writer;
     pthread_mutex_t lock; /* of what follows */
-    char *writer_dir;     /* NULL until the first write */
+    char *writer_dir; /* NULL until the first write */
     int alive_fd;
     uint64_t known_dirs[FS_KNOWN_DIRS]; /* hashes of folders that are durable with all their parents */
     atomic_uint serial;
@@ -46,13 +46,16 @@ int fs_dir_prepare(struct fs_store *fs, const char *path, struct err *err) ERR_C
 int fs_dir_sync_of(const char *path, struct err *err) ERR_CHECK;
 int fs_write_full(int fd, const void *bytes, size_t len, struct err *err) ERR_CHECK;
 
-int fs_object_begin(struct store *store, const char *name, const char *resume, struct store_object **ret_object, uint64_t *ret_done_bytes, struct err *err);
+int fs_object_begin(struct store *store, const char *name, const char *resume, struct store_object **ret_object,
+                    uint64_t *ret_done_bytes, struct err *err);
 int fs_part_put(struct store_object *object, unsigned number, const void *bytes, size_t len, struct err *err);
 int fs_object_state(struct store_object *object, char **ret_state, struct err *err);
 int fs_object_commit(struct store_object *object, struct err *err);
 void fs_object_close(struct store_object *object, bool keep);
-int fs_put(struct store *store, const char *name, const void *bytes, size_t len, enum store_put_mode mode, const char *step, struct err *err);
-int fs_list(struct store *store, const char *prefix, const char *after, unsigned limit, store_entry_fn *fn, void *user, bool *ret_more, struct err *err);
+int fs_put(struct store *store, const char *name, const void *bytes, size_t len, enum store_put_mode mode, const char *step,
+           struct err *err);
+int fs_list(struct store *store, const char *prefix, const char *after, unsigned limit, store_entry_fn *fn, void *user,
+            bool *ret_more, struct err *err);
 int fs_clean(struct store *store, int64_t older_than_ms, unsigned *ret_removed, struct err *err);
 
 #endif

@@ -124,7 +124,8 @@ static int emit(struct store *store, const char *prefix, const char *tail, store
     return fn(user, &entry, err);
 }
 
-int fs_list(struct store *store, const char *prefix, const char *after, unsigned limit, store_entry_fn *fn, void *user, bool *ret_more, struct err *err) {
+int fs_list(struct store *store, const char *prefix, const char *after, unsigned limit, store_entry_fn *fn, void *user,
+            bool *ret_more, struct err *err) {
     size_t prefix_len = strlen(prefix);
     const char *tail = "";
     if (after && *after) {

@@ -47,13 +47,14 @@ void fs_object_close(struct store_object *object, bool keep) {
 }
 
 /* "fs1:<bytes>:<writer folder>/<file>:<object name>" */
-static int parse_state(struct fs_store *fs, const char *state, const char *name, uint64_t *ret_bytes, char **ret_temp, struct err *err) {
+static int parse_state(struct fs_store *fs, const char *state, const char *name, uint64_t *ret_bytes, char **ret_temp,
+                       struct err *err) {
     _cleanup_free_ char *copy = mem_strdup(state);
     char *save = NULL;
     char *tag = strtok_r(copy, ":", &save), *bytes = strtok_r(NULL, ":", &save);
     char *file = strtok_r(NULL, ":", &save), *object = strtok_r(NULL, "", &save);
-    if (!tag || strcmp(tag, STATE_TAG) || !bytes || !str_to_u64(bytes, INT64_MAX, ret_bytes) || !file || store_name_check(file, NULL) < 0 || !object ||
-        strcmp(object, name))
+    if (!tag || strcmp(tag, STATE_TAG) || !bytes || !str_to_u64(bytes, INT64_MAX, ret_bytes) || !file ||
+        store_name_check(file, NULL) < 0 || !object || strcmp(object, name))
         return err_set(err, ERR_NOT_FOUND, "'%.200s' is no unfinished object of this name here", state);
     *ret_temp = mem_printf("%s/%s/%s", fs->root, FS_TMP, file);
     return 0;
@@ -77,14 +78,16 @@ static int resume_temp(struct fs_store *fs, const char *state, struct fs_object 
     if (o->fd < 0 || fstat(o->fd, &st) < 0)
         return fs_error(err, errno, "open the unfinished object");
     if ((uint64_t)st.st_size < bytes)
-        return err_set(err, ERR_NOT_FOUND, "the unfinished object has %llu of %llu bytes", (unsigned long long)st.st_size, (unsigned long long)bytes);
+        return err_set(err, ERR_NOT_FOUND, "the unfinished object has %llu of %llu bytes", (unsigned long long)st.st_size,
+                       (unsigned long long)bytes);
     if (ftruncate(o->fd, (off_t)bytes) < 0 || lseek(o->fd, 0, SEEK_END) < 0)
         return fs_error(err, errno, "cut the unfinished object");
     o->bytes = o->flushed = o->dropped = bytes;
     return 0;
 }
 
-int fs_object_begin(struct store *store, const char *name, const char *resume, struct store_object **ret_object, uint64_t *ret_done_bytes, struct err *err) {
+int fs_object_begin(struct store *store, const char *name, const char *resume, struct store_object **ret_object,
+                    uint64_t *ret_done_bytes, struct err *err) {
     struct fs_store *fs = fs_of(store);
     struct fs_object *o = mem_alloc(sizeof(*o));
     o->fs = fs;
@@ -193,7 +196,8 @@ struct put_steps {
 
 static const struct put_steps *steps_of(const char *what) {
     static const struct put_steps table[] = {
-        {"manifest", STORE_STEP_MANIFEST_WRITE, STORE_STEP_MANIFEST_SYNC, STORE_STEP_MANIFEST_RENAME, STORE_STEP_MANIFEST_DIR_SYNC},
+        {"manifest", STORE_STEP_MANIFEST_WRITE, STORE_STEP_MANIFEST_SYNC, STORE_STEP_MANIFEST_RENAME,
+         STORE_STEP_MANIFEST_DIR_SYNC},
         {"lineage", STORE_STEP_NONE, STORE_STEP_NONE, STORE_STEP_LINEAGE_RENAME, STORE_STEP_NONE},
         {"instance", STORE_STEP_NONE, STORE_STEP_NONE, STORE_STEP_INSTANCE_RENAME, STORE_STEP_NONE},
         {"hold", STORE_STEP_NONE, STORE_STEP_NONE, STORE_STEP_HOLD_RENAME, STORE_STEP_NONE},
@@ -227,12 +231,14 @@ static int rename_if_absent(const char *temp, const char *path, struct err *err)
 }
 
 static int put_content(int fd, const void *bytes, size_t len, const struct put_steps *steps, struct err *err) {
-    if (store_step_before(steps->write, err) < 0 || fs_write_full(fd, bytes, len, err) < 0 || store_step_after(steps->write, err) < 0)
+    if (store_step_before(steps->write, err) < 0 || fs_write_full(fd, bytes, len, err) < 0 ||
+        store_step_after(steps->write, err) < 0)
         return -1;
     return sync_step(fd, steps->sync, err);
 }
 
-static int put_name(const char *temp, const char *path, enum store_put_mode mode, const struct put_steps *steps, struct err *err) {
+static int put_name(const char *temp, const char *path, enum store_put_mode mode, const struct put_steps *steps,
+                    struct err *err) {
     if (mode == STORE_PUT_REPLACE)
         return rename_step(temp, path, steps->rename, err);
     if (store_step_before(steps->rename, err) < 0 || rename_if_absent(temp, path, err) < 0)
@@ -240,7 +246,8 @@ static int put_name(const char *temp, const char *path, enum store_put_mode mode
     return store_step_after(steps->rename, err);
 }
 
-int fs_put(struct store *store, const char *name, const void *bytes, size_t len, enum store_put_mode mode, const char *step, struct err *err) {
+int fs_put(struct store *store, const char *name, const void *bytes, size_t len, enum store_put_mode mode, const char *step,
+           struct err *err) {
     struct fs_store *fs = fs_of(store);
     const struct put_steps *steps = steps_of(step);
     _cleanup_free_ char *path = fs_path(fs, name), *temp = NULL;

@@ -25,10 +25,13 @@ static int name_of(char dst[STORE_NAME_MAX], const char *scope, const char *fold
 }
 
 static int read_fields(const json_t *root, struct hold *h, struct err *err) {
-    if (document_text(root, "id", true, h->id, sizeof(h->id), err) < 0 || document_guid(root, "set", false, &h->set_guid, err) < 0 ||
-        document_time(root, "from", false, &h->from_at, err) < 0 || document_time(root, "until", false, &h->until_at, err) < 0 ||
-        document_text(root, "reason", false, h->reason, sizeof(h->reason), err) < 0 || document_text(root, "by", false, h->by, sizeof(h->by), err) < 0 ||
-        document_time(root, "createdAt", false, &h->created_at, err) < 0 || document_time(root, "expiresAt", false, &h->expires_at, err) < 0)
+    if (document_text(root, "id", true, h->id, sizeof(h->id), err) < 0 ||
+        document_guid(root, "set", false, &h->set_guid, err) < 0 || document_time(root, "from", false, &h->from_at, err) < 0 ||
+        document_time(root, "until", false, &h->until_at, err) < 0 ||
+        document_text(root, "reason", false, h->reason, sizeof(h->reason), err) < 0 ||
+        document_text(root, "by", false, h->by, sizeof(h->by), err) < 0 ||
+        document_time(root, "createdAt", false, &h->created_at, err) < 0 ||
+        document_time(root, "expiresAt", false, &h->expires_at, err) < 0)
         return -1;
     return 0;
 }
@@ -63,7 +66,8 @@ static int hold_read(struct store *store, const char *name, struct hold *ret_hol
 }
 
 static bool same(const struct hold *a, const struct hold *b) {
-    return guid_eq(&a->set_guid, &b->set_guid) && a->from_at == b->from_at && a->until_at == b->until_at && a->expires_at == b->expires_at;
+    return guid_eq(&a->set_guid, &b->set_guid) && a->from_at == b->from_at && a->until_at == b->until_at &&
+           a->expires_at == b->expires_at;
 }
 
 static json_t *hold_json(const struct hold *h) {

@@ -15,8 +15,10 @@ static int read_fields(const json_t *root, struct lineage *l, struct err *err) {
         document_text(root, "namespace", true, l->kube_namespace, sizeof(l->kube_namespace), err) < 0 ||
         document_text(root, "instance", true, l->instance, sizeof(l->instance), err) < 0 ||
         document_guid(root, "owner", true, &l->owner, err) < 0 || document_number(root, "epoch", true, &l->epoch, err) < 0 ||
-        document_time(root, "createdAt", false, &l->created_at, err) < 0 || document_time(root, "adoptedAt", false, &l->adopted_at, err) < 0 ||
-        document_time(root, "heartbeatAt", true, &l->heartbeat_at, err) < 0 || document_text(root, "holder", false, l->holder, sizeof(l->holder), err) < 0)
+        document_time(root, "createdAt", false, &l->created_at, err) < 0 ||
+        document_time(root, "adoptedAt", false, &l->adopted_at, err) < 0 ||
+        document_time(root, "heartbeatAt", true, &l->heartbeat_at, err) < 0 ||
+        document_text(root, "holder", false, l->holder, sizeof(l->holder), err) < 0)
         return -1;
     if (!l->epoch || guid_is_zero(&l->owner))
         return err_set(err, ERR_CORRUPT, "field epoch or owner: zero");
@@ -51,7 +53,8 @@ int lineage_read(struct store *store, const char *scope, struct lineage *ret_lin
     return lineage_parse(data, len, ret_lineage, err) < 0 ? err_context(err, "%s", scope) : 0;
 }
 
-static int lineage_write(struct store *store, const char *scope, const struct lineage *l, enum store_put_mode mode, struct err *err) {
+static int lineage_write(struct store *store, const char *scope, const struct lineage *l, enum store_put_mode mode,
+                         struct err *err) {
     char name[STORE_NAME_MAX];
     if (name_of(name, scope, "lineage.json", err) < 0)
         return -1;
@@ -72,13 +75,16 @@ static int lineage_write(struct store *store, const char *scope, const struct li
 
 static int refuse(const struct lineage *have, const char *why, struct err *err) {
     char at[CLOCK_TEXT_MAX];
-    err_set(err, ERR_CONFLICT, "%s/%s in the store belongs to '%s' (epoch %llu, last sign of life %s): %s", have->kube_namespace, have->instance,
-            *have->holder ? have->holder : "somebody else", (unsigned long long)have->epoch, clock_format(at, have->heartbeat_at), why);
-    return err_hint(err, "Give this instance a store prefix of its own, or, when the other one is gone for good, run 'mssqlctl store adopt'");
+    err_set(err, ERR_CONFLICT, "%s/%s in the store belongs to '%s' (epoch %llu, last sign of life %s): %s", have->kube_namespace,
+            have->instance, *have->holder ? have->holder : "somebody else", (unsigned long long)have->epoch,
+            clock_format(at, have->heartbeat_at), why);
+    return err_hint(
+        err, "Give this instance a store prefix of its own, or, when the other one is gone for good, run 'mssqlctl store adopt'");
 }
 
 /* What the rules say of the owner that is there. */
-static int judge(const struct lineage *want, const struct lineage *have, bool adopt, int64_t now, enum lineage_outcome *ret_outcome, struct err *err) {
+static int judge(const struct lineage *want, const struct lineage *have, bool adopt, int64_t now,
+                 enum lineage_outcome *ret_outcome, struct err *err) {
     bool same_identity = (guid_is_zero(&want->cluster_id) || guid_eq(&want->cluster_id, &have->cluster_id)) &&
                          !strcmp(want->kube_namespace, have->kube_namespace) && !strcmp(want->instance, have->instance);
     if (same_identity && guid_eq(&want->owner, &have->owner)) {
@@ -104,7 +110,8 @@ static int settle(struct store *store, const char *scope, const struct lineage *
     return guid_eq(&seen.owner, &mine->owner) ? 0 : refuse(&seen, "it was faster than this one", err);
 }
 
-static int claim_empty(struct store *store, const char *scope, const struct lineage *want, int64_t now, struct lineage *ret_now, struct err *err) {
+static int claim_empty(struct store *store, const char *scope, const struct lineage *want, int64_t now, struct lineage *ret_now,
+                       struct err *err) {
     struct lineage l = *want;
     if (guid_is_zero(&l.cluster_id))
         guid_random(&l.cluster_id);
@@ -116,8 +123,8 @@ static int claim_empty(struct store *store, const char *scope, const struct line
     return 0;
 }
 
-int lineage_claim(struct store *store, const struct lineage *want, bool adopt, int64_t now, struct lineage *ret_now, struct lineage *ret_before,
-                  enum lineage_outcome *ret_outcome, struct err *err) {
+int lineage_claim(struct store *store, const struct lineage *want, bool adopt, int64_t now, struct lineage *ret_now,
+                  struct lineage *ret_before, enum lineage_outcome *ret_outcome, struct err *err) {
     char scope[NAME_SCOPE_MAX];
     if (name_scope(scope, want->kube_namespace, want->instance, err) < 0)
         return -1;

@@ -35,7 +35,7 @@ struct lineage {
 
 enum lineage_outcome {
     LINEAGE_CREATED, /* the scope was empty */
-    LINEAGE_OURS,    /* as before */
+    LINEAGE_OURS, /* as before */
     LINEAGE_ADOPTED, /* an older owner's, with a new epoch: say so */
 };
 
@@ -43,8 +43,8 @@ enum lineage_outcome {
  * "not known": the store's is taken. `adopt` is the operator's word: any owner and any cluster id is taken over. ret_now
  * gets what the store has now; ret_before (may be NULL) what it had, with epoch 0 when nothing.
  * ERR_CONFLICT says who owns it, since when and how to take it over; ERR_CORRUPT when lineage.json is not readable.  */
-int lineage_claim(struct store *store, const struct lineage *want, bool adopt, int64_t now, struct lineage *ret_now, struct lineage *ret_before,
-                  enum lineage_outcome *ret_outcome, struct err *err) ERR_CHECK;
+int lineage_claim(struct store *store, const struct lineage *want, bool adopt, int64_t now, struct lineage *ret_now,
+                  struct lineage *ret_before, enum lineage_outcome *ret_outcome, struct err *err) ERR_CHECK;
 /* Once a minute or so. ERR_CONFLICT when somebody else has taken over: stop writing. */
 int lineage_heartbeat(struct store *store, struct lineage *mine, int64_t now, struct err *err) ERR_CHECK;
 /* ERR_NOT_FOUND when the scope has none. */

@@ -26,7 +26,8 @@ static int on_folder(void *user, const struct store_entry *entry, struct err *er
     return walk->fn(walk->user, walk->prefix, folder, err);
 }
 
-static int each_folder(struct store *store, const char *prefix, int (*fn)(void *, const char *, const char *, struct err *), void *user, struct err *err) {
+static int each_folder(struct store *store, const char *prefix, int (*fn)(void *, const char *, const char *, struct err *),
+                       void *user, struct err *err) {
     struct folder_walk walk = {.fn = fn, .user = user, .prefix = prefix};
     bool more = true;
     while (more) {
@@ -116,8 +117,8 @@ static int on_manifest(void *user, const struct store_entry *entry, struct err *
     return 0;
 }
 
-int store_list_manifests(struct store *store, const char *scope, const char *folder, struct store_cursor *cursor, unsigned limit, store_entry_fn *fn,
-                         void *user, struct err *err) {
+int store_list_manifests(struct store *store, const char *scope, const char *folder, struct store_cursor *cursor, unsigned limit,
+                         store_entry_fn *fn, void *user, struct err *err) {
     struct manifests in = {.cursor = cursor, .left = limit ? limit : PAGE, .fn = fn, .user = user};
     /* Objects are listed between the manifests, so a page of the store has twice as many. */
     unsigned page = in.left > UINT32_MAX / 2 ? UINT32_MAX : in.left * 2;

@@ -276,13 +276,16 @@ static int check_object(const struct manifest *m, const struct manifest_object *
     if (store_name_check(o->name, &why) < 0)
         return err_set(err, ERR_CORRUPT, "objects: %s", why.text);
     if (!o->stripe || o->stripe > m->object_count || (*seen >> (o->stripe - 1) & 1))
-        return err_set(err, ERR_CORRUPT, "object %s: stripe %u of %zu is wrong or there twice", o->name, o->stripe, m->object_count);
+        return err_set(err, ERR_CORRUPT, "object %s: stripe %u of %zu is wrong or there twice", o->name, o->stripe,
+                       m->object_count);
     *seen |= UINT64_C(1) << (o->stripe - 1);
     if (o->record_bytes > FILTER_RECORD_MAX)
-        return err_set(err, ERR_CORRUPT, "object %s: records of %u bytes are larger than the format has", o->name, o->record_bytes);
+        return err_set(err, ERR_CORRUPT, "object %s: records of %u bytes are larger than the format has", o->name,
+                       o->record_bytes);
     uint64_t plain = 0, stored = 0;
     for (size_t i = 0; i < o->part_count; i++) {
-        if (__builtin_add_overflow(plain, o->parts[i].plain_bytes, &plain) || __builtin_add_overflow(stored, o->parts[i].stored_bytes, &stored))
+        if (__builtin_add_overflow(plain, o->parts[i].plain_bytes, &plain) ||
+            __builtin_add_overflow(stored, o->parts[i].stored_bytes, &stored))
             return err_set(err, ERR_CORRUPT, "object %s: sizes of the parts are out of range", o->name);
     }
     if (o->part_count && (plain != o->plain_bytes || stored != o->stored_bytes))
@@ -293,7 +296,8 @@ static int check_object(const struct manifest *m, const struct manifest_object *
 /* The JSON library takes UTF-8 only, and would leave a field out without a word. */
 static int check_texts(const void *base, const struct manifest_field *fields, size_t count, struct err *err) {
     for (size_t i = 0; i < count; i++) {
-        json_t *text = fields[i].type == FIELD_STRING ? json_string(*(char *const *)((const char *)base + fields[i].offset)) : json_null();
+        json_t *text = fields[i].type == FIELD_STRING ? json_string(*(char *const *)((const char *)base + fields[i].offset))
+                                                      : json_null();
         if (!text)
             return err_set(err, ERR_CORRUPT, "field %s: not UTF-8", fields[i].path);
         json_decref(text);
@@ -325,8 +329,8 @@ int manifest_check(const struct manifest *m, struct err *err) {
         return err_set(err, ERR_CORRUPT, "lsn.first is greater than lsn.last");
     if (!b->finish_at || b->finish_at < b->start_at)
         return err_set(err, ERR_CORRUPT, "time.finish is missing or before time.start");
-    if (!*m->database || !str_is_clean_utf8(m->folder, strlen(m->folder)) || !*m->folder || strchr(m->folder, '/') || m->folder[0] == '.' ||
-        strlen(m->folder) >= NAME_FOLDER_MAX)
+    if (!*m->database || !str_is_clean_utf8(m->folder, strlen(m->folder)) || !*m->folder || strchr(m->folder, '/') ||
+        m->folder[0] == '.' || strlen(m->folder) >= NAME_FOLDER_MAX)
         return err_set(err, ERR_CORRUPT, "database.name or database.folder is missing or no name");
     if (!b->stripes || b->stripes != m->object_count || !b->position)
         return err_set(err, ERR_CORRUPT, "set.stripes is %u and there are %zu objects", b->stripes, m->object_count);

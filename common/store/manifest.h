@@ -22,7 +22,7 @@
 #define MANIFEST_FORMAT_MINOR 0
 #define MANIFEST_BYTES_MAX (4u << 20)
 #define MANIFEST_FILES_MAX 32767 /* SQL Server's own limit of files per database */
-#define MANIFEST_OBJECTS_MAX 64  /* stripes */
+#define MANIFEST_OBJECTS_MAX 64 /* stripes */
 #define MANIFEST_PARTS_MAX 10000
 #define MANIFEST_MARKS_MAX 10000
 
@@ -76,7 +76,7 @@ struct manifest_options {
     bool change_tracking;
     bool db_chaining;
     bool honor_broker_priority;
-    bool is_published;  /* replication */
+    bool is_published; /* replication */
     bool is_subscribed;
     bool is_distributor;
 };
@@ -85,9 +85,9 @@ struct manifest {
     uint32_t format_major, format_minor;
     struct backup backup;
     uint64_t sequence; /* commits of this database's folder up to and with this one; 0: unknown */
-    char *previous;    /* manifest committed before this one in the folder, "<kind>/<stem>.json"; "" for the first */
+    char *previous; /* manifest committed before this one in the folder, "<kind>/<stem>.json"; "" for the first */
     char *run_id;
-    char *reason;  /* why this kind: "scheduled", "chain broken: ..." */
+    char *reason; /* why this kind: "scheduled", "chain broken: ..." */
     char *trigger; /* what asked for it: "schedule", "request", "size", "new database" */
 
     char *database; /* whole, current name, UTF-8 */

@@ -33,7 +33,7 @@ struct manifest_list {
     const struct manifest_field *fields;
     size_t field_count;
     size_t items_at, count_at; /* of pointer and number in the owner */
-    size_t extra_at;           /* of the json_t * in an item; SIZE_MAX: unknown fields of items are not kept */
+    size_t extra_at; /* of the json_t * in an item; SIZE_MAX: unknown fields of items are not kept */
     size_t item_bytes;
     size_t max;
     const struct manifest_list *inner;

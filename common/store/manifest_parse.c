@@ -62,7 +62,8 @@ static int parse_number(void *at, const struct manifest_field *field, const json
     }
 }
 
-static int parse_flags(uint32_t *flags, const struct manifest_field *field, const json_t *value, const char *where, struct err *err) {
+static int parse_flags(uint32_t *flags, const struct manifest_field *field, const json_t *value, const char *where,
+                       struct err *err) {
     if (!json_is_array(value))
         return wrong(err, where, field, "not a list");
     for (size_t i = 0; i < json_array_size(value); i++) {
@@ -87,9 +88,13 @@ static int parse_text(void *at, const struct manifest_field *field, const json_t
     case FIELD_GUID:
         return guid_parse(text, at) ? 0 : wrong(err, where, field, "not a GUID");
     case FIELD_TIME:
-        return clock_parse(text, at) && *(int64_t *)at >= 0 && *(int64_t *)at < TIME_END ? 0 : wrong(err, where, field, "not a time such as 2026-11-21T02:47:00Z");
+        return clock_parse(text, at) && *(int64_t *)at >= 0 && *(int64_t *)at < TIME_END
+                   ? 0
+                   : wrong(err, where, field, "not a time such as 2026-11-21T02:47:00Z");
     case FIELD_HASH:
-        return str_unhex(text, ((struct hash *)at)->bytes, HASH_BYTES) ? 0 : wrong(err, where, field, "not a SHA-256 of 64 hex digits");
+        return str_unhex(text, ((struct hash *)at)->bytes, HASH_BYTES)
+                   ? 0
+                   : wrong(err, where, field, "not a SHA-256 of 64 hex digits");
     case FIELD_KIND:
         return backup_kind_parse(text, at) ? 0 : wrong(err, where, field, "not full, diff or log");
     default:
@@ -128,7 +133,8 @@ static bool keep_unknown_flags(json_t *value) {
 }
 
 /* What is understood is taken out of the tree: the rest is what this version does not know. */
-static int parse_fields(void *base, const struct manifest_field *fields, size_t count, json_t *root, const char *where, struct err *err) {
+static int parse_fields(void *base, const struct manifest_field *fields, size_t count, json_t *root, const char *where,
+                        struct err *err) {
     for (size_t i = 0; i < count; i++) {
         char key[KEY_MAX];
         json_t *parent = walk(root, fields[i].path, key);
@@ -176,7 +182,8 @@ static int parse_list(void *owner, const struct manifest_list *list, json_t *roo
     if (!json_is_array(array))
         return err_set(err, ERR_CORRUPT, "field %s%s: not a list", where, list->key);
     if (json_array_size(array) > list->max)
-        return err_set(err, ERR_LIMIT, "field %s%s: %zu entries, at most %zu", where, list->key, json_array_size(array), list->max);
+        return err_set(err, ERR_LIMIT, "field %s%s: %zu entries, at most %zu", where, list->key, json_array_size(array),
+                       list->max);
     for (size_t i = 0; i < json_array_size(array); i++) {
         char here[3 * KEY_MAX];
         snprintf(here, sizeof(here), "%s%s[%zu].", where, list->key, i);
@@ -205,7 +212,8 @@ static int parse_version(struct manifest *m, json_t *root, struct err *err) {
     if (!dot || !str_to_u64(whole, UINT32_MAX, &major) || !str_to_u64(dot + 1, UINT32_MAX, &minor))
         return err_set(err, ERR_CORRUPT, "field format: missing or not like \"1.0\"");
     if (major != MANIFEST_FORMAT_MAJOR)
-        return err_set(err, ERR_UNSUPPORTED, "format %.20s: this version reads %d.x. Use a newer program", text, MANIFEST_FORMAT_MAJOR);
+        return err_set(err, ERR_UNSUPPORTED, "format %.20s: this version reads %d.x. Use a newer program", text,
+                       MANIFEST_FORMAT_MAJOR);
     m->format_major = (uint32_t)major;
     m->format_minor = (uint32_t)minor;
     json_object_del(root, "format");

@@ -75,7 +75,8 @@ static bool is_dns_name(const char *s) {
 
 int name_scope(char dst[NAME_SCOPE_MAX], const char *kube_namespace, const char *instance, struct err *err) {
     if (!is_dns_name(kube_namespace))
-        return err_set(err, ERR_CONFIG, "namespace '%.80s' is no DNS name (lower-case letters, digits, '-' and '.')", kube_namespace);
+        return err_set(err, ERR_CONFIG, "namespace '%.80s' is no DNS name (lower-case letters, digits, '-' and '.')",
+                       kube_namespace);
     if (!is_dns_name(instance))
         return err_set(err, ERR_CONFIG, "instance '%.80s' is no DNS name (lower-case letters, digits, '-' and '.')", instance);
     snprintf(dst, NAME_SCOPE_MAX, "%s/%s", kube_namespace, instance);
@@ -90,8 +91,9 @@ void name_stem(char dst[NAME_STEM_MAX], const struct backup *backup) {
     short_id(id, &backup->set_guid);
     clock_to_civil(backup->finish_at, &at);
     /* years are kept to four digits, so that every time has a name of the same length */
-    snprintf(dst, NAME_STEM_MAX, "%.25s-%.25s-%04u%02u%02uT%02u%02u%02uZ-%s", first, last, (unsigned)at.year % 10000, (unsigned)at.month % 100,
-             (unsigned)at.day % 100, (unsigned)at.hour % 100, (unsigned)at.minute % 100, (unsigned)at.second % 100, id);
+    snprintf(dst, NAME_STEM_MAX, "%.25s-%.25s-%04u%02u%02uT%02u%02u%02uZ-%s", first, last, (unsigned)at.year % 10000,
+             (unsigned)at.month % 100, (unsigned)at.day % 100, (unsigned)at.hour % 100, (unsigned)at.minute % 100,
+             (unsigned)at.second % 100, id);
 }
 
 void name_manifest(char dst[STORE_NAME_MAX], const struct backup *backup) {
@@ -105,7 +107,8 @@ void name_object(char dst[STORE_NAME_MAX], const struct backup *backup, unsigned
     name_stem(stem, backup);
     if (backup->stripes > 1)
         snprintf(number, sizeof(number), ".s%u", stripe);
-    snprintf(dst, STORE_NAME_MAX, "%s/%s%s.%s%s", backup_kind_name(backup->kind), stem, number, backup->kind == BACKUP_LOG ? "trn" : "bak", suffix);
+    snprintf(dst, STORE_NAME_MAX, "%s/%s%s.%s%s", backup_kind_name(backup->kind), stem, number,
+             backup->kind == BACKUP_LOG ? "trn" : "bak", suffix);
 }
 
 /* pattern: 'd' a digit, 'x' a lower-case hex digit, anything else itself. */

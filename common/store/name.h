@@ -17,7 +17,7 @@
 #include "common/chain/backup.h"
 #include "common/store/store.h"
 
-#define NAME_ENCODED_MAX 100                        /* bytes of an encoded database name */
+#define NAME_ENCODED_MAX 100 /* bytes of an encoded database name */
 #define NAME_FOLDER_MAX (NAME_ENCODED_MAX + 1 + 8 + 1 + 10 + 1) /* with "~<family8>-<nth>" and terminator */
 #define NAME_STEM_MAX (25 + 1 + 25 + 1 + 16 + 1 + 8 + 1)
 #define NAME_SCOPE_MAX 512

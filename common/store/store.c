@@ -17,7 +17,8 @@ int store_name_check(const char *name, struct err *err) {
     for (const char *at = name;; at++) {
         size_t segment = strcspn(at, "/");
         if (!segment || segment > STORE_SEGMENT_MAX || *at == '.')
-            return err_set(err, ERR_USAGE, "object name '%s': a part between slashes is empty, too long or begins with '.'", name);
+            return err_set(err, ERR_USAGE, "object name '%s': a part between slashes is empty, too long or begins with '.'",
+                           name);
         at += segment;
         if (!*at)
             return 0;
@@ -46,12 +47,14 @@ static int open_driver(const char *url, const struct store_options *options, str
     if (str_starts(url, "file://")) {
         const char *path = url + strlen("file://");
         if (*path != '/')
-            return err_set(err, ERR_CONFIG, "store '%s': a file URL has three slashes and no host, as in file:///backup-store", url);
+            return err_set(err, ERR_CONFIG, "store '%s': a file URL has three slashes and no host, as in file:///backup-store",
+                           url);
         return store_fs_open(path, options, ret_store, err);
     }
     const char *colon = strstr(url, "://");
     if (colon)
-        return err_set(err, ERR_UNSUPPORTED, "store '%.*s://...': this version has file:///path and plain paths only", (int)(colon - url > 32 ? 32 : colon - url), url);
+        return err_set(err, ERR_UNSUPPORTED, "store '%.*s://...': this version has file:///path and plain paths only",
+                       (int)(colon - url > 32 ? 32 : colon - url), url);
     return err_set(err, ERR_CONFIG, "store '%.200s' is neither an absolute path nor a URL such as file:///backup-store", url);
 }
 
@@ -59,7 +62,8 @@ int store_open(const char *url, const struct store_options *options, struct stor
     static const struct store_options defaults;
     options = options ? options : &defaults;
     const char *allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
-    if (options->writer && (!*options->writer || options->writer[strspn(options->writer, allowed)] || strlen(options->writer) > 64))
+    if (options->writer &&
+        (!*options->writer || options->writer[strspn(options->writer, allowed)] || strlen(options->writer) > 64))
         return err_set(err, ERR_USAGE, "writer '%.80s' of a store: 1 to 64 letters, digits and '-'", options->writer);
     struct store *store;
     if (open_driver(url, options, &store, err) < 0)
@@ -105,8 +109,8 @@ int store_clean(struct store *store, int64_t older_than_ms, unsigned *ret_remove
 
 /* ---- objects ---- */
 
-int store_object_begin(struct store *store, const char *name, const char *resume, struct store_object **ret_object, uint64_t *ret_done_bytes,
-                       struct err *err) {
+int store_object_begin(struct store *store, const char *name, const char *resume, struct store_object **ret_object,
+                       uint64_t *ret_done_bytes, struct err *err) {
     if (check_writable(store, err) < 0 || store_name_check(name, err) < 0)
         return -1;
     if (resume && !(store->ops->caps & STORE_CAP_RESUME))
@@ -193,7 +197,8 @@ void store_object_leave(struct store_object *object) {
 
 /* ---- the rest ---- */
 
-int store_put(struct store *store, const char *name, const void *bytes, size_t len, enum store_put_mode mode, const char *step, struct err *err) {
+int store_put(struct store *store, const char *name, const void *bytes, size_t len, enum store_put_mode mode, const char *step,
+              struct err *err) {
     if (check_writable(store, err) < 0 || store_name_check(name, err) < 0)
         return -1;
     if (len > STORE_SMALL_MAX)
@@ -201,7 +206,8 @@ int store_put(struct store *store, const char *name, const void *bytes, size_t l
     return store->ops->put(store, name, bytes, len, mode, step, err) < 0 ? err_context(err, "object %s", name) : 0;
 }
 
-int store_get_range(struct store *store, const char *name, uint64_t offset, void *dst, size_t len, size_t *ret_len, struct err *err) {
+int store_get_range(struct store *store, const char *name, uint64_t offset, void *dst, size_t len, size_t *ret_len,
+                    struct err *err) {
     if (store_name_check(name, err) < 0)
         return -1;
     if (offset > INT64_MAX - len)
@@ -216,7 +222,8 @@ int store_get(struct store *store, const char *name, size_t max_bytes, char **re
     if (max_bytes > STORE_SMALL_MAX)
         max_bytes = STORE_SMALL_MAX;
     if (entry.bytes > max_bytes)
-        return err_set(err, ERR_LIMIT, "object %s has %llu bytes, at most %zu are read whole", name, (unsigned long long)entry.bytes, max_bytes);
+        return err_set(err, ERR_LIMIT, "object %s has %llu bytes, at most %zu are read whole", name,
+                       (unsigned long long)entry.bytes, max_bytes);
     /* One byte more than its size, so that an object that has just grown is seen. */
     _cleanup_free_ char *data = mem_try_alloc((size_t)entry.bytes + 2);
     if (!data)
@@ -254,8 +261,8 @@ int store_exists(struct store *store, const char *name, bool *ret_exists, struct
     return 0;
 }
 
-int store_list(struct store *store, const char *prefix, const char *after, unsigned limit, store_entry_fn *fn, void *user, bool *ret_more,
-               struct err *err) {
+int store_list(struct store *store, const char *prefix, const char *after, unsigned limit, store_entry_fn *fn, void *user,
+               bool *ret_more, struct err *err) {
     if (check_folder(prefix, err) < 0)
         return -1;
     return store->ops->list(store, prefix, after, limit ? limit : LIST_LIMIT_DEFAULT, fn, user, ret_more, err);

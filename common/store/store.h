@@ -17,9 +17,9 @@
 #include "common/base/buf.h"
 #include "common/base/err.h"
 
-#define STORE_NAME_MAX 1024          /* bytes of a whole object name with its terminator */
-#define STORE_SEGMENT_MAX 255        /* bytes between two slashes */
-#define STORE_SMALL_MAX (8u << 20)   /* bytes of an object that is put or read whole */
+#define STORE_NAME_MAX 1024 /* bytes of a whole object name with its terminator */
+#define STORE_SEGMENT_MAX 255 /* bytes between two slashes */
+#define STORE_SMALL_MAX (8u << 20) /* bytes of an object that is put or read whole */
 #define STORE_STALE_MS (10 * 60 * 1000) /* unfinished objects of a writer that left no sign for this long are removed */
 
 struct store;
@@ -28,13 +28,13 @@ struct store_object;
 /* What a driver can do beyond the least that all can. */
 enum store_cap {
     STORE_CAP_PUT_IF_ABSENT = 1 << 0, /* atomic; else it is a look followed by a write */
-    STORE_CAP_RESUME = 1 << 1,        /* an unfinished object survives its writer */
-    STORE_CAP_LOCAL = 1 << 2,         /* a file system: a path and a volume can be named */
+    STORE_CAP_RESUME = 1 << 1, /* an unfinished object survives its writer */
+    STORE_CAP_LOCAL = 1 << 2, /* a file system: a path and a volume can be named */
     STORE_CAP_CHEAP_STAT = 1 << 3,
 };
 
 struct store_options {
-    bool read_only;     /* nothing is written or cleaned, not even at open */
+    bool read_only; /* nothing is written or cleaned, not even at open */
     const char *writer; /* who writes, for the names of unfinished objects (letters, digits, '-'); NULL: "writer" */
 };
 
@@ -58,8 +58,8 @@ int store_clean(struct store *store, int64_t older_than_ms, unsigned *ret_remove
 /* resume: what store_object_state() gave in an earlier life, or NULL. With it, *ret_done_bytes are already there and the
  * caller goes on after them; ERR_NOT_FOUND when that is gone: begin anew. The object's name becomes visible at commit only;
  * an object of that name is replaced then. */
-int store_object_begin(struct store *store, const char *name, const char *resume, struct store_object **ret_object, uint64_t *ret_done_bytes,
-                       struct err *err) ERR_CHECK;
+int store_object_begin(struct store *store, const char *name, const char *resume, struct store_object **ret_object,
+                       uint64_t *ret_done_bytes, struct err *err) ERR_CHECK;
 /* One whole record, or several. */
 int store_object_write(struct store_object *object, const void *bytes, size_t len, struct err *err) ERR_CHECK;
 /* Makes durable what was written and describes it in an opaque line of text for store_object_begin(). mem_free() it.
@@ -76,18 +76,21 @@ void store_object_leave(struct store_object *object);
 /* ---- small objects ---- */
 
 enum store_put_mode {
-    STORE_PUT_REPLACE,   /* atomically: readers see the old or the new one */
+    STORE_PUT_REPLACE, /* atomically: readers see the old or the new one */
     STORE_PUT_IF_ABSENT, /* ERR_EXISTS when there is one */
 };
 /* `step` names the fault points ("manifest", "lineage", "instance", "hold"). */
-int store_put(struct store *store, const char *name, const void *bytes, size_t len, enum store_put_mode mode, const char *step, struct err *err) ERR_CHECK;
+int store_put(struct store *store, const char *name, const void *bytes, size_t len, enum store_put_mode mode, const char *step,
+              struct err *err) ERR_CHECK;
 /* NUL-terminated; ERR_NOT_FOUND, ERR_LIMIT beyond max_bytes. mem_free() the result. */
-int store_get(struct store *store, const char *name, size_t max_bytes, char **ret_data, size_t *ret_len, struct err *err) ERR_CHECK;
+int store_get(struct store *store, const char *name, size_t max_bytes, char **ret_data, size_t *ret_len,
+              struct err *err) ERR_CHECK;
 
 /* ---- looking, reading, removing ---- */
 
 /* Reads up to len bytes at offset; fewer only at the end of the object. */
-int store_get_range(struct store *store, const char *name, uint64_t offset, void *dst, size_t len, size_t *ret_len, struct err *err) ERR_CHECK;
+int store_get_range(struct store *store, const char *name, uint64_t offset, void *dst, size_t len, size_t *ret_len,
+                    struct err *err) ERR_CHECK;
 
 struct store_entry {
     const char *name; /* whole name; a folder's ends with '/' */
@@ -95,7 +98,8 @@ struct store_entry {
     int64_t modified_at;
     bool is_folder;
 };
-int store_stat(struct store *store, const char *name, struct store_entry *ret_entry, struct err *err) ERR_CHECK; /* ret name: the caller's */
+int store_stat(struct store *store, const char *name, struct store_entry *ret_entry,
+               struct err *err) ERR_CHECK; /* ret name: the caller's */
 /* Is it there? Failures other than ERR_NOT_FOUND are failures. */
 int store_exists(struct store *store, const char *name, bool *ret_exists, struct err *err) ERR_CHECK;
 
@@ -104,8 +108,8 @@ typedef int store_entry_fn(void *user, const struct store_entry *entry, struct e
 /* One level of the folder `prefix` ("" or ending in '/'), in byte order of the names. Objects and folders that begin with
  * '.' are the store's own and never listed. A missing folder is an empty one. At most `limit` (0: 1000) entries whose name
  * is greater than `after` (NULL: all); *ret_more says that there are others: call again with the last name. */
-int store_list(struct store *store, const char *prefix, const char *after, unsigned limit, store_entry_fn *fn, void *user, bool *ret_more,
-               struct err *err) ERR_CHECK;
+int store_list(struct store *store, const char *prefix, const char *after, unsigned limit, store_entry_fn *fn, void *user,
+               bool *ret_more, struct err *err) ERR_CHECK;
 /* What is visible survives a power loss when this returned 0: for what an earlier life made visible and may not have
  * finished. ERR_NOT_FOUND when it is not there. */
 int store_make_durable(struct store *store, const char *name, struct err *err) ERR_CHECK;

@@ -11,18 +11,21 @@ struct store_ops {
     /* Parts smaller than this are gathered before part_put() (the last one excepted); 0: each write is a part. */
     size_t part_min_bytes;
 
-    int (*object_begin)(struct store *store, const char *name, const char *resume, struct store_object **ret_object, uint64_t *ret_done_bytes,
-                        struct err *err);
-    int (*part_put)(struct store_object *object, unsigned number, const void *bytes, size_t len, struct err *err); /* number counts from 1 */
+    int (*object_begin)(struct store *store, const char *name, const char *resume, struct store_object **ret_object,
+                        uint64_t *ret_done_bytes, struct err *err);
+    int (*part_put)(struct store_object *object, unsigned number, const void *bytes, size_t len,
+                    struct err *err); /* number counts from 1 */
     int (*object_state)(struct store_object *object, char **ret_state, struct err *err);
     int (*object_commit)(struct store_object *object, struct err *err); /* frees in either case */
-    void (*object_close)(struct store_object *object, bool keep);       /* abort, or leave for a resume; frees */
+    void (*object_close)(struct store_object *object, bool keep); /* abort, or leave for a resume; frees */
 
-    int (*put)(struct store *store, const char *name, const void *bytes, size_t len, enum store_put_mode mode, const char *step, struct err *err);
-    int (*get_range)(struct store *store, const char *name, uint64_t offset, void *dst, size_t len, size_t *ret_len, struct err *err);
+    int (*put)(struct store *store, const char *name, const void *bytes, size_t len, enum store_put_mode mode, const char *step,
+               struct err *err);
+    int (*get_range)(struct store *store, const char *name, uint64_t offset, void *dst, size_t len, size_t *ret_len,
+                     struct err *err);
     int (*stat)(struct store *store, const char *name, struct store_entry *ret_entry, struct err *err);
-    int (*list)(struct store *store, const char *prefix, const char *after, unsigned limit, store_entry_fn *fn, void *user, bool *ret_more,
-                struct err *err);
+    int (*list)(struct store *store, const char *prefix, const char *after, unsigned limit, store_entry_fn *fn, void *user,
+                bool *ret_more, struct err *err);
     int (*make_durable)(struct store *store, const char *name, struct err *err);
     int (*remove)(struct store *store, const char *name, struct err *err);
     int (*clean)(struct store *store, int64_t older_than_ms, unsigned *ret_removed, struct err *err);
@@ -40,7 +43,7 @@ struct store {
 struct store_object {
     struct store *store;
     char *name;
-    unsigned parts;     /* put so far */
+    unsigned parts; /* put so far */
     struct buf pending; /* gathered up to part_min_bytes */
 };
 

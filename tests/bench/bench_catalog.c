@@ -150,7 +150,8 @@ static void read_all(const char *path, uint32_t databases) {
 
 int main(int argc, char **argv) {
     uint64_t sets = 1000000, databases = 20;
-    if ((argc > 1 && !str_to_u64(argv[1], 100000000, &sets)) || (argc > 2 && (!str_to_u64(argv[2], 100000, &databases) || !databases))) {
+    if ((argc > 1 && !str_to_u64(argv[1], 100000000, &sets)) ||
+        (argc > 2 && (!str_to_u64(argv[2], 100000, &databases) || !databases))) {
         fprintf(stderr, "usage: bench_catalog [sets] [databases] [folder]\n");
         return 2;
     }

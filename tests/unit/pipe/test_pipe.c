@@ -33,7 +33,7 @@ static struct bytes make_bytes(size_t len, uint64_t seed) {
 struct source_state {
     const uint8_t *data;
     size_t len, at;
-    size_t most;    /* bytes per call; 0: as many as asked */
+    size_t most; /* bytes per call; 0: as many as asked */
     size_t fail_at; /* SIZE_MAX: never */
 };
 
@@ -76,15 +76,16 @@ static void sink_init(struct sink_state *s) {
     buf_init(&s->out, SIZE_MAX / 4);
 }
 
-static int write_bytes(const struct pipe_spec *spec, struct bytes in, size_t most, struct sink_state *to, struct pipe_result *result, struct err *err) {
+static int write_bytes(const struct pipe_spec *spec, struct bytes in, size_t most, struct sink_state *to,
+                       struct pipe_result *result, struct err *err) {
     struct source_state s = {.data = in.data, .len = in.len, .most = most, .fail_at = SIZE_MAX};
     struct pipe_source source = {.read = source_read, .user = &s};
     struct pipe_sink sink = {.write = sink_write, .user = to};
     return pipe_write_run(spec, &source, &sink, NULL, result, err);
 }
 
-static int read_bytes(const struct pipe_spec *spec, const void *stored, size_t len, size_t most, const struct pipe_expect *expect, struct sink_state *to,
-                      struct pipe_result *result, struct err *err) {
+static int read_bytes(const struct pipe_spec *spec, const void *stored, size_t len, size_t most, const struct pipe_expect *expect,
+                      struct sink_state *to, struct pipe_result *result, struct err *err) {
     struct source_state s = {.data = stored, .len = len, .most = most, .fail_at = SIZE_MAX};
     struct pipe_source source = {.read = source_read, .user = &s};
     struct pipe_sink sink = {.write = sink_write, .user = to};
@@ -206,7 +207,8 @@ static void test_foreign_frames(void **state) {
     static const uint8_t skippable[] = {0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0};
     assert_fails(read_bytes(&spec, skippable, sizeof(skippable), 0, NULL, &plain, &r, &err), err, ERR_CORRUPT, "no zstd frame");
     static const uint8_t unknown_size[] = {0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58, 0x01, 0x00, 0x00};
-    assert_fails(read_bytes(&spec, unknown_size, sizeof(unknown_size), 0, NULL, &plain, &r, &err), err, ERR_CORRUPT, "without its size");
+    assert_fails(read_bytes(&spec, unknown_size, sizeof(unknown_size), 0, NULL, &plain, &r, &err), err, ERR_CORRUPT,
+                 "without its size");
     buf_done(&plain.out);
 }
 
@@ -287,7 +289,8 @@ static void test_parts_say_where_the_damage_is(void **state) {
     struct pipe_result r;
     assert_succeeds(read_bytes(&spec, in.data, in.len, 0, &expect, &plain, &r, &err), err);
     in.data[150000] ^= 1;
-    assert_fails(read_bytes(&spec, in.data, in.len, 0, &expect, &plain, &r, &err), err, ERR_CORRUPT, "part 2 (stored bytes 100000 to 200000)");
+    assert_fails(read_bytes(&spec, in.data, in.len, 0, &expect, &plain, &r, &err), err, ERR_CORRUPT,
+                 "part 2 (stored bytes 100000 to 200000)");
     in.data[150000] ^= 1;
     assert_fails(read_bytes(&spec, in.data, 250000, 0, &expect, &plain, &r, &err), err, ERR_CORRUPT, "ends in part 3 of 3");
     expect.part_count = 2;
@@ -393,12 +396,13 @@ static void test_rate_answers(void **state) {
     (void)state;
     struct rate rate;
     rate_init(&rate, 1000000);
-    assert_int_equal(rate_take(&rate, 250000, 1000), 0);      /* the bucket */
-    int64_t wait = rate_take(&rate, 500000, 1000);            /* half a second's worth */
+    assert_int_equal(rate_take(&rate, 250000, 1000), 0); /* the bucket */
+    int64_t wait = rate_take(&rate, 500000, 1000); /* half a second's worth */
     assert_in_range(wait, 500000, 500002);
     assert_in_range(rate_take(&rate, 0, 251000), 250000, 250002);
     assert_int_equal(rate_take(&rate, 0, 501002), 0);
-    assert_in_range(rate_take(&rate, 1000000, 100000000), 750000, 750002); /* never more than the bucket, however long it was idle */
+    assert_in_range(rate_take(&rate, 1000000, 100000000), 750000,
+                    750002); /* never more than the bucket, however long it was idle */
     rate_set(&rate, 0);
     assert_int_equal(rate_take(&rate, UINT32_MAX, 100000000), 0);
     rate_done(&rate);

@@ -19,7 +19,10 @@ static inline struct guid sets_guid(uint32_t n) {
 
 /* The n-th set of a database: a full at first, then logs, with a differential now and then. */
 static inline struct backup sets_backup(uint32_t family, uint32_t n) {
-    struct backup b = {.kind = n == 0 ? BACKUP_FULL : n % 7 == 0 ? BACKUP_DIFF : BACKUP_LOG, .flags = BACKUP_CHECKSUMS | BACKUP_UTC_OFFSET_KNOWN};
+    struct backup b = {.kind = n == 0       ? BACKUP_FULL
+                               : n % 7 == 0 ? BACKUP_DIFF
+                                            : BACKUP_LOG,
+                       .flags = BACKUP_CHECKSUMS | BACKUP_UTC_OFFSET_KNOWN};
     b.set_guid = sets_guid(family * 100003 + n + 1);
     b.family_guid = sets_guid(family);
     b.database_guid = sets_guid(family + 7);
@@ -37,7 +40,8 @@ static inline struct backup sets_backup(uint32_t family, uint32_t n) {
     return b;
 }
 
-static inline void sets_manifest(struct manifest *m, const struct backup *b, const char *database, const char *folder, uint64_t sequence) {
+static inline void sets_manifest(struct manifest *m, const struct backup *b, const char *database, const char *folder,
+                                 uint64_t sequence) {
     manifest_init(m);
     m->backup = *b;
     m->sequence = sequence;
@@ -73,7 +77,8 @@ static inline ssize_t sets_read(void *user, void *dst, size_t len, struct err *e
 }
 
 /* Ships `data` for this set and commits it. */
-static inline int sets_ship(struct store *store, struct manifest *m, const char *codec, const char *data, size_t len, struct err *err) {
+static inline int sets_ship(struct store *store, struct manifest *m, const char *codec, const char *data, size_t len,
+                            struct err *err) {
     char name[STORE_NAME_MAX];
     struct sets_source s = {data, len, 0};
     struct pipe_source source = {.read = sets_read, .user = &s};
@@ -87,7 +92,8 @@ static inline int sets_ship(struct store *store, struct manifest *m, const char 
     return 0;
 }
 
-static inline int sets_put(struct store *store, uint32_t family, uint32_t n, const char *database, const char *folder, struct err *err) {
+static inline int sets_put(struct store *store, uint32_t family, uint32_t n, const char *database, const char *folder,
+                           struct err *err) {
     struct manifest m;
     struct backup b = sets_backup(family, n);
     char data[256];

@@ -45,7 +45,8 @@ static void test_ship_commit_read_fetch_remove(void **state) {
         sets_manifest(&m, &b, "Sales", "Sales~00000001", 1);
         assert_fails(store_find_backup(store, SETS_SCOPE, m.folder, &b, &again, &err), err, ERR_NOT_FOUND, "");
         assert_succeeds(sets_ship(store, &m, codecs[c], data, len, &err), err);
-        assert_fails(store_find_backup(store, SETS_SCOPE, m.folder, &b, &again, &err), err, ERR_NOT_FOUND, ""); /* no manifest, no backup */
+        assert_fails(store_find_backup(store, SETS_SCOPE, m.folder, &b, &again, &err), err, ERR_NOT_FOUND,
+                     ""); /* no manifest, no backup */
         assert_succeeds(store_commit_backup(store, SETS_SCOPE, &m, name, &err), err);
         assert_succeeds(store_commit_backup(store, SETS_SCOPE, &m, NULL, &err), err); /* twice is harmless */
         assert_succeeds(store_read_manifest(store, name, &again, &err), err);
@@ -70,7 +71,8 @@ static void test_ship_commit_read_fetch_remove(void **state) {
         assert_true(fd >= 0);
         assert_int_equal(pwrite(fd, "\x55\x55", 2, 1000), 2);
         close(fd);
-        assert_fails(store_fetch_object(store, SETS_SCOPE, m.folder, &m.objects[0], &sink, NULL, &err), err, ERR_CORRUPT, m.objects[0].name);
+        assert_fails(store_fetch_object(store, SETS_SCOPE, m.folder, &m.objects[0], &sink, NULL, &err), err, ERR_CORRUPT,
+                     m.objects[0].name);
         mem_free(object);
         assert_succeeds(store_remove_backup(store, SETS_SCOPE, &m, &err), err);
         assert_succeeds(store_remove_backup(store, SETS_SCOPE, &m, &err), err);
@@ -156,7 +158,8 @@ static void test_corrupt_manifest_is_one_error(void **state) {
     char object[STORE_NAME_MAX];
     name_object(object, &b, 1, "");
     manifest_set(&o->name, object);
-    assert_fails(store_commit_backup(store, SETS_SCOPE, &m, NULL, &err), err, ERR_CORRUPT, "of this name is there already"); /* never overwritten */
+    assert_fails(store_commit_backup(store, SETS_SCOPE, &m, NULL, &err), err, ERR_CORRUPT,
+                 "of this name is there already"); /* never overwritten */
     manifest_done(&m);
 }
 

@@ -281,7 +281,8 @@ static void test_torn_at_every_byte(void **state) {
     for (size_t cut = 1; cut < CATALOG_RECORD; cut += 50) {
         write_file(data, cut);
         struct catalog *c;
-        assert_fails(catalog_open(path, IDENTITY, SETS_SCOPE, CATALOG_SYNC_LATER, &c, NULL, &err), err, ERR_CORRUPT, "header is damaged");
+        assert_fails(catalog_open(path, IDENTITY, SETS_SCOPE, CATALOG_SYNC_LATER, &c, NULL, &err), err, ERR_CORRUPT,
+                     "header is damaged");
     }
     mem_free(data);
 }
@@ -324,14 +325,18 @@ static void test_refused_files(void **state) {
     (void)state;
     make_small();
     struct catalog *c, *second;
-    assert_fails(catalog_open(path, "/other-store", SETS_SCOPE, CATALOG_SYNC_EACH, &c, NULL, &err), err, ERR_CORRUPT, "of another store or instance");
-    assert_fails(catalog_open(path, IDENTITY, "default/other", CATALOG_SYNC_EACH, &c, NULL, &err), err, ERR_CORRUPT, "of another store or instance");
+    assert_fails(catalog_open(path, "/other-store", SETS_SCOPE, CATALOG_SYNC_EACH, &c, NULL, &err), err, ERR_CORRUPT,
+                 "of another store or instance");
+    assert_fails(catalog_open(path, IDENTITY, "default/other", CATALOG_SYNC_EACH, &c, NULL, &err), err, ERR_CORRUPT,
+                 "of another store or instance");
     assert_fails(catalog_open_reader("/nowhere/catalog", &c, &err), err, ERR_NOT_FOUND, "open catalog");
     c = open_catalog();
-    assert_fails(catalog_open(path, IDENTITY, SETS_SCOPE, CATALOG_SYNC_EACH, &second, NULL, &err), err, ERR_BUSY, "in use by another process");
+    assert_fails(catalog_open(path, IDENTITY, SETS_SCOPE, CATALOG_SYNC_EACH, &second, NULL, &err), err, ERR_BUSY,
+                 "in use by another process");
     catalog_free(c);
     write_file("not a catalog", 13);
-    assert_fails(catalog_open(path, IDENTITY, SETS_SCOPE, CATALOG_SYNC_EACH, &c, NULL, &err), err, ERR_CORRUPT, "made again from the store");
+    assert_fails(catalog_open(path, IDENTITY, SETS_SCOPE, CATALOG_SYNC_EACH, &c, NULL, &err), err, ERR_CORRUPT,
+                 "made again from the store");
     catalog_free(NULL);
 }
 

@@ -78,7 +78,8 @@ static int prune_set(struct store *s, struct catalog *c, uint32_t n, struct err 
 }
 
 static int documents(struct store *s, struct err *e) {
-    struct lineage want = {.kube_namespace = "default", .instance = "sql-a", .owner = sets_guid(4), .cluster_id = sets_guid(5)}, now;
+    struct lineage want = {.kube_namespace = "default", .instance = "sql-a", .owner = sets_guid(4), .cluster_id = sets_guid(5)},
+                   now;
     enum lineage_outcome outcome;
     struct hold hold = {.id = "h1", .set_guid = sets_guid(1), .reason = "x", .created_at = SETS_START};
     json_t *doc = json_pack("{s:s}", "version", "16");

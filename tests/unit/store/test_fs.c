@@ -34,7 +34,8 @@ static int teardown(void **state) {
 static void test_open(void **state) {
     (void)state;
     struct store *s;
-    assert_fails(store_open("s3://bucket/x", NULL, &s, &err), err, ERR_UNSUPPORTED, "store 's3://...': this version has file:///path");
+    assert_fails(store_open("s3://bucket/x", NULL, &s, &err), err, ERR_UNSUPPORTED,
+                 "store 's3://...': this version has file:///path");
     assert_fails(store_open("relative", NULL, &s, &err), err, ERR_CONFIG, "neither an absolute path");
     assert_fails(store_open("file://host/x", NULL, &s, &err), err, ERR_CONFIG, "three slashes");
     assert_fails(store_open("/nowhere/at/all", NULL, &s, &err), err, ERR_NOT_FOUND, "is the backup volume mounted?");
@@ -55,7 +56,8 @@ static void test_open(void **state) {
 
 static void test_names(void **state) {
     (void)state;
-    static const char *const bad[] = {"", "/a", "a/", "a//b", "a/../b", "..", ".", "a/.hidden", ".tmp/x", "a\nb", "a\\b", "a\xff"};
+    static const char *const bad[] = {"",  "/a",        "a/",     "a//b", "a/../b", "..",
+                                      ".", "a/.hidden", ".tmp/x", "a\nb", "a\\b",   "a\xff"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         bool there;
         assert_fails(store_name_check(bad[i], &err), err, ERR_USAGE, "name");
@@ -144,7 +146,8 @@ static void test_put_and_get(void **state) {
     size_t len, got;
     char part[8];
     assert_succeeds(store_put(store, "d/one.json", "first", 5, STORE_PUT_IF_ABSENT, "manifest", &err), err);
-    assert_fails(store_put(store, "d/one.json", "second", 6, STORE_PUT_IF_ABSENT, "manifest", &err), err, ERR_EXISTS, "d/one.json");
+    assert_fails(store_put(store, "d/one.json", "second", 6, STORE_PUT_IF_ABSENT, "manifest", &err), err, ERR_EXISTS,
+                 "d/one.json");
     assert_content("d/one.json", "first");
     assert_succeeds(store_put(store, "d/one.json", "third", 5, STORE_PUT_REPLACE, NULL, &err), err);
     assert_content("d/one.json", "third");
@@ -265,7 +268,8 @@ static void test_resume(void **state) {
     assert_succeeds(store_object_commit(o, &err), err);
     assert_content("r/o", "12345678");
     assert_fails(store_object_begin(store, "r/o", saved, &o, &done, &err), err, ERR_NOT_FOUND, "");
-    static const char *const bad[] = {"", "fs1", "fs1:x:y:r/o", "fs1:1:../../../etc/passwd:r/o", "fs1:5:/etc/passwd:r/o", "fs2:1:a:r/o"};
+    static const char *const bad[] = {
+        "", "fs1", "fs1:x:y:r/o", "fs1:1:../../../etc/passwd:r/o", "fs1:5:/etc/passwd:r/o", "fs2:1:a:r/o"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         assert_fails(store_object_begin(store, "r/o", bad[i], &o, &done, &err), err, ERR_NOT_FOUND, "");
     assert_int_equal(temp_files(), 0);
@@ -290,7 +294,8 @@ static void test_dead_writers_are_cleaned(void **state) {
         struct store_object *o;
         struct err e;
         char c = 'r';
-        if (store_open(dir, NULL, &s, &e) < 0 || store_object_begin(s, "k/o", NULL, &o, NULL, &e) < 0 || store_object_write(o, "half", 4, &e) < 0)
+        if (store_open(dir, NULL, &s, &e) < 0 || store_object_begin(s, "k/o", NULL, &o, NULL, &e) < 0 ||
+            store_object_write(o, "half", 4, &e) < 0)
             _exit(1);
         if (write(ready[1], &c, 1) != 1)
             _exit(1);
@@ -360,8 +365,8 @@ static void test_error_classes(void **state) {
         enum err_class class;
         const char *text;
     } rows[] = {
-        {ENOSPC, ERR_SPACE, "No space"},   {EDQUOT, ERR_SPACE, "quota"},          {EROFS, ERR_PERMISSION, "mounted read-only"},
-        {EACCES, ERR_PERMISSION, "denied"}, {ESTALE, ERR_STORE, "went away"},      {EIO, ERR_STORE, "Input/output"},
+        {ENOSPC, ERR_SPACE, "No space"},    {EDQUOT, ERR_SPACE, "quota"},           {EROFS, ERR_PERMISSION, "mounted read-only"},
+        {EACCES, ERR_PERMISSION, "denied"}, {ESTALE, ERR_STORE, "went away"},       {EIO, ERR_STORE, "Input/output"},
         {ENOENT, ERR_NOT_FOUND, ""},        {ENOTCONN, ERR_STORE, "not connected"}, {EMFILE, ERR_IO, "open files"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -387,7 +392,8 @@ struct part_store {
     struct store base;
     struct buf log;
 };
-static int part_begin(struct store *s, const char *name, const char *resume, struct store_object **ret, uint64_t *done, struct err *e) {
+static int part_begin(struct store *s, const char *name, const char *resume, struct store_object **ret, uint64_t *done,
+                      struct err *e) {
     (void)s, (void)name, (void)resume, (void)e;
     *ret = mem_alloc(sizeof(**ret));
     *done = 0;
@@ -410,8 +416,11 @@ static void part_close(struct store_object *o, bool keep) {
     buf_puts(&((struct part_store *)o->store)->log, keep ? "leave" : "abort");
     mem_free(o);
 }
-static const struct store_ops part_ops = {
-    .part_min_bytes = 6, .object_begin = part_begin, .part_put = part_put, .object_commit = part_commit, .object_close = part_close};
+static const struct store_ops part_ops = {.part_min_bytes = 6,
+                                          .object_begin = part_begin,
+                                          .part_put = part_put,
+                                          .object_commit = part_commit,
+                                          .object_close = part_close};
 
 static void test_parts_are_gathered(void **state) {
     (void)state;

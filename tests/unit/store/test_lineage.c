@@ -61,7 +61,8 @@ static void test_empty_state_adopts_after_ten_minutes(void **state) {
     assert_succeeds(claim(who(1, 1), false, NOW), err);
     assert_fails(claim(who(1, 2), false, NOW + LINEAGE_DEAD_AFTER), err, ERR_CONFLICT, "belongs to 'pod-1' (epoch 1");
     assert_non_null(strstr(err.text, "mssqlctl store adopt"));
-    assert_fails(claim(who(1, 2), false, NOW - CLOCK_DAY), err, ERR_CONFLICT, "alive"); /* a clock that is behind proves nothing */
+    assert_fails(claim(who(1, 2), false, NOW - CLOCK_DAY), err, ERR_CONFLICT,
+                 "alive"); /* a clock that is behind proves nothing */
     assert_succeeds(claim(who(0, 2), false, NOW + LINEAGE_DEAD_AFTER + 1), err); /* cluster id not known: the store's */
     assert_int_equal(outcome, LINEAGE_ADOPTED);
     assert_int_equal(now.epoch, 2);
@@ -108,7 +109,8 @@ static void test_bad_lineage_files(void **state) {
         {"{\"format\":\"1.0\",\"clusterId\":5}", ERR_CORRUPT, "field clusterId: not a text"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        assert_succeeds(store_put(store, SETS_SCOPE "/lineage.json", rows[i].text, strlen(rows[i].text), STORE_PUT_REPLACE, "", &err), err);
+        assert_succeeds(
+            store_put(store, SETS_SCOPE "/lineage.json", rows[i].text, strlen(rows[i].text), STORE_PUT_REPLACE, "", &err), err);
         assert_fails(claim(who(1, 1), false, NOW), err, rows[i].class, rows[i].part);
         assert_fails(claim(who(1, 1), true, NOW), err, rows[i].class, rows[i].part); /* what cannot be read is not taken over */
     }
@@ -143,7 +145,8 @@ static void test_holds(void **state) {
     (void)state;
     const char *f = "A~00000001";
     struct hold a = {.set_guid = sets_guid(1), .reason = "audit", .by = "alice"};
-    struct hold b = {.id = "case-7", .from_at = NOW, .until_at = NOW + CLOCK_DAY, .reason = "lawyers", .expires_at = NOW + 9 * CLOCK_DAY};
+    struct hold b = {
+        .id = "case-7", .from_at = NOW, .until_at = NOW + CLOCK_DAY, .reason = "lawyers", .expires_at = NOW + 9 * CLOCK_DAY};
     unsigned n = 0;
     assert_succeeds(hold_list(store, SETS_SCOPE, f, count_holds, &n, &err), err);
     assert_int_equal(n, 0);

@@ -98,8 +98,8 @@ static void test_unknown_fields_are_kept(void **state) {
     assert_false(manifest_equal(&m, &again));
     manifest_set(&again.reason, "changed");
     char *out = text_of(&again);
-    static const char *const kept[] = {"\"format\": \"1.7\"", "\"newThing\"", "\"deep\"", "\"future\": \"12\"", "\"encrypted\": true", "\"quantum\"",
-                                       "\"region\": \"r1\"", "\"reason\": \"changed\""};
+    static const char *const kept[] = {"\"format\": \"1.7\"", "\"newThing\"", "\"deep\"",           "\"future\": \"12\"",
+                                       "\"encrypted\": true", "\"quantum\"",  "\"region\": \"r1\"", "\"reason\": \"changed\""};
     for (size_t i = 0; i < ARRAY_LEN(kept); i++)
         if (!strstr(out, kept[i]))
             fail_msg("'%s' was lost", kept[i]);
@@ -132,7 +132,8 @@ static void test_one_clear_error(void **state) {
         {"34000000018000001", "x", ERR_CORRUPT, "field lsn.first: not an LSN"},
         {"\"34000000018000001\"", "34000000018000001", ERR_CORRUPT, "field lsn.first: not a text"},
         {"34000000018000001", "34000000099000001", ERR_CORRUPT, "lsn.first is greater"},
-        {"\"finish\": \"2026-10-21T00:08:02.123456Z\"", "\"finish\": \"yesterday\"", ERR_CORRUPT, "field time.finish: not a time"},
+        {"\"finish\": \"2026-10-21T00:08:02.123456Z\"", "\"finish\": \"yesterday\"", ERR_CORRUPT,
+         "field time.finish: not a time"},
         {"\"finish\": \"2026-10-21T00:08:02.123456Z\"", "\"finish\": \"1960-10-21T00:08:02Z\"", ERR_CORRUPT, "field time.finish"},
         {"\"finish\": \"2026-10-21T00:08:02.123456Z\"", "\"finish\": \"2026-10-20T00:08:02Z\"", ERR_CORRUPT, "before time.start"},
         {"\"stripes\": 2", "\"stripes\": 3", ERR_CORRUPT, "set.stripes is 3 and there are 2 objects"},
@@ -146,7 +147,8 @@ static void test_one_clear_error(void **state) {
         {"\"storedBytes\": 10", "\"storedBytes\": -1", ERR_CORRUPT, "field objects[0].parts[0].storedBytes"},
         {"0101010101", "01010101", ERR_CORRUPT, "field objects[0].plainSha256: not a SHA-256"},
         {"\"type\": \"D\"", "\"type\": \"Q\"", ERR_CORRUPT, "field files[0].type: not one of D, L, S, F"},
-        {"\"brokerEnabled\": true", "\"brokerEnabled\": 1", ERR_CORRUPT, "field database.options.brokerEnabled: not true or false"},
+        {"\"brokerEnabled\": true", "\"brokerEnabled\": 1", ERR_CORRUPT,
+         "field database.options.brokerEnabled: not true or false"},
         {"\"recordBytes\": 1048576", "\"recordBytes\": 1048576000", ERR_CORRUPT, "records of 1048576000 bytes"},
         {"\"marks\": [", "\"marks\": [5,", ERR_CORRUPT, "field marks[0].: not an object"},
         {"\"flags\": [", "\"flags\": [5,", ERR_CORRUPT, "field set.flags: not a list of words"},
