@@ -39,9 +39,11 @@ static enum chain_reason path_reason(const struct chain_view *v) {
     /* A read-only database keeps its last_log_backup_lsn: each log backup repeats the one before. */
     if (!lsn_is_zero(s->last_log_backup_lsn) && !s->is_read_only && chain_tip_is_behind(t, s->last_log_backup_lsn))
         return CHAIN_REASON_VOLUME_REVERTED;
-    /* The same fork, but an older full of ours is the differential base again: only the volume can have gone back. */
+    /* The same fork, but an older full is the differential base again: only the volume can have gone back. */
     const struct chain_base *newest = chain_tip_base(t);
     if (newest && !lsn_is_zero(newest->last_lsn) && !guid_eq(&newest->set, &s->differential_base_guid)) {
+        if (!lsn_is_zero(s->differential_base_lsn) && lsn_cmp(s->differential_base_lsn, newest->checkpoint_lsn) < 0)
+            return CHAIN_REASON_VOLUME_REVERTED;
         for (unsigned i = 0; i + 1 < t->base_count; i++) {
             if (guid_eq(&t->bases[i].set, &s->differential_base_guid))
                 return CHAIN_REASON_VOLUME_REVERTED;

@@ -32,6 +32,7 @@ struct chain_server_state {
     struct guid family_guid;
     struct guid database_guid;
     struct guid differential_base_guid; /* sys.master_files, file_id 1 */
+    struct lsn differential_base_lsn; /* beside it */
     struct lsn log_end_lsn; /* dm_db_log_stats; zero unknown */
     int64_t create_at; /* sys.databases.create_date in UTC */
     int64_t sampled_at; /* the server's clock, UTC, read before all of this */

@@ -42,7 +42,8 @@ struct chain_mark {
 /* A regular full of ours: what differentials may build on. */
 struct chain_base {
     struct guid set;
-    struct lsn last_lsn;
+    struct lsn last_lsn; /* zero: of another fork */
+    struct lsn checkpoint_lsn;
     bool usable;
     bool off_volume;
 };

@@ -146,8 +146,11 @@ static void base_refuse(struct chain_tip *t, const struct backup *b, enum chain_
 }
 
 static void bases_add(struct chain_tip *t, const struct backup *b) {
-    struct chain_base base = {
-        .set = b->set_guid, .last_lsn = b->last_lsn, .usable = backup_is_base(b), .off_volume = backup_has(b, BACKUP_OFF_VOLUME)};
+    struct chain_base base = {.set = b->set_guid,
+                              .last_lsn = b->last_lsn,
+                              .checkpoint_lsn = b->checkpoint_lsn,
+                              .usable = backup_is_base(b),
+                              .off_volume = backup_has(b, BACKUP_OFF_VOLUME)};
     unsigned i = t->base_count;
     if (i == CHAIN_BASES_MAX) {
         if (lsn_cmp(base.last_lsn, t->bases[0].last_lsn) < 0)

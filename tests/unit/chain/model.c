@@ -92,6 +92,7 @@ static void model_data(struct model *m, struct model_set *s, uint32_t flags, uns
     if (s->set.kind == BACKUP_FULL) {
         v->base = m->ids; /* the GUID of this set */
         m->fulls[m->full_count].id = m->ids;
+        m->fulls[m->full_count].lsn = begin_lsn;
         m->fulls[m->full_count++].end = s->end;
     }
     if (!v->log_from && v->model != CHAIN_MODEL_SIMPLE) {
@@ -227,6 +228,10 @@ void model_look(const struct model *m, struct chain_server_state *ret_state) {
                                              .modified_pages = 100,
                                              .page_verify_checksum = true,
                                              .volume = G(v->volume)};
+    for (size_t i = 0; i < m->full_count; i++) {
+        if (m->fulls[i].id == v->base)
+            ret_state->differential_base_lsn = L(m->fulls[i].lsn);
+    }
 }
 
 static const struct model_set *model_ours(const struct model *m, const struct guid *guid, uint32_t incarnation) {

@@ -52,7 +52,7 @@ struct model {
     struct chain_foreign foreign[MODEL_SETS];
     size_t foreign_count;
     struct {
-        unsigned id;
+        unsigned id, lsn;
         int end;
     } fulls[2 * MODEL_SETS]; /* regular ones, whoever took them */
     size_t full_count;

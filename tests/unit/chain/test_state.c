@@ -230,6 +230,12 @@ static void test_reverted(void **state) {
 static void test_base(void **state) {
     (void)state;
     struct view_case c = view_intact();
+    c.server.differential_base_guid = G(77); /* not known, but older than ours: a later full cannot be */
+    c.server.differential_base_lsn = L(9);
+    assert_state(c, CHAIN_BROKEN, CHAIN_REASON_VOLUME_REVERTED);
+    c.server.differential_base_lsn = L(33);
+    assert_state(c, CHAIN_INTACT, CHAIN_REASON_BASE_MOVED);
+    c = view_intact();
     c.server.differential_base_guid = G(93);
     view_foreign(&c, make_full(93, 33, 34, 45), "{virtual}");
     struct chain_status st = status_of(&c);
