@@ -22,6 +22,7 @@
 #include "common/sql/grant.h"
 #include "common/sql/history.h"
 #include "common/sql/preflight.h"
+#include "tests/integration/tools/probe_json.h"
 
 #define FIELDS_MAX 24
 
@@ -41,39 +42,6 @@ static void say(struct buf *b) {
     fflush(stdout);
     pthread_mutex_unlock(&out_lock);
     buf_done(b);
-}
-
-static void put_text(struct buf *b, const char *key, const char *value) {
-    if (b->data[b->len - 1] != '{' && b->data[b->len - 1] != '[')
-        buf_putc(b, ',');
-    if (key)
-        buf_printf(b, "\"%s\":", key);
-    if (!value) {
-        buf_puts(b, "null");
-        return;
-    }
-    buf_putc(b, '"');
-    buf_json(b, value);
-    buf_putc(b, '"');
-}
-
-static void put_number(struct buf *b, const char *key, double value) {
-    buf_printf(b, "%s\"%s\":%.17g", b->data[b->len - 1] == '{' ? "" : ",", key, value);
-}
-
-static void put_lsn(struct buf *b, const char *key, struct lsn lsn) {
-    char text[LSN_TEXT_MAX];
-    put_text(b, key, lsn_format(text, lsn));
-}
-
-static void put_guid(struct buf *b, const char *key, const struct guid *guid) {
-    char text[GUID_TEXT_MAX];
-    put_text(b, key, guid_is_zero(guid) ? NULL : guid_format(text, guid));
-}
-
-static void put_at(struct buf *b, const char *key, int64_t at) {
-    char text[CLOCK_TEXT_MAX];
-    put_text(b, key, at ? clock_format(text, at) : NULL);
 }
 
 static void begin(struct buf *b, const char *first) {
