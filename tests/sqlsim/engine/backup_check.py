@@ -46,7 +46,7 @@ def in_transaction(server: Any, session: Any) -> bool:
 def _state(job: "Job", db: Database) -> None:
     state, name = db.state, db.name
     if state.source_id is not None:
-        raise job.fail(3002, f"Cannot BACKUP or RESTORE a database snapshot.")
+        raise job.fail(3002, "Cannot BACKUP or RESTORE a database snapshot.")
     if state.standby:
         raise job.fail(3036, f"Database \"{name}\" is in warm-standby state (set by executing RESTORE WITH STANDBY) and cannot be backed "
                              "up until the entire restore sequence is completed.")

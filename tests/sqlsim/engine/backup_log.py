@@ -121,7 +121,7 @@ def _report(job: "Job", meta: dict, pages: int) -> None:
     from .backup import success_line
     db = job.db
     if db.state.read_only:
-        job.progress.info(4217, f"BACKUP LOG cannot modify the database because the database is read-only. The backup will continue, "
+        job.progress.info(4217, "BACKUP LOG cannot modify the database because the database is read-only. The backup will continue, "
                                 "although subsequent backups will duplicate the work of this backup.")
     job.progress.pages(pages, db.name, db.state.log_file.logical, meta["position"])
     if 3226 not in job.server.trace_flags:

@@ -61,18 +61,23 @@ class Transaction:
         self.ops.append(["Q", sql])
 
     def next_identity(self, table: str, seed: int = 1, step: int = 1, count: int = 1) -> int:
-        """Reserves `count` values, returns the first."""
+        """Reserves `count` values, returns the first. Values that a rollback gave back are not used again."""
         name = full_name(table)
-        row = self.connection.execute('SELECT value FROM "sys.identities" WHERE name=?', (name,)).fetchone()
-        first = seed if row is None else row[0] + step
+        used = self.database.used_identities.get(name.casefold())
+        if used is None:
+            row = self.connection.execute('SELECT value FROM "sys.identities" WHERE name=?', (name,)).fetchone()
+            used = row[0] if row else None
+        first = seed if used is None else used + step
         last = first + step * (count - 1)
         self.connection.execute('INSERT INTO "sys.identities" VALUES (?,?) ON CONFLICT (name) DO UPDATE SET value=excluded.value',
                                 (name, last))
+        self.database.used_identities[name.casefold()] = last
         return first
 
     def note_identity(self, table: str, value: Optional[int]) -> None:
         """Sets the last value used (IDENTITY_INSERT, TRUNCATE: None)."""
         name = full_name(table)
+        self.database.used_identities.pop(name.casefold(), None)
         self.connection.execute('DELETE FROM "sys.identities" WHERE name=?', (name,))
         if value is not None:
             self.connection.execute('INSERT INTO "sys.identities" VALUES (?,?)', (name, value))
@@ -96,6 +101,8 @@ class Database:
         self.log_backup_lock = threading.Lock()
         self.restoring: Any = None
         self.closed = False
+        self.used_identities: dict[str, int] = {}
+        self.decoded: dict[str, dict[int, tuple]] = {}  # rows of msdb's history
         self._since_checkpoint: tuple[Any, int] = (None, 0)
         self._tables: Optional[dict[str, TableDef]] = None
         self._modified: tuple[Any, int] = (None, 0)
@@ -227,7 +234,7 @@ class Database:
         rows.drop_capture(tran.connection, name)
         tran.execute_ddl(f"DROP TABLE {rows.quote(name)}")
         tran.connection.execute('DELETE FROM "sys.tables" WHERE name=?', (name,))
-        tran.connection.execute('DELETE FROM "sys.identities" WHERE name=?', (name,))
+        tran.note_identity(name, None)
 
     def alter_table(self, tran: Transaction, table: TableDef) -> None:
         """Replaces the definition; columns that it has and the table has not are added."""

@@ -308,7 +308,7 @@ def abort_transaction(database: Database, session: Any) -> None:
 def _clause(server: "Server", session: Any, database: Database, clause: str, value: Any, termination: Optional[str]) -> None:
     state = database.state
     if state.state == store.RESTORING and clause not in ("MODIFY NAME",):
-        raise SqlError(5052, f"ALTER DATABASE is not permitted while a database is in the Restoring state.", 1, 16)
+        raise SqlError(5052, "ALTER DATABASE is not permitted while a database is in the Restoring state.", 1, 16)
     if clause == "RECOVERY":
         set_recovery_model(database, {"FULL": 1, "BULK_LOGGED": 2, "SIMPLE": 3}[str(value).upper()])
     elif clause in ("SINGLE_USER", "RESTRICTED_USER", "MULTI_USER"):
@@ -331,7 +331,7 @@ def _clause(server: "Server", session: Any, database: Database, clause: str, val
         if server.find(value) is not None and value.casefold() != database.name.casefold():
             raise SqlError(1801, f"Database '{value}' already exists. Choose a different database name.", 3, 16)
         if server.users_of(database, session):
-            raise SqlError(5030, f"The database could not be exclusively locked to perform the operation.", 2, 16)
+            raise SqlError(5030, "The database could not be exclusively locked to perform the operation.", 2, 16)
         for info in list(server.sessions.values()):
             other = info.session()
             if other is not None and other.database.casefold() == database.name.casefold():
@@ -394,7 +394,7 @@ def _option(server: "Server", database: Database, clause: str, value: Any) -> No
     elif clause == "REMOVE FILE":
         found = [f for f in state.files if f.logical.casefold() == str(value).casefold() and f.file_id > 2]
         if not found:
-            raise SqlError(5009, f"One or more files listed in the statement could not be found or could not be initialized.", 5, 16)
+            raise SqlError(5009, "One or more files listed in the statement could not be found or could not be initialized.", 5, 16)
         if database.data_backup is not None:
             raise serialized("ALTER DATABASE")
         state.files.remove(found[0])

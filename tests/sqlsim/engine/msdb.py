@@ -49,7 +49,7 @@ TABLES: dict[str, list[Column]] = {name: cols(text) for name, text in {
         file_guid uniqueidentifier, read_only_lsn {LSN}, read_write_lsn {LSN}, differential_base_lsn {LSN},
         differential_base_guid uniqueidentifier, backup_size numeric(20,0), filegroup_guid uniqueidentifier, is_readonly bit,
         is_present bit""",
-    "backupfilegroup": f"""backup_set_id int!, name nvarchar(128), filegroup_id int!, filegroup_guid uniqueidentifier, type char(2),
+    "backupfilegroup": """backup_set_id int!, name nvarchar(128), filegroup_id int!, filegroup_guid uniqueidentifier, type char(2),
         type_desc nvarchar(60), is_default bit, is_readonly bit, log_filegroup_guid uniqueidentifier""",
     "restorehistory": """restore_history_id int!, restore_date datetime, destination_database_name nvarchar(128), user_name nvarchar(128),
         backup_set_id int!, restore_type char(1), replace bit, recovery bit, restart bit, stop_at datetime, device_count tinyint,
@@ -82,8 +82,25 @@ def read(server: "Server", name: str) -> tuple[list[Column], list[tuple]]:
     columns = TABLES[name]
     shown = [i for i, c in enumerate(columns) if server.major >= 16 or c.name not in SINCE_2022]
     with contextlib.closing(home(server).reader()) as db:
-        found = db.execute(f'SELECT * FROM "dbo.{name}" ORDER BY _rowid_').fetchall()
-    return ([columns[i] for i in shown], [tuple(decode(columns[i], row[i]) for i in shown) for row in found])
+        if name not in FROZEN:
+            found = db.execute(f'SELECT * FROM "dbo.{name}" ORDER BY _rowid_').fetchall()
+            return ([columns[i] for i in shown], [tuple(decode(columns[i], row[i]) for i in shown) for row in found])
+        return [columns[i] for i in shown], _read_frozen(home(server), db, name, columns, shown)
+
+
+FROZEN = {"backupset", "backupmediaset", "backupmediafamily", "backupfile"}  # rows are never changed, only added and deleted
+
+
+def _read_frozen(database: "Database", db: Any, name: str, columns: list[Column], shown: list[int]) -> list[tuple]:
+    """Decodes only the rows that were not there at the last look: history is long and is read often."""
+    with database.mutex:
+        known = database.decoded.setdefault(name, {})
+    ids = [n for (n,) in db.execute(f'SELECT _rowid_ FROM "dbo.{name}" ORDER BY _rowid_')]
+    fresh = [n for n in ids if n not in known]
+    if fresh:
+        for row in db.execute(f'SELECT _rowid_, * FROM "dbo.{name}" WHERE _rowid_>=?', (fresh[0],)):
+            known[row[0]] = tuple(decode(columns[i], row[i + 1]) for i in shown)
+    return [known[n] for n in ids]
 
 
 def insert(tran: Any, name: str, values: dict[str, Any]) -> None:
@@ -223,6 +240,13 @@ def note_suspect(server: "Server", database_id: int, page: int, event: int = 2) 
 
 def delete_history(server: "Server", session: Any, before: Optional[dt.datetime] = None, database: Optional[str] = None) -> None:
     """The clean-up procedures: sets that finished before a moment, or all of one database."""
+    try:
+        _delete_history(server, session, before, database)
+    finally:
+        home(server).decoded = {}  # SQLite may use the numbers of deleted rows again
+
+
+def _delete_history(server: "Server", session: Any, before: Optional[dt.datetime], database: Optional[str]) -> None:
     with home(server).writing(session) as tran:
         run = tran.connection.execute
         if database is not None:

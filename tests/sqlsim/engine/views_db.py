@@ -31,7 +31,7 @@ def visible(server: "Server", session: Any) -> Iterator[Database]:
             yield db
 
 
-DATABASES = cols(f"""name nvarchar(128)!, database_id int!, source_database_id int, owner_sid varbinary(85), create_date datetime!,
+DATABASES = cols("""name nvarchar(128)!, database_id int!, source_database_id int, owner_sid varbinary(85), create_date datetime!,
 compatibility_level tinyint!, collation_name nvarchar(128), user_access tinyint, user_access_desc nvarchar(60), is_read_only bit,
 is_auto_close_on bit!, is_auto_shrink_on bit, state tinyint, state_desc nvarchar(60), is_in_standby bit, is_cleanly_shutdown bit,
 is_supplemental_logging_enabled bit, snapshot_isolation_state tinyint, snapshot_isolation_state_desc nvarchar(60),
