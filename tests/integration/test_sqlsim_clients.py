@@ -24,23 +24,45 @@ def installed():
 
 MOMENT = dt.datetime(2024, 5, 6, 12, 34, 56, 123000)
 VALUES = [
-    ("ti", SqlType("tinyint"), 255, "tinyint", "255"), ("si", SqlType("smallint"), -32768, "smallint", "-32768"),
-    ("i", SqlType("int"), -5, "int", "-5"), ("bi", SqlType("bigint"), -(2**60) - 1, "bigint", "-1152921504606846977"),
-    ("bt", SqlType("bit"), True, "bit", "1"), ("f", SqlType("float"), 1.5, "float", "1.5"), ("r", SqlType("real"), 0.25, "real", "0.25"),
-    ("n", SqlType("numeric", 0, 10, 2), D("-12.34"), "numeric(10,2)", "-12.34"), ("nn", SqlType("numeric", 0, 25, 0), D(12345678901), "numeric(25,0)", "12345678901"),
-    ("m", SqlType("money"), D("1.25"), "money", "1.25"), ("sm", SqlType("smallmoney"), D("-2.5"), "smallmoney", "-2.5"),
+    ("ti", SqlType("tinyint"), 255, "tinyint", "255"),
+    ("si", SqlType("smallint"), -32768, "smallint", "-32768"),
+    ("i", SqlType("int"), -5, "int", "-5"),
+    ("bi", SqlType("bigint"), -(2**60) - 1, "bigint", "-1152921504606846977"),
+    ("bt", SqlType("bit"), True, "bit", "1"),
+    ("f", SqlType("float"), 1.5, "float", "1.5"),
+    ("r", SqlType("real"), 0.25, "real", "0.25"),
+    ("n", SqlType("numeric", 0, 10, 2), D("-12.34"), "numeric(10,2)", "-12.34"),
+    ("nn", SqlType("numeric", 0, 25, 0), D(12345678901), "numeric(25,0)", "12345678901"),
+    ("m", SqlType("money"), D("1.25"), "money", "1.25"),
+    ("sm", SqlType("smallmoney"), D("-2.5"), "smallmoney", "-2.5"),
     ("nv", SqlType("nvarchar", 50), "h\u00e9llo \u20ac \U0001f600", "nvarchar(50)", "h\u00e9llo \u20ac \U0001f600"),
-    ("v", SqlType("varchar", 20), "caf\u00e9", "varchar(20)", "caf\u00e9"), ("d", SqlType("datetime"), MOMENT, "datetime", "2024-05-06T12:34:56.123"),
-]  # fmt: skip
+    ("v", SqlType("varchar", 20), "caf\u00e9", "varchar(20)", "caf\u00e9"),
+    ("d", SqlType("datetime"), MOMENT, "datetime", "2024-05-06T12:34:56.123"),
+]
 NEWER = [
     ("sd", SqlType("smalldatetime"), dt.datetime(2024, 5, 6, 12, 34), "smalldatetime", "2024-05-06T12:34:00.000"),
     ("d2", SqlType("datetime2", 0, 0, 7), MOMENT, "datetime2(7)", "2024-05-06T12:34:56.123"),
-    ("da", SqlType("date"), MOMENT.date(), "date", "2024-05-06"), ("t", SqlType("time", 0, 0, 3), MOMENT.time(), "time(3)", "12:34:56.123"),
-    ("do", SqlType("datetimeoffset", 0, 0, 7), MOMENT.replace(tzinfo=dt.timezone(dt.timedelta(hours=2))), "datetimeoffset(7)", "2024-05-06T10:34:56.123"),
-    ("g", SqlType("uniqueidentifier"), uuid.UUID("c6c44151-8a2c-4c6c-9bf5-2e02090c8ebc"), "uniqueidentifier", "C6C44151-8A2C-4C6C-9BF5-2E02090C8EBC"),
-    ("vb", SqlType("varbinary", 10), b"\x01\xff", "varbinary(10)", "01ff"), ("vm", SqlType("varbinary", -1), b"\xab" * 9000, "varbinary(max)", "ab" * 9000),
-    ("nm", SqlType("nvarchar", -1), "\u00fc" * 9000, "nvarchar(max)", "\u00fc" * 9000), ("xm", SqlType("varchar", -1), "z" * 20000, "varchar(max)", "z" * 20000),
-]  # fmt: skip
+    ("da", SqlType("date"), MOMENT.date(), "date", "2024-05-06"),
+    ("t", SqlType("time", 0, 0, 3), MOMENT.time(), "time(3)", "12:34:56.123"),
+    (
+        "do",
+        SqlType("datetimeoffset", 0, 0, 7),
+        MOMENT.replace(tzinfo=dt.timezone(dt.timedelta(hours=2))),
+        "datetimeoffset(7)",
+        "2024-05-06T10:34:56.123",
+    ),
+    (
+        "g",
+        SqlType("uniqueidentifier"),
+        uuid.UUID("c6c44151-8a2c-4c6c-9bf5-2e02090c8ebc"),
+        "uniqueidentifier",
+        "C6C44151-8A2C-4C6C-9BF5-2E02090C8EBC",
+    ),
+    ("vb", SqlType("varbinary", 10), b"\x01\xff", "varbinary(10)", "01ff"),
+    ("vm", SqlType("varbinary", -1), b"\xab" * 9000, "varbinary(max)", "ab" * 9000),
+    ("nm", SqlType("nvarchar", -1), "\u00fc" * 9000, "nvarchar(max)", "\u00fc" * 9000),
+    ("xm", SqlType("varchar", -1), "z" * 20000, "varchar(max)", "z" * 20000),
+]
 
 
 def scripted(wire, values):
@@ -76,7 +98,12 @@ def scripted(wire, values):
 
 def expected(values):
     return {
-        "sets": [{"columns": [[name, shown] for name, _, _, shown, _ in values], "rows": [[text for *_, text in values], [None] * len(values)]}],
+        "sets": [
+            {
+                "columns": [[name, shown] for name, _, _, shown, _ in values],
+                "rows": [[text for *_, text in values], [None] * len(values)],
+            }
+        ],
         "counts": [2, 3],
         "errors": [{"number": 8134, "class": 16, "state": 1, "line": 2, "text": "Divide by zero error encountered."}],
         "messages": [{"number": 0, "class": 0, "state": 1, "line": 3, "text": "printed"}],
@@ -157,8 +184,14 @@ def test_tds8_is_spoken_with_tedious(wire_factory):
 # Against the whole server: what a batch script says.
 
 STEPS = [
-    {"sql": "CREATE TABLE dbo.m (id int NOT NULL IDENTITY(1,1) PRIMARY KEY, name nvarchar(50) NULL, amount numeric(18,4) NULL, at datetime2(3) NULL)"},
-    {"sql": "INSERT INTO dbo.m (name, amount, at) VALUES (N'one \u20ac', 1.25, '2024-05-06T07:08:09.123'), (N'two', -2.5, NULL), (NULL, NULL, NULL)"},
+    {
+        "sql": "CREATE TABLE dbo.m (id int NOT NULL IDENTITY(1,1) PRIMARY KEY, name nvarchar(50) NULL, "
+        "amount numeric(18,4) NULL, at datetime2(3) NULL)"
+    },
+    {
+        "sql": "INSERT INTO dbo.m (name, amount, at) VALUES (N'one \u20ac', 1.25, '2024-05-06T07:08:09.123'), "
+        "(N'two', -2.5, NULL), (NULL, NULL, NULL)"
+    },
     {"sql": "SELECT id, name, amount, at FROM dbo.m ORDER BY id"},
     {"sql": "SELECT 1 AS a\nSELECT 1/0 AS b\nPRINT 'still here'\nSELECT 2 AS c"},
     {"sql": "SELECT * FROM dbo.nowhere"},
@@ -166,27 +199,49 @@ STEPS = [
     {"sql": "INSERT INTO dbo.m (name) VALUES (N'x')\nUPDATE dbo.m SET amount = 7 WHERE id >= 2\nDELETE FROM dbo.m WHERE id = 4"},
     {"sql": "SELECT COUNT(*) AS n, SUM(amount) AS s, COUNT_BIG(*) AS b FROM dbo.m"},
     {"sql": "SELECT REPLICATE(CAST(N'\u00e9' AS nvarchar(max)), 30000) AS big, CAST(REPLICATE('a', 8000) AS varchar(8000)) AS v"},
-    {"sql": "BEGIN TRAN\nINSERT INTO dbo.m (name) VALUES (N'gone')\nSELECT @@TRANCOUNT AS t\nROLLBACK\nSELECT COUNT(*) AS n FROM dbo.m"},
+    {
+        "sql": "BEGIN TRAN\nINSERT INTO dbo.m (name) VALUES (N'gone')\nSELECT @@TRANCOUNT AS t\nROLLBACK\n"
+        "SELECT COUNT(*) AS n FROM dbo.m"
+    },
     {"sql": "DECLARE @a int = 5\nEXEC sp_executesql N'SELECT @p + 1 AS q', N'@p int', @p = @a"},
     {"sql": "CREATE TABLE dbo.m (id int)"},
-]  # fmt: skip
+]
 
 BY_API = [
-    {"sql": "SELECT {i} AS i, {t} AS t, {f} AS f, {x} AS x", "params": [
-        {"name": "i", "type": "int", "value": "-7"}, {"name": "t", "type": "nvarchar", "value": "p\u00e4r'am"},
-        {"name": "f", "type": "float", "value": "2.5"}, {"name": "x", "type": "varbinary", "value": "00ff"}]},
-    {"sql": "INSERT INTO dbo.m (name, amount, at) VALUES ({n}, {a}, {d})", "params": [
-        {"name": "n", "type": "nvarchar", "value": "\u20ac" * 50}, {"name": "a", "type": "numeric", "value": "3.5"},
-        {"name": "d", "type": "datetime2", "value": "2024-05-06T07:08:09.123"}]},
-    {"sql": "SELECT name, amount, at FROM dbo.m WHERE amount = {a}", "params": [{"name": "a", "type": "numeric", "value": "3.5"}]},
+    {
+        "sql": "SELECT {i} AS i, {t} AS t, {f} AS f, {x} AS x",
+        "params": [
+            {"name": "i", "type": "int", "value": "-7"},
+            {"name": "t", "type": "nvarchar", "value": "p\u00e4r'am"},
+            {"name": "f", "type": "float", "value": "2.5"},
+            {"name": "x", "type": "varbinary", "value": "00ff"},
+        ],
+    },
+    {
+        "sql": "INSERT INTO dbo.m (name, amount, at) VALUES ({n}, {a}, {d})",
+        "params": [
+            {"name": "n", "type": "nvarchar", "value": "\u20ac" * 50},
+            {"name": "a", "type": "numeric", "value": "3.5"},
+            {"name": "d", "type": "datetime2", "value": "2024-05-06T07:08:09.123"},
+        ],
+    },
+    {
+        "sql": "SELECT name, amount, at FROM dbo.m WHERE amount = {a}",
+        "params": [{"name": "a", "type": "numeric", "value": "3.5"}],
+    },
     {"sql": "SELECT COUNT(*) AS n FROM dbo.m WHERE name = {n}", "params": [{"name": "n", "type": "nvarchar", "value": None}]},
     {"sql": "SELECT LEN({n}) AS n", "params": [{"name": "n", "type": "nvarchar", "value": "y" * 3000}]},
-    {"transaction": "begin"}, {"sql": "INSERT INTO dbo.m (name) VALUES (N'rolled back')"}, {"transaction": "rollback"},
-    {"transaction": "begin"}, {"sql": "INSERT INTO dbo.m (name) VALUES (N'kept')"}, {"transaction": "commit"},
+    {"transaction": "begin"},
+    {"sql": "INSERT INTO dbo.m (name) VALUES (N'rolled back')"},
+    {"transaction": "rollback"},
+    {"transaction": "begin"},
+    {"sql": "INSERT INTO dbo.m (name) VALUES (N'kept')"},
+    {"transaction": "commit"},
     {"sql": "SELECT COUNT(*) AS n FROM dbo.m WHERE name IN (N'rolled back', N'kept')"},
     {"sql": "INSERT INTO dbo.m (id) VALUES ({i})", "params": [{"name": "i", "type": "int", "value": "1"}]},
-    {"cancel": "WAITFOR DELAY '00:01:00'"}, {"sql": "SELECT 1 AS alive"},
-]  # fmt: skip
+    {"cancel": "WAITFOR DELAY '00:01:00'"},
+    {"sql": "SELECT 1 AS alive"},
+]
 
 
 def make_database(sim, name):
@@ -238,7 +293,10 @@ def test_drivers_agree_on_the_script(shared_sim, reference, run, encrypt):
     for step, got, want in zip(STEPS + BY_API, results, reference[0] + reference[1]):
         if "params" in step:
             # Drivers send their own parameter types: nvarchar(7) or nvarchar(4000), and the columns of a bare parameter follow.
-            strip = lambda r: {**r, "sets": [{**s, "columns": [c[0] for c in s["columns"]]} for s in r.get("sets", [])]}  # noqa: E731
+            strip = lambda r: {
+                **r,
+                "sets": [{**s, "columns": [c[0] for c in s["columns"]]} for s in r.get("sets", [])],
+            }  # noqa: E731
             got, want = strip(got), strip(want)
         if run is matrix.run_pytds and "messages" in want:
             want = {**want, "messages": [m for m in want["messages"] if m["number"] != 3621]}  # python-tds drops it on purpose
@@ -260,8 +318,8 @@ def test_tsql_agrees_on_the_script(shared_sim, reference, encrypt, tmp_path):
 
 @ENCRYPTIONS
 def test_bsqldb_agrees_on_the_script(shared_sim, reference, encrypt, tmp_path):
-    """bsqldb stops at the first error, does not know datetime2, and tells the count of a batch's first statement only when none of
-    them has rows: it gets the steps that it can do, and statements that only count one by one."""
+    """bsqldb stops at the first error, does not know datetime2, and tells the count of a batch's first statement only when
+    none of them has rows: it gets the steps that it can do, and statements that only count one by one."""
     target = make_database(shared_sim, f"matrix_bsqldb_{int(encrypt)}")
     target.encrypt = encrypt
     alone = [matrix.run_bsqldb(target, sql, tmp_path)["counts"] for step in (0, 1, 6) for sql in STEPS[step]["sql"].split("\n")]

@@ -53,7 +53,13 @@ KNOWN = [
     (SqlType("datetime"), True, dt.datetime(2024, 5, 6, 12, 34, 56, 123000), "6f08", "0868b100006559cf00"),
     (SqlType("datetime2", 0, 0, 7), True, dt.datetime(2024, 5, 6, 12, 34, 56, 123000), "2a07", "08b0dc977669c3460b"),
     (SqlType("date"), True, dt.date(1, 1, 1), "28", "03000000"),
-    (SqlType("uniqueidentifier"), True, uuid.UUID("c6c44151-8a2c-4c6c-9bf5-2e02090c8ebc"), "2410", "105141c4c62c8a6c4c9bf52e02090c8ebc"),
+    (
+        SqlType("uniqueidentifier"),
+        True,
+        uuid.UUID("c6c44151-8a2c-4c6c-9bf5-2e02090c8ebc"),
+        "2410",
+        "105141c4c62c8a6c4c9bf52e02090c8ebc",
+    ),
     (SqlType("nvarchar", 128), True, "ab", "e700010904d00034", "040061006200"),
     (SqlType("nvarchar", 128), True, None, "e700010904d00034", "ffff"),
     (SqlType("nchar", 3), True, "a", "ef06000904d00034", "0600610020002000"),
@@ -66,7 +72,7 @@ KNOWN = [
     (SqlType("money"), True, D("1.5"), "6e08", "0800000000983a0000"),
     (SqlType("smallmoney"), True, D("-1"), "6e04", "04f0d8ffff"),
     (SqlType("time", 0, 0, 0), True, dt.time(0, 0, 1), "2900", "03010000"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("sql_type,nullable,value,info,data", KNOWN, ids=lambda v: str(v)[:40])
@@ -86,20 +92,35 @@ def test_datetimeoffset_travels_in_utc_with_its_offset():
 
 
 ROUND = [
-    (SqlType("int"), -(2**31)), (SqlType("bigint"), -(2**63)), (SqlType("tinyint"), 0), (SqlType("smallint"), -32768),
-    (SqlType("float"), -1e300), (SqlType("real"), 0.25), (SqlType("bit"), True),
+    (SqlType("int"), -(2**31)),
+    (SqlType("bigint"), -(2**63)),
+    (SqlType("tinyint"), 0),
+    (SqlType("smallint"), -32768),
+    (SqlType("float"), -1e300),
+    (SqlType("real"), 0.25),
+    (SqlType("bit"), True),
     (SqlType("numeric", 0, 38, 10), D("-1234567890123456789012345678.0123456789")),
-    (SqlType("numeric", 0, 38, 0), D(10**38 - 1)), (SqlType("decimal", 0, 9, 9), D("0.123456789")),
-    (SqlType("money"), D("-922337203685477.5808")), (SqlType("smallmoney"), D("214748.3647")),
-    (SqlType("datetime"), dt.datetime(1753, 1, 1)), (SqlType("datetime"), dt.datetime(9999, 12, 31, 23, 59, 59, 997000)),
+    (SqlType("numeric", 0, 38, 0), D(10**38 - 1)),
+    (SqlType("decimal", 0, 9, 9), D("0.123456789")),
+    (SqlType("money"), D("-922337203685477.5808")),
+    (SqlType("smallmoney"), D("214748.3647")),
+    (SqlType("datetime"), dt.datetime(1753, 1, 1)),
+    (SqlType("datetime"), dt.datetime(9999, 12, 31, 23, 59, 59, 997000)),
     (SqlType("smalldatetime"), dt.datetime(2079, 6, 6, 23, 59)),
     (SqlType("datetime2", 0, 0, 7), dt.datetime(9999, 12, 31, 23, 59, 59, 999999)),
-    (SqlType("datetime2", 0, 0, 6), dt.datetime(1, 1, 1)), (SqlType("time", 0, 0, 7), dt.time(23, 59, 59, 999999)),
-    (SqlType("time", 0, 0, 3), dt.time(1, 2, 3, 456000)), (SqlType("date"), dt.date(9999, 12, 31)),
-    (SqlType("nvarchar", 4000), "é€\U0001f600" * 5), (SqlType("nvarchar", -1), "x€" * 50_000), (SqlType("nvarchar", -1), ""),
-    (SqlType("varchar", -1), "a" * 100_000), (SqlType("varbinary", -1), bytes(range(256)) * 1000), (SqlType("varbinary", 8000), b""),
-    (SqlType("uniqueidentifier"), uuid.UUID(int=5)), (SqlType("xml", -1), "<a>é</a>"),
-]  # fmt: skip
+    (SqlType("datetime2", 0, 0, 6), dt.datetime(1, 1, 1)),
+    (SqlType("time", 0, 0, 7), dt.time(23, 59, 59, 999999)),
+    (SqlType("time", 0, 0, 3), dt.time(1, 2, 3, 456000)),
+    (SqlType("date"), dt.date(9999, 12, 31)),
+    (SqlType("nvarchar", 4000), "é€\U0001f600" * 5),
+    (SqlType("nvarchar", -1), "x€" * 50_000),
+    (SqlType("nvarchar", -1), ""),
+    (SqlType("varchar", -1), "a" * 100_000),
+    (SqlType("varbinary", -1), bytes(range(256)) * 1000),
+    (SqlType("varbinary", 8000), b""),
+    (SqlType("uniqueidentifier"), uuid.UUID(int=5)),
+    (SqlType("xml", -1), "<a>é</a>"),
+]
 
 
 @pytest.mark.parametrize("sql_type,value", ROUND, ids=lambda v: str(v)[:40])
@@ -110,7 +131,20 @@ def test_value_survives_the_wire(sql_type, value):
 
 @pytest.mark.parametrize(
     "value",
-    [5, -5, 2**40, True, 1.5, D("12.34"), "text é", b"\x01\x02", uuid.UUID(int=9), dt.date(2024, 1, 2), dt.datetime(2024, 1, 2, 3, 4, 5), None],
+    [
+        5,
+        -5,
+        2**40,
+        True,
+        1.5,
+        D("12.34"),
+        "text é",
+        b"\x01\x02",
+        uuid.UUID(int=9),
+        dt.date(2024, 1, 2),
+        dt.datetime(2024, 1, 2, 3, 4, 5),
+        None,
+    ],
     ids=str,
 )
 def test_sql_variant_keeps_value_and_kind(value):
@@ -165,12 +199,22 @@ def test_prelogin_reply_is_the_documented_one():
 @pytest.mark.parametrize(
     "mode,asked,answer,follows",
     [
-        ("off", 0, 0, "login"), ("off", 1, 1, "all"), ("off", 2, 2, "none"), ("off", 3, 1, "all"),
-        ("on", 0, 3, "all"), ("on", 1, 1, "all"), ("on", 2, 3, "drop"),
-        ("required", 0, 3, "all"), ("required", 1, 3, "all"), ("required", 2, 3, "drop"),
-        ("not-supported", 0, 2, "none"), ("not-supported", 1, 2, "none"), ("not-supported", 2, 2, "none"), ("off", None, 2, "none"),
+        ("off", 0, 0, "login"),
+        ("off", 1, 1, "all"),
+        ("off", 2, 2, "none"),
+        ("off", 3, 1, "all"),
+        ("on", 0, 3, "all"),
+        ("on", 1, 1, "all"),
+        ("on", 2, 3, "drop"),
+        ("required", 0, 3, "all"),
+        ("required", 1, 3, "all"),
+        ("required", 2, 3, "drop"),
+        ("not-supported", 0, 2, "none"),
+        ("not-supported", 1, 2, "none"),
+        ("not-supported", 2, 2, "none"),
+        ("off", None, 2, "none"),
     ],
-)  # fmt: skip
+)
 def test_encryption_is_agreed_as_the_table_says(mode, asked, answer, follows):
     assert handshake.choose_encryption(mode, asked) == (answer, follows)
 
@@ -200,14 +244,26 @@ def test_login7_that_points_outside_is_refused():
 
 
 def test_login_tokens_are_the_documented_ones():
-    assert envchange_token(1, "master", "master").hex() == "e31b000106" + "master".encode("utf-16-le").hex() + "06" + "master".encode("utf-16-le").hex()
+    assert (
+        envchange_token(1, "master", "master").hex()
+        == "e31b000106" + "master".encode("utf-16-le").hex() + "06" + "master".encode("utf-16-le").hex()
+    )
     assert envchange_token(7, bytes.fromhex("0904d00034"), b"").hex() == "e3080007050904d0003400"
     assert envchange_token(2, "us_english", "").hex() == "e31700020a" + "us_english".encode("utf-16-le").hex() + "00"
-    assert envchange_token(4, "4096", "4096").hex() == "e313000404" + "4096".encode("utf-16-le").hex() + "04" + "4096".encode("utf-16-le").hex()
+    assert (
+        envchange_token(4, "4096", "4096").hex()
+        == "e313000404" + "4096".encode("utf-16-le").hex() + "04" + "4096".encode("utf-16-le").hex()
+    )
     ack = handshake.login_ack(TDS74, (16, 0, 4236, 2))
     assert ack.hex() == "ad3200017400000414" + "Microsoft SQL Server".encode("utf-16-le").hex() + "1000108c"
     reply = handshake.login_reply(
-        handshake.read_login7(handshake.login7_bytes("sa", "p", features=b"\x0a\x01\x00\x00\x00\x01\xff")), ENV, "s", (16, 0, 4236, 2), "db1", 4096, ""
+        handshake.read_login7(handshake.login7_bytes("sa", "p", features=b"\x0a\x01\x00\x00\x00\x01\xff")),
+        ENV,
+        "s",
+        (16, 0, 4236, 2),
+        "db1",
+        4096,
+        "",
     )
     assert reply.endswith(bytes.fromhex("ae0a0100000001ff" + "fd" + "00" * 12))
     read = ReplyReader(ENV).read(reply, Reply())
@@ -295,7 +351,13 @@ def test_row_of_wrong_width_is_an_error_of_ours():
 def test_clients_before_72_get_narrow_dones_and_old_types():
     old = WireEnv(TDS71)
     events = [
-        Columns([Column("t", SqlType("nvarchar", -1)), Column("b", SqlType("varbinary", -1)), Column("d", SqlType("datetime2", 0, 0, 3))]),
+        Columns(
+            [
+                Column("t", SqlType("nvarchar", -1)),
+                Column("b", SqlType("varbinary", -1)),
+                Column("d", SqlType("datetime2", 0, 0, 3)),
+            ]
+        ),
         Row(["é" * 9000, b"\x01" * 9000, dt.datetime(2024, 5, 6, 7, 8, 9, 123000)]),
         Row([None, None, None]),
         Done(193, 2),
@@ -325,7 +387,11 @@ def test_collations(name, data, charset):
 
 
 def test_char_data_follows_the_collation():
-    for name, text in (("Cyrillic_General_CI_AS", "Привет"), ("Latin1_General_100_CI_AS_SC_UTF8", "Привет €"), ("Japanese_CI_AS", "日本")):
+    for name, text in (
+        ("Cyrillic_General_CI_AS", "Привет"),
+        ("Latin1_General_100_CI_AS_SC_UTF8", "Привет €"),
+        ("Japanese_CI_AS", "日本"),
+    ):
         env = WireEnv(collation=collation_bytes(name))
         assert there_and_back(SqlType("varchar", 50), text, env) == text
     assert there_and_back(SqlType("varchar", 50), "Привет") == "??????"
@@ -350,7 +416,7 @@ def test_several_rpcs_in_one_message():
     assert [(c.proc, c.flags) for c in calls] == [("sp_executesql", 0), ("foo", 2)]
     assert calls[0].params == [Param("@a", SqlType("int"), 5, True)] and calls[1].params == []
     assert requests.read_rpcs(HEADERS + one + b"\xfe" + two, ENV)[0].no_exec
-    for bad in (HEADERS, HEADERS + bytes.fromhex("ffff6300" "0000"), HEADERS + one[:-1], HEADERS + one[:-5] + b"\x99"):  # fmt: skip
+    for bad in (HEADERS, HEADERS + bytes.fromhex("ffff6300" "0000"), HEADERS + one[:-1], HEADERS + one[:-5] + b"\x99"):
         with pytest.raises(ProtocolError):
             requests.read_rpcs(bad, ENV)
 
@@ -368,10 +434,14 @@ def test_declarations():
     text = "@a int, @b nvarchar(max) output, @c decimal(10, 2)=5,@d [sys].sysname, @e datetime2, @f varchar(30) OUT, @g float(24)"
     got = requests.parse_declarations(text)
     assert [(p.name, p.type, p.output) for p in got] == [
-        ("@a", SqlType("int"), False), ("@b", SqlType("nvarchar", -1), True), ("@c", SqlType("decimal", 0, 10, 2), False),
-        ("@d", SqlType("nvarchar", 128), False), ("@e", SqlType("datetime2", 0, 0, 7), False), ("@f", SqlType("varchar", 30), True),
+        ("@a", SqlType("int"), False),
+        ("@b", SqlType("nvarchar", -1), True),
+        ("@c", SqlType("decimal", 0, 10, 2), False),
+        ("@d", SqlType("nvarchar", 128), False),
+        ("@e", SqlType("datetime2", 0, 0, 7), False),
+        ("@f", SqlType("varchar", 30), True),
         ("@g", SqlType("real"), False),
-    ]  # fmt: skip
+    ]
     assert requests.parse_declarations("") == []
     with pytest.raises(ProtocolError):
         requests.parse_declarations("a int")
@@ -380,12 +450,15 @@ def test_declarations():
 def test_random_bytes_never_escape_as_another_exception():
     """Whatever is sent, reading ends with a value or a ProtocolError."""
     chance = random.Random(20240506)
-    valid = HEADERS + bytes.fromhex("ffff0a00" "0000" "00" "00" "e7ffff0904d00034") + encode_plp("select 1".encode("utf-16-le"))  # fmt: skip
+    valid = HEADERS + bytes.fromhex("ffff0a00" "0000" "00" "00" "e7ffff0904d00034") + encode_plp("select 1".encode("utf-16-le"))
     login = handshake.login7_bytes("sa", "pw", "db", features=b"\x0a\x01\x00\x00\x00\x01\xff")
     readers = [
-        (lambda d: requests.read_rpcs(d, ENV), valid), (lambda d: requests.read_batch(d, ENV), HEADERS + b"s\0"),
-        (lambda d: requests.read_transaction(d, ENV), HEADERS + b"\x05\0\0\0"), (handshake.read_login7, login), (handshake.read_prelogin, bytes(30)),
-    ]  # fmt: skip
+        (lambda d: requests.read_rpcs(d, ENV), valid),
+        (lambda d: requests.read_batch(d, ENV), HEADERS + b"s\0"),
+        (lambda d: requests.read_transaction(d, ENV), HEADERS + b"\x05\0\0\0"),
+        (handshake.read_login7, login),
+        (handshake.read_prelogin, bytes(30)),
+    ]
     outcomes = set()
     for _ in range(4000):
         read, good = chance.choice(readers)

@@ -33,11 +33,15 @@ def launch(*flags, env=None):
 @pytest.mark.parametrize(
     "flags,says",
     [
-        ((), "ACCEPT_EULA"), (("--data", "x", "--version", "13"), "13"), (("--data", "x", "--edition", "Gold"), "Gold"),
-        (("--data", "x", "--cert", "a"), "key"), (("--data", "x", "--listen", "nonsense"), "HOST:PORT"), (("--config", "/nowhere.json"), "/nowhere.json"),
+        ((), "ACCEPT_EULA"),
+        (("--data", "x", "--version", "13"), "13"),
+        (("--data", "x", "--edition", "Gold"), "Gold"),
+        (("--data", "x", "--cert", "a"), "key"),
+        (("--data", "x", "--listen", "nonsense"), "HOST:PORT"),
+        (("--config", "/nowhere.json"), "/nowhere.json"),
         (("--data", "x", "--cert", "/nowhere", "--key", "/nowhere"), "nowhere"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_is_said(tmp_path, flags, says):
     flags = tuple(str(tmp_path / "d") if f == "x" else f for f in flags)
     done = launch(*flags)
@@ -46,7 +50,9 @@ def test_what_cannot_be_is_said(tmp_path, flags, says):
 
 def test_versions_editions_and_addresses():
     assert parse_version("16")[:2] == (16, 0) and parse_version("15.0.1.2") == (15, 0, 1, 2)
-    assert edition_name("express") == "Express Edition (64-bit)" and edition_name("Odd Edition (64-bit)") == "Odd Edition (64-bit)"
+    assert (
+        edition_name("express") == "Express Edition (64-bit)" and edition_name("Odd Edition (64-bit)") == "Odd Edition (64-bit)"
+    )
     assert split_address(":1433") == ("0.0.0.0", 1433)
     for bad in ("1", "16.0", "x"):
         with pytest.raises(ConfigError):
@@ -57,14 +63,25 @@ def test_versions_editions_and_addresses():
 
 def test_container_environment(tmp_path):
     env = {
-        "ACCEPT_EULA": "Y", "MSSQL_SA_PASSWORD": "Str0ng-pass", "MSSQL_PID": "Express", "MSSQL_TCP_PORT": "14330", "MSSQL_DATA_DIR": str(tmp_path / "d"),
-        "MSSQL_BACKUP_DIR": "/b", "MSSQL_COLLATION": "Latin1_General_100_CI_AS", "TZ": "Europe/Paris",
-    }  # fmt: skip
+        "ACCEPT_EULA": "Y",
+        "MSSQL_SA_PASSWORD": "Str0ng-pass",
+        "MSSQL_PID": "Express",
+        "MSSQL_TCP_PORT": "14330",
+        "MSSQL_DATA_DIR": str(tmp_path / "d"),
+        "MSSQL_BACKUP_DIR": "/b",
+        "MSSQL_COLLATION": "Latin1_General_100_CI_AS",
+        "TZ": "Europe/Paris",
+    }
     values = container_values(env)
     assert values == {
-        "data": str(tmp_path / "d"), "listen": "0.0.0.0:14330", "sa_password": "Str0ng-pass", "edition": "Express Edition (64-bit)", "backup_dir": "/b",
-        "collation": "Latin1_General_100_CI_AS", "timezone": "Europe/Paris",
-    }  # fmt: skip
+        "data": str(tmp_path / "d"),
+        "listen": "0.0.0.0:14330",
+        "sa_password": "Str0ng-pass",
+        "edition": "Express Edition (64-bit)",
+        "backup_dir": "/b",
+        "collation": "Latin1_General_100_CI_AS",
+        "timezone": "Europe/Paris",
+    }
     with pytest.raises(ConfigError, match="Password validation"):
         container_values({**env, "MSSQL_SA_PASSWORD": "weak"})
     (config,), _ = gather(parse_arguments(["--listen", "127.0.0.1:0"]), env)
@@ -77,9 +94,14 @@ def test_container_start_and_sigterm(tmp_path):
     number = port.getsockname()[1]
     port.close()
     env = {
-        "PATH": os.environ["PATH"], "PYTHONPATH": str(TESTS), "ACCEPT_EULA": "Y", "MSSQL_SA_PASSWORD": SA_PASSWORD, "MSSQL_TCP_PORT": str(number),
-        "MSSQL_IP_ADDRESS": "127.0.0.1", "MSSQL_DATA_DIR": str(tmp_path / "data"),
-    }  # fmt: skip
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(TESTS),
+        "ACCEPT_EULA": "Y",
+        "MSSQL_SA_PASSWORD": SA_PASSWORD,
+        "MSSQL_TCP_PORT": str(number),
+        "MSSQL_IP_ADDRESS": "127.0.0.1",
+        "MSSQL_DATA_DIR": str(tmp_path / "data"),
+    }
     process = subprocess.Popen([sys.executable, "-m", "sqlsim"], stdout=subprocess.PIPE, text=True, env=env)
     try:
         lines = []
@@ -99,7 +121,14 @@ def test_container_start_and_sigterm(tmp_path):
 
 def test_many_instances_in_one_process(tmp_path, certificate):
     instances = [
-        {"name": f"sql{n}", "data": str(tmp_path / f"d{n}"), "sa_password": SA_PASSWORD, "version": str(13 + n), "cert": certificate[0], "key": certificate[1]}
+        {
+            "name": f"sql{n}",
+            "data": str(tmp_path / f"d{n}"),
+            "sa_password": SA_PASSWORD,
+            "version": str(13 + n),
+            "cert": certificate[0],
+            "key": certificate[1],
+        }
         for n in (1, 2, 3, 4)
     ]
     config, ports = tmp_path / "config.json", tmp_path / "ports.json"
@@ -133,9 +162,12 @@ def test_many_instances_in_one_process(tmp_path, certificate):
 def test_config_with_doubles_is_refused(tmp_path):
     config = tmp_path / "c.json"
     for content, says in (
-        ([{"data": "a", "name": "x"}, {"data": "b", "name": "x"}], "same name"), ([{"data": "a"}, {"data": "a"}], "data folder"), ([], "instances"),
-        ({"instances": [{"data": "a"}], "extra": 1}, "extra"), ([{"dta": "a"}], "dta"),
-    ):  # fmt: skip
+        ([{"data": "a", "name": "x"}, {"data": "b", "name": "x"}], "same name"),
+        ([{"data": "a"}, {"data": "a"}], "data folder"),
+        ([], "instances"),
+        ({"instances": [{"data": "a"}], "extra": 1}, "extra"),
+        ([{"dta": "a"}], "dta"),
+    ):
         config.write_text(json.dumps(content))
         done = launch("--config", str(config))
         assert done.returncode == 1 and says in done.stderr
@@ -323,7 +355,7 @@ def test_control_port_survives_nonsense(sim):
     with pytest.raises(RuntimeError, match="which session"):
         sim.do("drop_session")
     raw = socket.create_connection(("127.0.0.1", sim._control._socket.getpeername()[1]), 10)
-    raw.sendall(b"not json\n[1]\n{\"do\": 5}\n")
+    raw.sendall(b'not json\n[1]\n{"do": 5}\n')
     lines = raw.makefile().readline, raw
     for _ in range(3):
         assert json.loads(lines[0]())["ok"] is False
@@ -347,11 +379,25 @@ def test_every_wire_command_is_documented():
 def run_workload(sim, tmp_path, *flags):
     return subprocess.Popen(
         [
-            sys.executable, "-m", "sqlsim.workload", "--server", sim.address, "--password", sim.password, "--database", "loaddb", "--ack-file",
-            str(tmp_path / "acks"), "--tried-file", str(tmp_path / "tried"), *flags,
+            sys.executable,
+            "-m",
+            "sqlsim.workload",
+            "--server",
+            sim.address,
+            "--password",
+            sim.password,
+            "--database",
+            "loaddb",
+            "--ack-file",
+            str(tmp_path / "acks"),
+            "--tried-file",
+            str(tmp_path / "tried"),
+            *flags,
         ],
-        stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(TESTS)},
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+    )
 
 
 def numbers(path):

@@ -45,7 +45,12 @@ def test_login_reply_carries_what_clients_look_for(wire):
         login = client.login
         assert login.login_ack[0] == 0x74000004 and login.login_ack[1] == "Microsoft SQL Server"
         assert login.spid == 51 and client.query("select 1").spid == 51
-        assert [(e.kind, e.new) for e in login.envs] == [(1, "db1"), (7, bytes.fromhex("0904d00034")), (2, "us_english"), (4, "4096")]
+        assert [(e.kind, e.new) for e in login.envs] == [
+            (1, "db1"),
+            (7, bytes.fromhex("0904d00034")),
+            (2, "us_english"),
+            (4, "4096"),
+        ]
         assert login.features == {0x0A: b"\x01"}
         assert wire.engine.sessions[51].login.user == "sa"
 
@@ -230,16 +235,22 @@ def test_sp_executesql_binds_declared_types_and_returns_output(wire):
         ])  # fmt: skip
         assert reply.value == 42 and reply.outputs == {"@b": "out!"} and reply.return_status == 0
         params = wire.engine.sessions[51].seen[0][1]
-        assert [(p.name, p.type.kind, p.value if p.name == "@a" else "in") for p in params] == [("@a", "bigint", 41), ("@b", "nvarchar", "in")]
+        assert [(p.name, p.type.kind, p.value if p.name == "@a" else "in") for p in params] == [
+            ("@a", "bigint", 41),
+            ("@b", "nvarchar", "in"),
+        ]
 
 
 @pytest.mark.parametrize(
     "declared,given,number",
     [
-        ("@a int, @b int", [("@a", False)], 8178), ("@a int", [("", False), ("", False)], 8144), ("@a int", [("@a", False), ("@z", False)], 8145),
-        ("@a int", [("@a", True)], 8162), ("a int", [], 102),
+        ("@a int, @b int", [("@a", False)], 8178),
+        ("@a int", [("", False), ("", False)], 8144),
+        ("@a int", [("@a", False), ("@z", False)], 8145),
+        ("@a int", [("@a", True)], 8162),
+        ("a int", [], 102),
     ],
-)  # fmt: skip
+)
 def test_wrong_parameters_have_the_right_number(wire, declared, given, number):
     with wire.connect() as client:
         params = [Param("", TEXT, "select 1"), Param("", TEXT, declared)] + [Param(n, INT, 1, out) for n, out in given]
@@ -256,7 +267,9 @@ def test_prepared_statements(wire):
         prepared = client.rpc(13, [handle, Param("", TEXT, "@a int"), Param("", TEXT, "double"), Param("", INT, 4)])
         number = prepared.outputs["@handle"]
         assert prepared.value == 8 and number >= 1
-        other = client.rpc(11, [handle, Param("", TEXT, "@a int"), Param("", TEXT, "double"), Param("", INT, 1)]).outputs["@handle"]
+        other = client.rpc(11, [handle, Param("", TEXT, "@a int"), Param("", TEXT, "double"), Param("", INT, 1)]).outputs[
+            "@handle"
+        ]
         assert other != number
         assert client.rpc(12, [Param("", INT, number), Param("@a", INT, 21)]).value == 42
         assert client.rpc("sp_execute", [Param("", INT, other), Param("", INT, 1)]).value == 2
@@ -281,7 +294,9 @@ def test_procedure_by_name_with_output_and_status(wire):
 def test_several_rpcs_in_one_message_answer_in_order(wire):
     wire.script("double", lambda s, params, emit: one_value(params[0].value * 2, INT, emit))
     with wire.connect() as client:
-        calls = [client.rpc_bytes(10, [Param("", TEXT, "double"), Param("", TEXT, "@a int"), Param("@a", INT, n)]) for n in (1, 2, 3)]
+        calls = [
+            client.rpc_bytes(10, [Param("", TEXT, "double"), Param("", TEXT, "@a int"), Param("@a", INT, n)]) for n in (1, 2, 3)
+        ]
         calls.insert(1, client.rpc_bytes(10, [Param("", TEXT, "nothing there")]))
         client.send(RPC, b"\xff".join(calls))
         reply = client.read_reply()
@@ -314,7 +329,9 @@ def test_reset_connection_comes_before_the_reply(wire):
 def test_request_that_the_client_takes_back(wire):
     """The IGNORE bit in the last packet: the server answers with a failed DONE and runs nothing."""
     with wire.connect(encryption="not-supported") as client:
-        client.send_bytes(struct.pack(">BBHHBB", SQL_BATCH, 0, 10, 0, 1, 0) + b"xx" + struct.pack(">BBHHBB", SQL_BATCH, 3, 8, 0, 2, 0))
+        client.send_bytes(
+            struct.pack(">BBHHBB", SQL_BATCH, 0, 10, 0, 1, 0) + b"xx" + struct.pack(">BBHHBB", SQL_BATCH, 3, 8, 0, 2, 0)
+        )
         assert [d.status for d in client.read_reply().dones] == [2]
         assert client.query("select 1").value == 1
         assert [s for s, _ in wire.engine.sessions[51].seen] == ["select 1"]

@@ -113,7 +113,19 @@ def gather(args: argparse.Namespace, env: dict[str, str]) -> tuple[list[Instance
         configs, control = read_config(args.config)
         return configs, args.control or control
     values: dict[str, Any] = {} if args.data else container_values(env)
-    for key in ("listen", "data", "name", "sa_password", "version", "encryption", "cert", "key", "timezone", "collation", "backup_dir"):
+    for key in (
+        "listen",
+        "data",
+        "name",
+        "sa_password",
+        "version",
+        "encryption",
+        "cert",
+        "key",
+        "timezone",
+        "collation",
+        "backup_dir",
+    ):
         given = getattr(args, key)
         if given is not None:
             values[key] = given
@@ -127,7 +139,8 @@ def write_port_file(path: str, instances: list[Instance], control_port: int) -> 
         "pid": os.getpid(),
         "control": control_port,
         "instances": {
-            i.config.name: {"port": i.port, "certificate": os.path.abspath(i.certificate) if i.certificate else ""} for i in instances
+            i.config.name: {"port": i.port, "certificate": os.path.abspath(i.certificate) if i.certificate else ""}
+            for i in instances
         },
     }
     if len(instances) == 1:

@@ -38,10 +38,17 @@ class Target:
     ca: str = ""
 
     def work(self, steps: list[dict]) -> str:
-        return json.dumps({
-            "port": self.port, "user": "sa", "password": self.password, "database": self.database, "encrypt": self.encrypt, "ca": self.ca,
-            "steps": steps,
-        })  # fmt: skip
+        return json.dumps(
+            {
+                "port": self.port,
+                "user": "sa",
+                "password": self.password,
+                "database": self.database,
+                "encrypt": self.encrypt,
+                "ca": self.ca,
+                "steps": steps,
+            }
+        )
 
 
 def install() -> None:
@@ -50,7 +57,14 @@ def install() -> None:
 
 def _run(command: list[str], text: str, env: Optional[dict] = None) -> subprocess.CompletedProcess:
     return subprocess.run(
-        command, input=text, capture_output=True, text=True, timeout=DEADLINE, check=False, env={**os.environ, **(env or {})}, encoding="utf-8"
+        command,
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+        env={**os.environ, **(env or {})},
+        encoding="utf-8",
     )
 
 
@@ -107,16 +121,26 @@ _PARAM_TYPES = {
 def _param(given: dict) -> Param:
     kind, value = given["type"], given["value"]
     made = {
-        "int": int, "bigint": int, "float": float, "bit": lambda v: v == "1", "nvarchar": str, "varbinary": bytes.fromhex,
-        "numeric": decimal.Decimal, "datetime2": dt.datetime.fromisoformat, "uniqueidentifier": uuid.UUID, "date": dt.date.fromisoformat,
-    }[kind]  # fmt: skip
+        "int": int,
+        "bigint": int,
+        "float": float,
+        "bit": lambda v: v == "1",
+        "nvarchar": str,
+        "varbinary": bytes.fromhex,
+        "numeric": decimal.Decimal,
+        "datetime2": dt.datetime.fromisoformat,
+        "uniqueidentifier": uuid.UUID,
+        "date": dt.date.fromisoformat,
+    }[kind]
     return Param("@" + given["name"], _PARAM_TYPES.get(kind, SqlType(kind)), None if value is None else made(value))
 
 
 def run_own(target: Target, steps: list[dict]) -> list[dict]:
     encryption = "on" if target.encrypt else "not-supported"
     results = []
-    with Client("127.0.0.1", target.port, "sa", target.password, target.database, encryption=encryption, ca=target.ca or None, timeout=60) as client:
+    with Client(
+        "127.0.0.1", target.port, "sa", target.password, target.database, encryption=encryption, ca=target.ca or None, timeout=60
+    ) as client:
         for step in steps:
             results.append(_own_step(client, step))
     return results
@@ -139,7 +163,8 @@ def _own_step(client: Client, step: dict) -> dict:
         reply = client.query(step["sql"], check=False)
     return {
         "sets": [
-            {"columns": [[c.name, _normal_type(c.type)] for c in s.columns], "rows": [[shown(v) for v in row] for row in s.rows]} for s in reply.sets
+            {"columns": [[c.name, _normal_type(c.type)] for c in s.columns], "rows": [[shown(v) for v in row] for row in s.rows]}
+            for s in reply.sets
         ],
         "counts": reply.counts,
         "errors": [_message(m) for m in reply.errors],
@@ -156,9 +181,14 @@ def _message(m: Any) -> dict:
 
 def _freetds(target: Target, folder: Path) -> dict[str, str]:
     lines = [
-        "[sim]", "host = 127.0.0.1", f"port = {target.port}", "tds version = 7.4", "client charset = UTF-8", "text size = 2147483647",
+        "[sim]",
+        "host = 127.0.0.1",
+        f"port = {target.port}",
+        "tds version = 7.4",
+        "client charset = UTF-8",
+        "text size = 2147483647",
         f"encryption = {'request' if target.encrypt == 'login' else 'require' if target.encrypt else 'off'}",
-    ]  # fmt: skip
+    ]
     if target.encrypt is True and target.ca:
         lines.append(f"ca file = {target.ca}")
     conf = folder / "freetds.conf"
@@ -197,7 +227,9 @@ def _tsql_sets(text: str) -> list[dict]:
             # A failed statement can leave its header without rows in front.
             rows = block[-int(footer.group(1)) :]
             header = block[-int(footer.group(1)) - 1]
-            sets.append({"names": header.split("|"), "rows": [[None if v == "NULL" else v for v in row.split("|")] for row in rows]})
+            sets.append(
+                {"names": header.split("|"), "rows": [[None if v == "NULL" else v for v in row.split("|")] for row in rows]}
+            )
         elif block:
             sets.append({"names": block[-1].split("|"), "rows": []})
         block = []
@@ -206,7 +238,11 @@ def _tsql_sets(text: str) -> list[dict]:
 
 def _tsql_errors(text: str) -> list[dict]:
     found = re.findall(r"(?m)^Msg (\d+) \(severity (\d+), state (\d+)\) from \S+.*? Line (\d+):\n\t\"(.*)\"$", text)
-    return [{"number": int(n), "class": int(c), "state": int(s), "line": int(line), "text": t} for n, c, s, line, t in found if int(c) > 10]
+    return [
+        {"number": int(n), "class": int(c), "state": int(s), "line": int(line), "text": t}
+        for n, c, s, line, t in found
+        if int(c) > 10
+    ]
 
 
 def run_bsqldb(target: Target, sql: str, folder: Path) -> dict:
@@ -221,7 +257,12 @@ def run_bsqldb(target: Target, sql: str, folder: Path) -> dict:
         if at not in rulers and at + 1 not in rulers:
             rows.append([None if v == "NULL" else v for v in line.split("|")])
     errors = [int(n) for n in re.findall(r"(?m)^Msg (\d+), Level", done.stderr)]
-    return {"rows": rows, "counts": [int(n) for n in re.findall(r"(?m)^(\d+) rows? affected", done.stderr)], "errors": errors, "said": done.stderr}
+    return {
+        "rows": rows,
+        "counts": [int(n) for n in re.findall(r"(?m)^(\d+) rows? affected", done.stderr)],
+        "errors": errors,
+        "said": done.stderr,
+    }
 
 
 def canonical(value: Optional[str]) -> Optional[str]:

@@ -18,13 +18,26 @@ def column_type(column):
     kind = type(serializer).__name__
     size = getattr(serializer, "size", None)
     names = {
-        "BitSerializer": "bit", "BitNSerializer": "bit", "TinyIntSerializer": "tinyint", "SmallIntSerializer": "smallint",
-        "IntSerializer": "int", "BigIntSerializer": "bigint", "RealSerializer": "real", "FloatSerializer": "float",
-        "DateTimeSerializer": "datetime", "SmallDateTimeSerializer": "smalldatetime", "MsUniqueSerializer": "uniqueidentifier",
-        "MsDateSerializer": "date", "Money4Serializer": "smallmoney", "Money8Serializer": "money", "XmlSerializer": "xml",
-        "NVarCharMaxSerializer": "nvarchar(max)", "VarCharMaxSerializer": "varchar(max)", "VarBinarySerializerMax": "varbinary(max)",
+        "BitSerializer": "bit",
+        "BitNSerializer": "bit",
+        "TinyIntSerializer": "tinyint",
+        "SmallIntSerializer": "smallint",
+        "IntSerializer": "int",
+        "BigIntSerializer": "bigint",
+        "RealSerializer": "real",
+        "FloatSerializer": "float",
+        "DateTimeSerializer": "datetime",
+        "SmallDateTimeSerializer": "smalldatetime",
+        "MsUniqueSerializer": "uniqueidentifier",
+        "MsDateSerializer": "date",
+        "Money4Serializer": "smallmoney",
+        "Money8Serializer": "money",
+        "XmlSerializer": "xml",
+        "NVarCharMaxSerializer": "nvarchar(max)",
+        "VarCharMaxSerializer": "varchar(max)",
+        "VarBinarySerializerMax": "varbinary(max)",
         "VariantSerializer": "sql_variant",
-    }  # fmt: skip
+    }
     sized = {
         "IntNSerializer": {1: "tinyint", 2: "smallint", 4: "int", 8: "bigint"}, "FloatNSerializer": {4: "real", 8: "float"},
         "DateTimeNSerializer": {4: "smalldatetime", 8: "datetime"}, "MoneyNSerializer": {4: "smallmoney", 8: "money"},
@@ -72,9 +85,17 @@ def given(param):
     if value is None:
         return None
     made = {
-        "int": int, "bigint": int, "float": float, "bit": lambda v: v == "1", "nvarchar": str, "varbinary": lambda v: pytds.Binary(bytes.fromhex(v)),
-        "numeric": decimal.Decimal, "datetime2": dt.datetime.fromisoformat, "uniqueidentifier": uuid.UUID, "date": dt.date.fromisoformat,
-    }  # fmt: skip
+        "int": int,
+        "bigint": int,
+        "float": float,
+        "bit": lambda v: v == "1",
+        "nvarchar": str,
+        "varbinary": lambda v: pytds.Binary(bytes.fromhex(v)),
+        "numeric": decimal.Decimal,
+        "datetime2": dt.datetime.fromisoformat,
+        "uniqueidentifier": uuid.UUID,
+        "date": dt.date.fromisoformat,
+    }
     return made[kind](value)
 
 
@@ -145,11 +166,21 @@ def cancel(cursor, sql):
 
 def main():
     work = json.load(sys.stdin)
-    options = {"cafile": work["ca"], "validate_host": False, "enc_login_only": work["encrypt"] == "login"} if work["encrypt"] else {}
+    options = (
+        {"cafile": work["ca"], "validate_host": False, "enc_login_only": work["encrypt"] == "login"} if work["encrypt"] else {}
+    )
     connection = pytds.connect(
-        "127.0.0.1", work["database"], work["user"], work["password"], port=work["port"], autocommit=True, timeout=60, disable_connect_retry=True,
-        bytes_to_unicode=True, **options,
-    )  # fmt: skip
+        "127.0.0.1",
+        work["database"],
+        work["user"],
+        work["password"],
+        port=work["port"],
+        autocommit=True,
+        timeout=60,
+        disable_connect_retry=True,
+        bytes_to_unicode=True,
+        **options,
+    )
     results = [run_step(connection, step) for step in work["steps"]]
     connection.close()
     json.dump(results, sys.stdout)

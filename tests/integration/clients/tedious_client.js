@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs steps through node's tedious, one more kind of them than matrix.py knows, {"prepare": sql, "params", "runs"}: JSON on standard input, JSON on standard output. Started by matrix.py.
+// Runs steps through node tedious: JSON on standard input, JSON on standard output. Started by matrix.py.
+// It knows one more kind of step than the others: {"prepare": sql, "params", "runs"}.
 'use strict';
 
 const fs = require('fs');
@@ -13,11 +14,31 @@ const SIZED = {
   MoneyN: { 4: 'smallmoney', 8: 'money' },
 };
 const NAMES = {
-  Bit: 'bit', BitN: 'bit', TinyInt: 'tinyint', SmallInt: 'smallint', Int: 'int', BigInt: 'bigint', Real: 'real', Float: 'float',
-  DateTime: 'datetime', SmallDateTime: 'smalldatetime', Money: 'money', SmallMoney: 'smallmoney', UniqueIdentifier: 'uniqueidentifier',
-  Date: 'date', Xml: 'xml', Variant: 'sql_variant',
+  Bit: 'bit',
+  BitN: 'bit',
+  TinyInt: 'tinyint',
+  SmallInt: 'smallint',
+  Int: 'int',
+  BigInt: 'bigint',
+  Real: 'real',
+  Float: 'float',
+  DateTime: 'datetime',
+  SmallDateTime: 'smalldatetime',
+  Money: 'money',
+  SmallMoney: 'smallmoney',
+  UniqueIdentifier: 'uniqueidentifier',
+  Date: 'date',
+  Xml: 'xml',
+  Variant: 'sql_variant',
 };
-const TEXTS = { NVarChar: ['nvarchar', 2], VarChar: ['varchar', 1], VarBinary: ['varbinary', 1], NChar: ['nchar', 2], Char: ['char', 1], Binary: ['binary', 1] };
+const TEXTS = {
+  NVarChar: ['nvarchar', 2],
+  VarChar: ['varchar', 1],
+  VarBinary: ['varbinary', 1],
+  NChar: ['nchar', 2],
+  Char: ['char', 1],
+  Binary: ['binary', 1],
+};
 const SCALED = { Time: 'time', DateTime2: 'datetime2', DateTimeOffset: 'datetimeoffset' };
 const DECIMALS = new Set(['NumericN', 'DecimalN', 'Numeric', 'Decimal']);
 
@@ -45,18 +66,37 @@ function shown(value, type) {
 }
 
 const PARAMS = {
-  int: [TYPES.Int, Number], bigint: [TYPES.BigInt, String], float: [TYPES.Float, Number], bit: [TYPES.Bit, v => v === '1'],
-  nvarchar: [TYPES.NVarChar, String], varbinary: [TYPES.VarBinary, v => Buffer.from(v, 'hex')], numeric: [TYPES.Decimal, Number, { precision: 18, scale: 4 }],
-  datetime2: [TYPES.DateTime2, v => new Date(v + 'Z')], uniqueidentifier: [TYPES.UniqueIdentifier, String], date: [TYPES.Date, v => new Date(v + 'T00:00:00Z')],
+  int: [TYPES.Int, Number],
+  bigint: [TYPES.BigInt, String],
+  float: [TYPES.Float, Number],
+  bit: [TYPES.Bit, v => v === '1'],
+  nvarchar: [TYPES.NVarChar, String],
+  varbinary: [TYPES.VarBinary, v => Buffer.from(v, 'hex')],
+  numeric: [TYPES.Decimal, Number, { precision: 18, scale: 4 }],
+  datetime2: [TYPES.DateTime2, v => new Date(v + 'Z')],
+  uniqueidentifier: [TYPES.UniqueIdentifier, String],
+  date: [TYPES.Date, v => new Date(v + 'T00:00:00Z')],
 };
 
 function connect(work) {
   const options = {
-    port: work.port, encrypt: work.encrypt, trustServerCertificate: !work.ca, database: work.database || undefined, useUTC: true, requestTimeout: 60000,
-    connectTimeout: 30000, rowCollectionOnRequestCompletion: false, cryptoCredentialsDetails: {}, serverName: 'localhost',
+    port: work.port,
+    encrypt: work.encrypt,
+    trustServerCertificate: !work.ca,
+    database: work.database || undefined,
+    useUTC: true,
+    requestTimeout: 60000,
+    connectTimeout: 30000,
+    rowCollectionOnRequestCompletion: false,
+    cryptoCredentialsDetails: {},
+    serverName: 'localhost',
   };
   if (work.encrypt && work.ca) options.cryptoCredentialsDetails = { ca: fs.readFileSync(work.ca) };
-  const connection = new Connection({ server: 'localhost', authentication: { type: 'default', options: { userName: work.user, password: work.password } }, options });
+  const connection = new Connection({
+    server: 'localhost',
+    authentication: { type: 'default', options: { userName: work.user, password: work.password } },
+    options,
+  });
   return new Promise((resolve, reject) => {
     connection.on('connect', error => (error ? reject(error) : resolve(connection)));
     connection.connect();
@@ -64,7 +104,14 @@ function connect(work) {
 }
 
 function note(list) {
-  return token => list.push({ number: token.number, class: token.class, state: token.state, line: token.lineNumber, text: token.message });
+  return token =>
+    list.push({
+      number: token.number,
+      class: token.class,
+      state: token.state,
+      line: token.lineNumber,
+      text: token.message,
+    });
 }
 
 function runRequest(connection, step) {
@@ -81,9 +128,16 @@ function runRequest(connection, step) {
       if (step.cancel) resolve({ cancelled: Boolean(error && error.code === 'ECANCEL') });
       else resolve(result);
     });
-    request.on('columnMetadata', columns => result.sets.push({ columns: columns.map(c => [c.colName, columnType(c)]), rows: [] }));
-    request.on('row', columns => result.sets.at(-1).rows.push(columns.map(c => shown(c.value, columnType(c.metadata)))));
-    for (const event of ['done', 'doneInProc']) request.on(event, count => { if (count !== undefined) result.counts.push(count); });
+    request.on('columnMetadata', columns =>
+      result.sets.push({ columns: columns.map(c => [c.colName, columnType(c)]), rows: [] }),
+    );
+    request.on('row', columns =>
+      result.sets.at(-1).rows.push(columns.map(c => shown(c.value, columnType(c.metadata)))),
+    );
+    for (const event of ['done', 'doneInProc'])
+      request.on(event, count => {
+        if (count !== undefined) result.counts.push(count);
+      });
     if (step.params) {
       for (const { name, type, value } of step.params) {
         request.sqlTextOrProcedure = request.sqlTextOrProcedure.replaceAll(`{${name}}`, `@${name}`);
@@ -111,7 +165,9 @@ function runPrepared(connection, step) {
     for (const { name, type } of step.params) request.addParameter(name, PARAMS[type][0]);
     request.on('row', columns => values.push(shown(columns[0].value, columnType(columns[0].metadata))));
     request.on('prepared', () => connection.execute(request, runs.shift()));
-    request.on('requestCompleted', () => { if (!runs.length && values.length === step.runs.length) setImmediate(() => resolve({ values })); });
+    request.on('requestCompleted', () => {
+      if (!runs.length && values.length === step.runs.length) setImmediate(() => resolve({ values }));
+    });
     connection.prepare(request);
   });
 }
@@ -127,7 +183,10 @@ async function main() {
   const results = [];
   for (const step of work.steps) {
     if (step.prepare) results.push(await runPrepared(connection, step));
-    else results.push(await (step.transaction ? runTransaction(connection, step.transaction) : runRequest(connection, step)));
+    else
+      results.push(
+        await (step.transaction ? runTransaction(connection, step.transaction) : runRequest(connection, step)),
+      );
   }
   connection.close();
   process.stdout.write(JSON.stringify(results));

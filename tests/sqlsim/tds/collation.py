@@ -7,12 +7,25 @@ import struct
 
 # Language of a collation's name: LCID and the code page of its char data.
 _LANGUAGES = {
-    "latin1_general": (1033, "cp1252"), "arabic": (1025, "cp1256"), "chinese_prc": (2052, "cp936"), "cyrillic_general": (1049, "cp1251"),
-    "czech": (1029, "cp1250"), "danish_norwegian": (1030, "cp1252"), "finnish_swedish": (1035, "cp1252"), "french": (1036, "cp1252"),
-    "german_phonebook": (0x10407, "cp1252"), "greek": (1032, "cp1253"), "hebrew": (1037, "cp1255"), "hungarian": (1038, "cp1250"),
-    "japanese": (1041, "cp932"), "korean_wansung": (1042, "cp949"), "modern_spanish": (3082, "cp1252"), "polish": (1045, "cp1250"),
-    "turkish": (1055, "cp1254"), "ukrainian": (1058, "cp1251"),
-}  # fmt: skip
+    "latin1_general": (1033, "cp1252"),
+    "arabic": (1025, "cp1256"),
+    "chinese_prc": (2052, "cp936"),
+    "cyrillic_general": (1049, "cp1251"),
+    "czech": (1029, "cp1250"),
+    "danish_norwegian": (1030, "cp1252"),
+    "finnish_swedish": (1035, "cp1252"),
+    "french": (1036, "cp1252"),
+    "german_phonebook": (0x10407, "cp1252"),
+    "greek": (1032, "cp1253"),
+    "hebrew": (1037, "cp1255"),
+    "hungarian": (1038, "cp1250"),
+    "japanese": (1041, "cp932"),
+    "korean_wansung": (1042, "cp949"),
+    "modern_spanish": (3082, "cp1252"),
+    "polish": (1045, "cp1250"),
+    "turkish": (1055, "cp1254"),
+    "ukrainian": (1058, "cp1251"),
+}
 # The sort ids of the SQL_ collations, which have no rule.
 _SQL = {
     "sql_latin1_general_cp1_ci_as": 52, "sql_latin1_general_cp1_cs_as": 51, "sql_latin1_general_cp1_ci_ai": 54,
@@ -26,7 +39,9 @@ _CHARSETS = {lcid: charset for lcid, charset in _LANGUAGES.values()}
 def collation_bytes(name: str) -> bytes:
     """Unknown languages count as Latin1_General: the name is the engine's business, here only bytes depend on it."""
     lower = name.lower()
-    language = next((n for n in sorted(_LANGUAGES, key=len, reverse=True) if lower.removeprefix("sql_").startswith(n)), "latin1_general")
+    language = next(
+        (n for n in sorted(_LANGUAGES, key=len, reverse=True) if lower.removeprefix("sql_").startswith(n)), "latin1_general"
+    )
     parts = lower.split("_")
     info = _LANGUAGES[language][0]
     if "bin" in parts or "bin2" in parts:

@@ -12,12 +12,21 @@ from sqlsim.contract import Error, Login, SqlError
 
 _LOGIN_TEXTS = {
     18456: (14, "Login failed for user '{user}'."),
-    18401: (14, "Login failed for user '{user}'. Reason: Server is in script upgrade mode. Only administrator can connect at this time."),
+    18401: (
+        14,
+        "Login failed for user '{user}'. Reason: Server is in script upgrade mode. Only administrator can connect at this time.",
+    ),
     18451: (14, "Login failed for user '{user}'. Only administrators may connect at this time."),
     18452: (14, "Login failed. The login is from an untrusted domain and cannot be used with Integrated authentication."),
-    18461: (14, "Login failed for user '{user}'. Reason: Server is in single user mode. Only one administrator can connect at this time."),
+    18461: (
+        14,
+        "Login failed for user '{user}'. Reason: Server is in single user mode. Only one administrator can connect at this time.",
+    ),
     18470: (14, "Login failed for user '{user}'. Reason: The account is disabled."),
-    18486: (14, "Login failed for user '{user}' because the account is currently locked out. The system administrator can unlock it. "),
+    18486: (
+        14,
+        "Login failed for user '{user}' because the account is currently locked out. The system administrator can unlock it. ",
+    ),
     18487: (14, "Login failed for user '{user}'.  Reason: The password of the account has expired."),
     18488: (14, "Login failed for user '{user}'.  Reason: The password of the account must be changed."),
     17142: (14, "SQL Server service has been paused. No new connections will be allowed."),
@@ -26,9 +35,9 @@ _LOGIN_TEXTS = {
     17189: (16, "SQL Server failed with error code 0xc0000000 to spawn a thread to process a new login or connection."),
     17809: (16, "Could not connect because the maximum number of '32767' user connections has already been reached."),
     17892: (20, "Logon failed for login '{user}' due to trigger execution."),
-    4060: (11, "Cannot open database \"{database}\" requested by the login. The login failed."),
+    4060: (11, 'Cannot open database "{database}" requested by the login. The login failed.'),
     922: (14, "Database '{database}' is being recovered. Waiting until recovery is finished."),
-}  # fmt: skip
+}
 
 
 def login_error(number: int, login: Login, text: Optional[str] = None, state: int = 1, cls: Optional[int] = None) -> SqlError:

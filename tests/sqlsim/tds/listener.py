@@ -99,4 +99,3 @@ class Listener:
                 return False
             await asyncio.sleep(0.02)
         return True
-

@@ -158,11 +158,16 @@ def bind(prepared: Prepared, given: list[Param]) -> list[tuple[Param, Optional[i
     for declared in prepared.declared:
         found = values.pop(declared.name.lower(), None)
         if found is None or found[0].default:
-            expects = f"The parameterized query '{_head(prepared)}' expects the parameter '{declared.name}', which was not supplied."
+            expects = (
+                f"The parameterized query '{_head(prepared)}' expects the parameter '{declared.name}', which was not supplied."
+            )
             raise SqlError(8178, expects, 1)
         param, at = found
         if param.output and not declared.output:
-            wrong = f"The formal parameter \"{declared.name}\" was not declared as an OUTPUT parameter, but the actual parameter passed in requested output."
+            wrong = (
+                f'The formal parameter "{declared.name}" was not declared as an OUTPUT parameter, '
+                "but the actual parameter passed in requested output."
+            )
             raise SqlError(8162, wrong, 2)
         bound.append((replace(declared, value=param.value, output=param.output), at))
     if values:
