@@ -135,13 +135,20 @@ class Server:
 
     def stop(self, wait: float = 10.0) -> None:
         """Ends sessions and running backups, closes every database."""
-        self.running = False
         self.errorlog("SQL Server is terminating because of a system shutdown. This is an informational message only. "
                       "No user action is required.")
+        self._end(wait, Error(6005, "SHUTDOWN is in progress.", 1, 14))
+
+    def crash(self, wait: float = 10.0) -> None:
+        """As the loss of the process for this one of several servers: nobody is told anything, nothing is finished."""
+        self._end(wait, None)
+
+    def _end(self, wait: float, error: Optional[Error]) -> None:
+        self.running = False
         for info in list(self.sessions.values()):
             session = info.session()
             if session is not None:
-                session.kill_error = Error(6005, "SHUTDOWN is in progress.", 1, 14)
+                session.kill_error = error
                 session.killed.set()
         until = time.monotonic() + wait
         while time.monotonic() < until and any(i.request for i in list(self.sessions.values())):

@@ -15,10 +15,15 @@ ENTRIES = [*((f"error {n}", e, n) for n, e in LIST["errors"].items()), *((f"os c
            *((e["item"], e, None) for e in LIST["checklist"])]
 
 
+def path_of(file):
+    """Tests of engine and language are here, those of the wire are integration tests."""
+    return HERE.parents[1] / file if file.startswith("integration/") else HERE / file
+
+
 @functools.cache
 def functions(file):
     """Source of each test of a file by name."""
-    text = (HERE / file).read_text()
+    text = path_of(file).read_text()
     return {n.name: ast.get_source_segment(text, n) for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef)}, text
 
 
@@ -30,7 +35,7 @@ def test_entry(name, entry, number):
     assert entry["tested"]
     for test in entry["tested"]:
         file, _, function = test.partition("::")
-        assert (HERE / file).exists(), f"{name}: no file {file}"
+        assert path_of(file).exists(), f"{name}: no file {file}"
         known, text = functions(file)
         assert function in known and function.startswith("test_"), f"{name}: no test {test}"
         if number is not None:
