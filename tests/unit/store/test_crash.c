@@ -293,9 +293,49 @@ static void test_full_at_every_step(void **state) {
     every_step("enospc");
 }
 
+/* The record is in the file and not in what is resident: the handle refuses to go on, and opening it again settles that. */
+static int append_twice(struct err *e) {
+    struct store *s;
+    struct catalog *c;
+    struct backup b = sets_backup(1, 0), next = sets_backup(1, 1);
+    uint32_t id;
+    if (open_both(&s, &c, e) < 0 || catalog_database_put(c, FOLDER, "Sales", &b.family_guid, &b.database_guid, &id, e) < 0)
+        return 10;
+    if (catalog_append(c, id, &b, 1, e) == 0 || e->class != ERR_SPACE)
+        return 11;
+    if (catalog_append(c, id, &next, 2, e) == 0 || e->class != ERR_IO)
+        return 12;
+    catalog_free(c);
+    store_free(s);
+    if (open_both(&s, &c, e) < 0 || catalog_append(c, id, &b, 1, e) < 0 || catalog_append(c, id, &next, 2, e) < 0)
+        return 13;
+    bool right = catalog_database_at(c, id)->sets == 2 && catalog_check(c, e) == 0;
+    catalog_free(c);
+    store_free(s);
+    return right ? 0 : 14;
+}
+
+static void test_a_failed_append_is_settled_by_opening(void **state) {
+    (void)state;
+    fresh();
+    pid_t pid = fork();
+    if (!pid) {
+        struct err e = {0};
+        int devnull = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        dup2(devnull, STDERR_FILENO);
+        setenv("MSSQL_FAULT", "catalog.append:after:enospc:2", 1); /* the first is the database */
+        _exit(fault_init(&e) < 0 ? 1 : append_twice(&e));
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_without_faults, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_failed_append_is_settled_by_opening, setup, teardown),
         cmocka_unit_test_setup_teardown(test_killed_at_every_step, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_at_every_step, setup, teardown),
     };
