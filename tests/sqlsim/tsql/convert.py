@@ -8,12 +8,12 @@ import decimal
 import functools
 import re
 import uuid
-from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Callable, Optional
 
 from ..contract import SqlType
 from . import dates, errors
-from .types import (APPROX, BINARIES, BIT, EXACT, FLOAT, INTS, MONEYS, RANGES, STRINGS, TIMES, WIDE, as_exact, label, of_value)
+from .types import APPROX, BINARIES, EXACT, INTS, MONEYS, RANGES, STRINGS, TIMES, WIDE, label, of_value
 
 CONTEXT = decimal.Context(prec=100, rounding=ROUND_HALF_UP)
 INTEGER = re.compile(r"^\s*[+-]?\s*\d*\s*$")
@@ -527,6 +527,3 @@ def comparer(t: SqlType, coll: str = "") -> Optional[Fn]:
         return bin_key if coll == "bin" else sort_text
     return {"uniqueidentifier": uuid_key, "datetimeoffset": utc_key, "sql_variant": variant_key, "varbinary": bytes_key,
             "binary": bytes_key, "image": bytes_key}.get(t.kind)
-
-
-__all__ = ["ROUND_DOWN", "BIT", "FLOAT", "as_exact", "comparer", "convert", "converter", "fit", "quantize", "store", "text_key"]

@@ -59,6 +59,8 @@ class DdlRunner:
 
     def _new_name(self, context: Context, parts: list[str]) -> tuple[Any, str]:
         """Where a new table goes, and its full name. 2714 when it is there."""
+        if parts[-1].startswith("##"):
+            raise errors.syntax(parts[-1])  # tables that sessions share are not simulated
         if parts[-1].startswith("#"):
             if context.find_table(parts) is not None:
                 raise errors.error(2714, f"There is already an object named '{parts[-1]}' in the database.", 6)

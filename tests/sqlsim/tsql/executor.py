@@ -8,12 +8,12 @@ import sqlite3
 import time
 from typing import Any, Optional, Sequence
 
-from ..contract import Cancelled, Columns, Done, Emit, Error, Info, Param, Row, SessionKilled, SqlError
+from ..contract import Columns, Done, Emit, EnvChange, Info, Param, Row, SessionKilled, SqlError
 from . import curcmd, errors, nodes, ops, types
 from .admin import AdminRunner
 from .compiler import Compiler
-from .context import Context, Target, Variable
-from .convert import converter, store
+from .context import Context, Variable
+from .convert import converter
 from .ddl import DdlRunner
 from .dml import DmlRunner
 from .expr import Ex, coerce
@@ -87,7 +87,8 @@ class Executor(DmlRunner, DdlRunner, AdminRunner, ProcRunner):
             session.depth -= 1
             session.frame = outer
             self._drop_variables(frame)
-            if nested and session.database != database:
+            if nested and session.database != database:  # USE inside EXEC ends with it
+                self.emit(EnvChange(1, database, session.database))
                 session.database = database
 
     def _drop_variables(self, frame: Any) -> None:
@@ -472,6 +473,3 @@ def from_sqlite(exc: sqlite3.Error) -> SqlError:
                                   "filegroup, or setting autogrowth on for existing files in the filegroup.", 2, 17)
     return errors.error(823, f"The operating system returned error 1117(The request could not be performed because of an I/O device "
                              f"error.) to SQL Server during a read or write: {text}", 2, 24)
-
-
-__all__ = ["Cancelled", "Error", "Target", "store"]

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..contract import SqlType
 from . import dates, errors, types
-from .expr import Ex, coerce
-from .functions import as_int, as_text, constant, register, same_text, strict
+from .expr import Ex, coerce, constant
+from .functions import as_int, as_text, register, same_text, strict
 from .ops import like_regex
 
 

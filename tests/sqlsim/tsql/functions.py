@@ -8,7 +8,7 @@ from typing import Any, Callable, Optional
 
 from ..contract import SqlType
 from . import errors, types
-from .expr import Ex, coerce, constant
+from .expr import Ex, coerce
 from .nodes import Func
 
 Builder = Callable[[Any, list[Ex], Func], Ex]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from . import errors
-from .nodes import AlterDatabase, CreateDatabase, Security, Var
+from .nodes import AlterDatabase, CreateDatabase, Security
 from .parse_ddl import DdlParser
 
 BARE = {"SINGLE_USER", "MULTI_USER", "RESTRICTED_USER", "OFFLINE", "ONLINE", "EMERGENCY", "READ_ONLY", "READ_WRITE",
@@ -371,6 +371,3 @@ class AdminParser(DdlParser):
         value = self._equals_value()
         return Security("ALTER SERVER CONFIGURATION", {"option": key, "value": value, "text": self.text_of(start, self.at)},
                         line=line)
-
-
-__all__ = ["AdminParser", "Var"]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from . import nodes
-from .nodes import Cte, Delete, ExecArg, ExecText, Execute, Expr, Func, Insert, Item, Lit, Node, Query, Table, TableVar, Update, Var
+from .nodes import Cte, Delete, ExecArg, ExecText, Execute, Expr, Func, Insert, Lit, Node, Query, Table, TableVar, Update, Var
 from .parse_query import ASSIGN, QueryParser
 
 

@@ -415,9 +415,17 @@ class Parser(AdminParser):
         return self._principal_or_key("DROP", line)
 
 
-@functools.lru_cache(maxsize=512)
 def parse(text: str, quoted: bool = True) -> tuple[Stmt, ...]:
     """The statements of a batch. Raises SqlError with the line of the first mistake."""
+    return _remembered(text, quoted) if len(text) < 10_000 else _parse(text, quoted)
+
+
+@functools.lru_cache(maxsize=512)
+def _remembered(text: str, quoted: bool) -> tuple[Stmt, ...]:
+    return _parse(text, quoted)
+
+
+def _parse(text: str, quoted: bool) -> tuple[Stmt, ...]:
     try:
         return tuple(Parser(text, quoted).batch())
     except RecursionError:

@@ -165,26 +165,26 @@ class ProcRunner:
         return self._member("ALTER SERVER ROLE", self._arguments(stmt, ["loginame", "rolename"]), "rolename", "loginame", False)
 
     def _member(self, verb: str, args: dict[str, Any], role: str, member: str, add: bool) -> int:
-        self.x_Security_args(verb, {"name": args[role], "role": args[role], "member": args[member], "add": add})
+        self._security(verb, {"name": args[role], "role": args[role], "member": args[member], "add": add})
         return 0
 
-    def x_Security_args(self, verb: str, args: dict[str, Any]) -> None:
+    def _security(self, verb: str, args: dict[str, Any]) -> None:
         self.session.engine.security(self.session, self.session.database, verb, args)
 
     def p_sp_addlogin(self, stmt: nodes.Execute) -> int:
         args = self._arguments(stmt, ["loginame", "passwd", "defdb", "deflanguage", "sid", "encryptopt"])
-        self.x_Security_args("CREATE LOGIN", {"name": args["loginame"], "password": args.get("passwd") or "",
+        self._security("CREATE LOGIN", {"name": args["loginame"], "password": args.get("passwd") or "",
                                               "default_database": args.get("defdb") or "master"})
         return 0
 
     def p_sp_adduser(self, stmt: nodes.Execute) -> int:
         args = self._arguments(stmt, ["loginame", "name_in_db", "grpname"])
-        self.x_Security_args("CREATE USER", {"name": args.get("name_in_db") or args["loginame"], "login": args["loginame"]})
+        self._security("CREATE USER", {"name": args.get("name_in_db") or args["loginame"], "login": args["loginame"]})
         return 0
 
     def p_sp_changedbowner(self, stmt: nodes.Execute) -> int:
         args = self._arguments(stmt, ["loginame", "map"])
-        self.x_Security_args("ALTER AUTHORIZATION", {"class": "DATABASE", "object": self.session.database, "to": args["loginame"]})
+        self._security("ALTER AUTHORIZATION", {"class": "DATABASE", "object": self.session.database, "to": args["loginame"]})
         return 0
 
     def p_sp_who(self, stmt: nodes.Execute) -> int:

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from typing import Any, Callable, Iterable, Iterator, Optional
 
-from ..contract import Column, SqlType
+from ..contract import Column
 from . import errors, nodes, types
 from .compiler import Compiler
 from .convert import comparer, converter, same
 from .expr import Ex, Scope, ScopeColumn, coerce
 from .nodes import Query, Select, SetOp, Values, walk
-from .relations import (ApplyRelation, JoinRelation, OneRow, Relation, RowsRelation, TableRelation, named)
+from .relations import ApplyRelation, JoinRelation, OneRow, Relation, RowsRelation, named
 from .select import Output, SelectPlan, row_key, sort_rows
 
 MAX_RECURSION = 100
@@ -275,6 +275,3 @@ def combine(op: str, left: Iterable[tuple], right: Iterable[tuple], keys: list) 
 
 def _at(at: int, key: Optional[Callable]) -> Callable:
     return lambda row: row[at] if key is None or row[at] is None else key(row[at])
-
-
-__all__ = ["Planner", "SqlType", "TableRelation"]

@@ -12,7 +12,7 @@ from .compiler import Compiler
 from .convert import comparer
 from .expr import Ex, Scope, ScopeColumn, coerce
 from .functions import AGGREGATES
-from .nodes import Expr, Func, Item, Star, walk
+from .nodes import Expr, Func, Item, Star
 from .ops import key_of
 from .relations import Relation
 
@@ -361,6 +361,3 @@ def _output_key(at: int, key: Optional[Callable]) -> Callable:
 
 def _row_key(fn: Callable) -> Callable:
     return lambda pair: fn(pair[0])
-
-
-__all__ = ["SelectPlan", "walk"]

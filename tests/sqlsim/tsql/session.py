@@ -9,7 +9,7 @@ from typing import Any, Optional, Sequence
 
 from ..contract import (Cancelled, Done, Emit, EnvChange, Error, Login, Param, ReturnStatus, SessionKilled, SqlError)
 from . import curcmd, types
-from .context import Target, Variable
+from .context import Variable
 from .executor import BatchEnd, Executor
 from .storage import LocalStore
 from .transactions import Transactions
@@ -189,6 +189,3 @@ class Session:
             gone = getattr(self.engine, "session_closed", None)
             if gone is not None:
                 gone(self)
-
-
-__all__ = ["Session", "Target"]
