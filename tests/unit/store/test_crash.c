@@ -247,6 +247,9 @@ static unsigned run_step(const char *step, const char *when, const char *action)
 
 static int setup(void **state) {
     (void)state;
+    /* A killed process loses no page cache, so the disk adds nothing but the time of some thousand fsyncs. */
+    if (access("/dev/shm", W_OK) == 0)
+        setenv("TMPDIR", "/dev/shm", 0);
     dir = unit_tmpdir();
     root = mem_printf("%s/store", dir);
     catalog_path = mem_printf("%s/catalog", dir);
