@@ -16,8 +16,6 @@
 #include "sidecar/request.h"
 
 #define LOG_SHARE_PERCENT 25
-#define SHIP_DATA_THREADS 2
-#define SHIP_LOG_THREADS 2
 
 static void wake_loop(void *user) {
     struct agent *agent = user;
@@ -100,6 +98,8 @@ static int open_store(struct agent *agent, struct err *err) {
         .state_dir = c->paths.state,
         .data_path = c->paths.data_volume ? c->paths.data_volume : c->paths.staging,
         .identity = agent->identity,
+        .retry_min_ms = c->limits.retry_min_ms,
+        .retry_max_ms = c->limits.retry_max_ms,
     };
     struct keeper_events events = {.ready = store_ready, .lost = store_lost, .user = agent};
     return keeper_new(agent->loop, &options, &events, &agent->keeper, err);
@@ -130,11 +130,12 @@ static void open_sessions(struct agent *agent) {
 
 static void start_pools(struct agent *agent) {
     unsigned workers = (unsigned)agent->config->limits.sql_workers, queue = (unsigned)agent->config->limits.queue;
+    unsigned shippers = (unsigned)agent->config->limits.store_workers;
     agent->control = pool_new("control", 1, 16, wake_loop, agent);
     agent->log = pool_new("log", workers, queue, wake_loop, agent);
     agent->data = pool_new("data", (unsigned)agent->policy->max_concurrent, queue, wake_loop, agent);
-    agent->ship_log = pool_new("ship-log", SHIP_LOG_THREADS, queue, wake_loop, agent);
-    agent->ship_data = pool_new("ship-data", SHIP_DATA_THREADS, queue, wake_loop, agent);
+    agent->ship_log = pool_new("ship-log", shippers, queue, wake_loop, agent);
+    agent->ship_data = pool_new("ship-data", shippers, queue, wake_loop, agent);
 }
 
 int agent_new(struct ev_loop *loop, const struct sidecar_config *config, struct agent **ret_agent, struct err *err) {

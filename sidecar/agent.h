@@ -97,6 +97,7 @@ struct database {
 
     struct due_state due[POLICY_KIND_COUNT];
     int64_t next_at[POLICY_KIND_COUNT];
+    bool was_paused;
     bool heal_now;             /* decide at the next tick, whatever is due */
     int64_t not_before_at;     /* of healing and retries */
     int64_t heal_day;          /* day number of the counters below */

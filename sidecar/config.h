@@ -39,7 +39,7 @@ struct sidecar_sql_config {
     enum sidecar_encryption encryption;
     char *ca_file;
     bool check_hostname;
-    int64_t login_timeout_ms, query_timeout_ms; /* query: everything but BACKUP and RESTORE */
+    int64_t login_timeout_ms;
     int64_t progress_timeout_ms; /* BACKUP or RESTORE without progress for so long is given up */
     struct secret *password; /* from the file or the environment */
     struct secret *admin_password; /* NULL without an admin login */

@@ -194,6 +194,7 @@ void databases_taken(struct database *db, const struct backup *set) {
         s->last_log_backup_lsn = set->last_lsn;
     if (set->kind == BACKUP_FULL) {
         s->differential_base_guid = set->set_guid;
+        s->differential_base_lsn = set->checkpoint_lsn;
         s->modified_pages = 0;
         if (lsn_is_zero(s->last_log_backup_lsn) && s->model != CHAIN_MODEL_SIMPLE)
             s->last_log_backup_lsn = set->last_lsn; /* the first full begins the chain; the next look says where exactly */

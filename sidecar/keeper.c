@@ -13,8 +13,6 @@
 #include "common/base/str.h"
 
 #define HEARTBEAT_MS 60000
-#define RETRY_FIRST_S 1.0
-#define RETRY_MAX_S 60.0
 
 /* What the worker does. One piece of work at a time, so the worker and the loop never touch the same thing. */
 enum op {
@@ -152,13 +150,17 @@ static void retire(struct keeper *k) {
     k->retired = l;
 }
 
+static double retry_max_s(const struct keeper *k) {
+    return (double)k->options.retry_max_ms / 1000.0;
+}
+
 static void retry_later(struct keeper *k) {
     /* up to a quarter more, so that many sidecars do not come back together */
     double jitter = (double)(clock_mono_us() % 1000) / 4000.0;
     ev_timer_stop(k->loop, &k->retry);
     ev_timer_set(&k->retry, k->retry_s * (1.0 + jitter), 0.);
     ev_timer_start(k->loop, &k->retry);
-    k->retry_s = k->retry_s * 2 < RETRY_MAX_S ? k->retry_s * 2 : RETRY_MAX_S;
+    k->retry_s = k->retry_s * 2 < retry_max_s(k) ? k->retry_s * 2 : retry_max_s(k);
 }
 
 static void lost(struct keeper *k, const struct err *err) {
@@ -181,7 +183,7 @@ static void ready(struct keeper *k, bool catalog_is_new) {
     k->state.catalog_damaged = false;
     err_clear(&k->state.error);
     k->state.used_at = clock_wall();
-    k->retry_s = RETRY_FIRST_S;
+    k->retry_s = (double)k->options.retry_min_ms / 1000.0;
     if (!was)
         log_event(LOG_INFO, "store is usable", "url", k->options.url, "scope", k->options.scope, NULL);
     k->events.ready(k->events.user, catalog_is_new);
@@ -346,7 +348,7 @@ int keeper_new(struct ev_loop *loop, const struct keeper_options *options, const
     k->loop = loop;
     k->options = *options;
     k->events = *events;
-    k->retry_s = RETRY_FIRST_S;
+    k->retry_s = (double)options->retry_min_ms / 1000.0;
     k->catalog_path = file_join(options->state_dir, "catalog");
     k->state.configured = options->url != NULL;
     ev_async_init(&k->wake, on_wake);

@@ -32,6 +32,7 @@ struct keeper_options {
     bool adopt;                 /* take the scope over whoever owns it: said by an operator */
     struct identity identity;
     int64_t heartbeat_ms;       /* 0 = 60 s */
+    int64_t retry_min_ms, retry_max_ms; /* pauses between attempts */
 };
 
 struct keeper_events {

@@ -166,6 +166,7 @@ static int run(struct program *p, struct err *err) {
         signals(p);
         log_event(LOG_INFO, "serving", "version", MSSQL_SIDECAR_VERSION, "grpc", p->config->grpc.listen, "http", p->config->http.listen, "scope",
                   p->agent->scope, NULL);
+        log_event(LOG_WARN, "this version removes nothing from the store: retentionDays and keep have no effect yet", NULL);
         for (size_t i = 0; i < p->config->warnings.count; i++)
             log_event(LOG_WARN, p->config->warnings.items[i], NULL);
         ev_run(p->loop, 0);

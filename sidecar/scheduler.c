@@ -27,7 +27,7 @@ struct job_options scheduler_job_options(const struct agent *agent, const struct
         .max_transfer_bytes = (uint32_t)r->max_transfer_bytes,
         .buffer_count = (uint32_t)r->buffer_count,
         .codec_level = (int)r->codec_level,
-        .record_bytes = pipe_record_bytes(4),
+        .record_bytes = pipe_record_bytes(2 * (unsigned)agent->config->limits.store_workers),
         .progress_timeout_ms = agent->config->sql.progress_timeout_ms,
         .dry_run = agent->policy->dry_run,
     };
@@ -173,7 +173,12 @@ static void look_at(struct agent *agent, struct database *db, int64_t now, int64
     for (enum lane lane = 0; lane < LANE_COUNT; lane++)
         if (lane_open(agent, db, lane) && serve_request(agent, db, lane, now))
             return;
-    if (pause_of(agent, db->name, now) || agent->draining)
+    bool paused = pause_of(agent, db->name, now) != NULL;
+    if (db->was_paused && !paused)
+        for (unsigned kind = 0; kind < POLICY_KIND_COUNT; kind++)
+            due_resumed(&db->due[kind], now);
+    db->was_paused = paused;
+    if (paused || agent->draining)
         return;
     bool waiting = db->not_before_at > now && db->not_before_at < now + CLOCK_DAY;
     if (db->info.recovery == SQL_RECOVERY_SIMPLE || str_ieq(db->name, "master"))

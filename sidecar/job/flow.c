@@ -12,8 +12,6 @@
 #include "sidecar/instruments.h"
 #include "sidecar/request.h"
 
-#define SHIP_RETRY_FIRST_S 1.0
-#define SHIP_RETRY_MAX_S 60.0
 #define RESUME_RETRY_US (5 * CLOCK_SECOND)
 #define RETRY_US (15 * CLOCK_SECOND)
 
@@ -105,8 +103,9 @@ static int number(struct job *job, struct catalog *catalog, uint32_t id, struct 
 
 static void ship_again_later(struct job *job) {
     struct ship_queue *q = &job->db->ship[job->lane];
+    double first = (double)job->agent->config->limits.retry_min_ms / 1000.0, most = (double)job->agent->config->limits.retry_max_ms / 1000.0;
     q->running = false;
-    q->retry_s = q->retry_s ? (q->retry_s * 2 < SHIP_RETRY_MAX_S ? q->retry_s * 2 : SHIP_RETRY_MAX_S) : SHIP_RETRY_FIRST_S;
+    q->retry_s = !q->retry_s ? first : q->retry_s * 2 < most ? q->retry_s * 2 : most;
     q->retry_at = ev_now(job->agent->loop) + q->retry_s;
     log_bind("database", job->entry.database);
     log_bind("run", job->entry.run_id);

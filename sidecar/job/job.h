@@ -85,8 +85,12 @@ struct job {
     struct chain_verdict verdict;
     struct chain_foreign *foreign;
     size_t foreign_count;
-    int64_t foreign_seen_id;
+    struct chain_restore restore; /* newest restore over it; at 0: none */
     bool compression_refused;
+
+    uint64_t moved_bytes;   /* what the watchdog saw last, and when */
+    double moved_percent;
+    int64_t moved_us;
 
     bool taken;             /* staged and inspected: set and manifest are good */
     bool ambiguous;         /* the connection was lost during BACKUP: resume finds out */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
@@ -26,11 +27,12 @@ static struct chain_view view_of(const struct job *job) {
         .memory = &job->memory,
         .foreign = job->foreign,
         .foreign_count = job->foreign_count,
+        .restore = job->restore,
     };
 }
 
 /* Who broke it? Asked only when something looks broken: msdb can be large. */
-static void read_foreign(struct job *job, struct sql_session *session) {
+static void read_foreign(struct job *job, struct sql_session *session, const struct sql_clock *clock) {
     struct sql_history_list rows = {0};
     struct err err;
     if (sql_foreign_read(session, &job->server, &job->server_state.family_guid, job->foreign_id, job->agent->name_prefix, FOREIGN_LIMIT,
@@ -46,13 +48,12 @@ static void read_foreign(struct job *job, struct sql_session *session) {
         if (!row->kind_known)
             continue;
         struct chain_foreign *f = &job->foreign[job->foreign_count++];
-        f->set = row->backup;
-        f->set.flags |= BACKUP_FOREIGN;
+        sql_history_to_foreign(row, f);
         f->set.incarnation = job->tip.path.incarnation;
-        str_copy(f->who, sizeof(f->who), row->user);
-        str_copy(f->device, sizeof(f->device), row->device);
     }
     sql_history_done(&rows);
+    if (sql_restore_last(session, job->info.name, clock, &job->restore, &err) < 0)
+        log_error(LOG_DEBUG, &err, "history of restores could not be read", NULL);
 }
 
 static int look(struct job *job, struct sql_session *session, struct sql_clock *clock, struct err *err) {
@@ -67,7 +68,7 @@ static int look(struct job *job, struct sql_session *session, struct sql_clock *
     struct chain_diagnosis diagnosis;
     chain_diagnose(&view, &diagnosis);
     if (diagnosis.reason != CHAIN_REASON_NONE || diagnosis.base_moved)
-        read_foreign(job, session);
+        read_foreign(job, session, clock);
     return 0;
 }
 
@@ -161,6 +162,35 @@ static void on_progress(void *user, double percent) {
     atomic_store(&job->progress.percent, percent);
 }
 
+static uint64_t staged_so_far(const struct job *job) {
+    uint64_t total = 0, bytes;
+    for (uint32_t i = 0; i < job->entry.stripes; i++) {
+        _cleanup_free_ char *name = staging_file_name(job->entry.run_id, job->entry.kind, i, job->entry.stripes);
+        _cleanup_free_ char *path = file_join(staging_path(job->agent->staging), name);
+        if (file_size(path, &bytes, NULL) == 0)
+            total += bytes;
+    }
+    return total;
+}
+
+/* About once per second. A backup may take hours, but it moves: a file that does not grow, with percents that stand still, for the whole
+ * time-out is stuck and is cancelled. */
+static void on_tick(void *user) {
+    struct job *job = user;
+    uint64_t bytes = staged_so_far(job);
+    double percent = atomic_load(&job->progress.percent);
+    int64_t now = clock_mono_us();
+    atomic_store(&job->progress.done_bytes, bytes);
+    if (bytes != job->moved_bytes || percent != job->moved_percent || !job->moved_us) {
+        job->moved_bytes = bytes;
+        job->moved_percent = percent;
+        job->moved_us = now;
+    } else if (now - job->moved_us > job->options.progress_timeout_ms * 1000) {
+        log_event(LOG_ERROR, "the backup does not move any more; cancelling it", NULL);
+        atomic_store(&job->cancel, true);
+    }
+}
+
 static int run_backup(struct job *job, struct sql_session *session, bool over_bad_pages, struct err *err) {
     char name[128];
     job_backup_name(job, name, sizeof(name));
@@ -180,6 +210,7 @@ static int run_backup(struct job *job, struct sql_session *session, bool over_ba
         .continue_after_error = over_bad_pages,
         .cancel = &job->cancel,
         .progress = on_progress,
+        .tick = on_tick,
         .user = job,
     };
     struct sql_backup_result result = {0};
@@ -218,9 +249,10 @@ static void note_quiet_end(struct job *job, struct sql_session *session) {
     buf_done(&text);
 }
 
-/* Did SQL Server itself say that the backup failed? If the connection just broke, it may have succeeded. */
+/* Did SQL Server itself say that the backup failed? If the connection broke, or a cancel crossed its end, it may have succeeded and the
+ * log be truncated: then resume asks msdb. */
 static bool refused(const struct err *err) {
-    return err->sql_number != 0 || err->class == ERR_USAGE || err->class == ERR_CANCELLED;
+    return err->sql_number != 0 || err->class == ERR_USAGE;
 }
 
 /* A full over bad pages is better than none, but never a base when there is another: one is taken and marked. The logs go
@@ -269,16 +301,17 @@ static int take(struct job *job, struct sql_session *session, const struct sql_c
 }
 
 /* The check comes after the set is safe: whatever it says, the set is kept. */
-static void check(struct job *job, struct sql_session *session) {
+static void check(struct job *job, struct sql_session *session, const struct sql_clock *clock) {
     struct chain_view view = view_of(job);
     struct chain_expectation expected = {
         .kind = job->decision.kind,
         .copy_only = job->decision.copy_only,
         .new_incarnation = job->decision.new_incarnation,
+        .not_before = job->tip.max_lsn,
     };
     chain_check(&view, &expected, &job->set, &job->verdict);
     if (!job->verdict.ok && job->verdict.has_hole && !job->foreign_count) {
-        read_foreign(job, session); /* somebody was there between our look and our backup */
+        read_foreign(job, session, clock); /* somebody was there between our look and our backup */
         view = view_of(job);
         chain_check(&view, &expected, &job->set, &job->verdict);
     }
@@ -305,7 +338,7 @@ static void take_with(struct job *job, struct sql_session *session) {
         job_fail(job);
         return;
     }
-    check(job, session);
+    check(job, session, &clock);
     job->taken = true;
     job->outcome = OUTCOME_COMPLETED; /* so far: the commit has the last word */
 }

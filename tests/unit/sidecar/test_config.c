@@ -217,7 +217,7 @@ static void bad_files(void **state) {
         {BASE "  caFile: /ca.pem\n", "c.yaml:4: sql.caFile: has no effect without sql.encryption: require"},
         {BASE "  adminUser: sa\n", "c.yaml:4: sql.adminUser: 'sa' has no password"},
         {BASE "  adminPasswordFile: @/pw\n", "sql.adminUser: is missing, and a password for it is given"},
-        {BASE "  loginTimeout: 1\n  queryTimeout: 2h\n", "sql.queryTimeout: '2h' is not an allowed duration"},
+        {BASE "  loginTimeout: 1\n  progressTimeout: 1s\n", "sql.progressTimeout: '1s' is not an allowed duration"},
         {BASE "identity: {instance: b}\n", "c.yaml:4:1: identity is given twice, first in line 1"},
         {"identity: {instance: Upper}\n", "identity.instance: 'Upper' is not a name"},
         {"identity: {instance: ../x}\n", "is not a name"},
@@ -323,7 +323,7 @@ static void reload(void **state) {
     struct sidecar_config live, fresh;
     struct err err;
     struct conf_list now = {0}, later = {0};
-    assert_succeeds(load(&(struct with){BASE "  queryTimeout: 1m\n", {"--log-format=json"}}, &live, &err), err);
+    assert_succeeds(load(&(struct with){BASE "  progressTimeout: 10m\n", {"--log-format=json"}}, &live, &err), err);
     assert_succeeds(sidecar_config_reload(&live, &fresh, &err), err);
     sidecar_config_diff(&live, &fresh, &now, &later);
     assert_int_equal(now.count + later.count, 0);
