@@ -221,6 +221,13 @@ def test_common_table_expressions(client):
     assert ids(client) == [1]
 
 
+def test_changes_through_a_common_table_expression(client):
+    client.ok("INSERT t (v, n) VALUES ('a', 1), ('a', 2), ('b', 3)")
+    assert client.ok("WITH x AS (SELECT *, ROW_NUMBER() OVER (PARTITION BY v ORDER BY id) AS r FROM t) DELETE FROM x WHERE r > 1").counts == [1]
+    assert client.ok("WITH x AS (SELECT TOP 1 id, n FROM t ORDER BY id DESC) UPDATE x SET n = n * 2 OUTPUT inserted.n").rows == [(D("6.00"),)]
+    assert client.ok("SELECT id, n FROM t ORDER BY id").rows == [(1, D("1.00")), (3, D("6.00"))]
+
+
 def test_views_join_with_tables(client):
     client.ok("INSERT t (v) VALUES (DB_NAME())" if len(client.session.database) <= 10 else "INSERT t (v) VALUES ('master')")
     assert client.ok("SELECT d.state_desc FROM t JOIN sys.databases AS d ON d.name = t.v").rows == [("ONLINE",)]
@@ -274,6 +281,42 @@ def test_isolation(server, client):
     assert done.is_set()
     assert client.ok("SELECT v, n FROM t").rows == [("b", D("9.00"))]
     other.session.close()
+
+
+def test_many_writers_lose_nothing(server, client):
+    """Increments from several sessions, each a statement or a transaction of its own; readers never see half a transaction."""
+    client.ok("CREATE TABLE acc (k int PRIMARY KEY, v int NOT NULL); INSERT acc VALUES (1, 500), (2, 500)")
+    bad, stop = [], threading.Event()
+
+    def write(number):
+        mine = tsql_kit.Client(server, database=client.session.database)
+        for step in range(30):
+            amount = number + step
+            reply = mine.run(f"BEGIN TRAN; UPDATE acc SET v = v - {amount} WHERE k = 1; UPDATE acc SET v = v + {amount} WHERE k = 2; COMMIT; "
+                             f"INSERT t (v) VALUES ('w{number}')")
+            bad.extend(reply.errors)
+        mine.session.close()
+
+    def read():
+        mine = tsql_kit.Client(server, database=client.session.database)
+        while not stop.is_set():
+            total = mine.value("SUM(v) FROM acc")
+            if total != 1000:
+                bad.append(total)
+        mine.session.close()
+
+    reader = threading.Thread(target=read)
+    writers = [threading.Thread(target=write, args=(n,)) for n in range(4)]
+    for thread in (reader, *writers):
+        thread.start()
+    for thread in writers:
+        thread.join(60)
+    stop.set()
+    reader.join(60)
+    assert not bad
+    assert client.value("COUNT(DISTINCT id) FROM t") == 120
+    moved = sum(n + s for n in range(4) for s in range(30))
+    assert client.ok("SELECT v FROM acc ORDER BY k").rows == [(500 - moved,), (500 + moved,)]
 
 
 def test_marks_and_implicit_transactions(client):

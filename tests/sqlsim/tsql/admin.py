@@ -280,12 +280,15 @@ class AdminRunner:
     # -- security -------------------------------------------------------------------------------------------------------
 
     def x_Security(self, stmt: nodes.Security) -> None:
+        args = {k: self.value(v) if isinstance(v, nodes.Var) else v for k, v in stmt.args.items()}
+        self.security(stmt.verb, args)
+        self.done(SECURITY_CURCMD.get(stmt.verb, curcmd.NONE))
+
+    def security(self, verb: str, args: dict[str, Any]) -> None:
         session = self.session
         if any(p.database.name == session.database for p in session.tran.parts.values()):
-            raise errors.in_transaction(stmt.verb)  # the engine writes it in a transaction of its own
-        args = {k: self.value(v) if isinstance(v, nodes.Var) else v for k, v in stmt.args.items()}
-        session.engine.security(session, session.database, stmt.verb, args)
-        self.done(SECURITY_CURCMD.get(stmt.verb, curcmd.NONE))
+            raise errors.in_transaction(verb)  # the engine writes it in a transaction of its own
+        session.engine.security(session, session.database, verb, args)
 
 
 def media_name(stmt: nodes.Media) -> str:

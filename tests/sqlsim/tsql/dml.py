@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Callable, Iterable, Optional
 
 from ..contract import Column, Columns, Row, SqlType
@@ -11,7 +12,7 @@ from .compiler import Compiler
 from .context import Context, Target
 from .convert import converter
 from .expr import Scope, ScopeColumn
-from .relations import ROWID, OneRow, TableRelation
+from .relations import ROWID, OneRow, RowsRelation, TableRelation, named
 from .select import SelectPlan, has_aggregate
 from .query import used_names
 from .storage import quote
@@ -114,10 +115,13 @@ class DmlRunner:
 
     # -- UPDATE and DELETE ----------------------------------------------------------------------------------------------
 
-    def _find(self, stmt: Any, right: str) -> tuple[Context, Target, Any, Scope, list[tuple]]:
+    def _find(self, stmt: Any, right: str) -> tuple[Context, Target, int, Scope, list[tuple]]:
         """The rows that UPDATE or DELETE touches: context, target, the target's relation within `scope`, all rows."""
         context = self.context()
         context.planner.push_ctes(stmt.ctes)
+        cte = self._target_cte(stmt)
+        if cte is not None:
+            return self._find_through(cte, stmt, context, right)
         node, source = self._target_node(stmt)
         target = context.target(node, right)
         self.session.tran.write(target.database)
@@ -125,6 +129,33 @@ class DmlRunner:
         if used is not None:
             used |= {c.name.lower() for c in target.table.columns}
         relation = context.planner.relation(source, None, used, node)
+        rows, scope = self._matching(stmt, context, relation)
+        return context, target, self._place(relation), scope, rows
+
+    @staticmethod
+    def _target_cte(stmt: Any) -> Optional[nodes.Cte]:
+        """WITH x AS (SELECT .. FROM one table) DELETE FROM x"""
+        name = stmt.target.name
+        for cte in stmt.ctes:
+            body = cte.query.body
+            if (name == [name[-1]] and cte.name.lower() == name[-1].lower() and stmt.source is None and isinstance(body, nodes.Select)
+                    and isinstance(body.source, (nodes.Table, nodes.TableVar)) and not body.group and not body.distinct):
+                return cte
+        return None
+
+    def _find_through(self, cte: nodes.Cte, stmt: Any, context: Context, right: str) -> tuple[Context, Target, int, Scope, list[tuple]]:
+        """As _find(), for a target that is a common table expression: its rows carry the row number along."""
+        body = cte.query.body
+        target = context.target(body.source, right)
+        self.session.tran.write(target.database)
+        inner = context.planner.relation(body.source, None, None, body.source)
+        select = replace(body, items=[*body.items, nodes.Item(nodes.Col([ROWID]), ROWID)])
+        plan = SelectPlan(context, select, inner, Scope([]), cte.query.order, cte.query.offset, cte.query.fetch)
+        columns = named(plan.columns(), (cte.name.lower(),))
+        for column, alias in zip(columns, cte.columns):
+            column.name, column.key = alias, alias.lower()
+        columns[-1].hidden = True
+        relation = RowsRelation(columns, plan.rows)
         rows, scope = self._matching(stmt, context, relation)
         return context, target, self._place(relation), scope, rows
 

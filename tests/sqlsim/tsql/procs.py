@@ -165,26 +165,23 @@ class ProcRunner:
         return self._member("ALTER SERVER ROLE", self._arguments(stmt, ["loginame", "rolename"]), "rolename", "loginame", False)
 
     def _member(self, verb: str, args: dict[str, Any], role: str, member: str, add: bool) -> int:
-        self._security(verb, {"name": args[role], "role": args[role], "member": args[member], "add": add})
+        self.security(verb, {"name": args[role], "role": args[role], "member": args[member], "add": add})
         return 0
-
-    def _security(self, verb: str, args: dict[str, Any]) -> None:
-        self.session.engine.security(self.session, self.session.database, verb, args)
 
     def p_sp_addlogin(self, stmt: nodes.Execute) -> int:
         args = self._arguments(stmt, ["loginame", "passwd", "defdb", "deflanguage", "sid", "encryptopt"])
-        self._security("CREATE LOGIN", {"name": args["loginame"], "password": args.get("passwd") or "",
+        self.security("CREATE LOGIN", {"name": args["loginame"], "password": args.get("passwd") or "",
                                               "default_database": args.get("defdb") or "master"})
         return 0
 
     def p_sp_adduser(self, stmt: nodes.Execute) -> int:
         args = self._arguments(stmt, ["loginame", "name_in_db", "grpname"])
-        self._security("CREATE USER", {"name": args.get("name_in_db") or args["loginame"], "login": args["loginame"]})
+        self.security("CREATE USER", {"name": args.get("name_in_db") or args["loginame"], "login": args["loginame"]})
         return 0
 
     def p_sp_changedbowner(self, stmt: nodes.Execute) -> int:
         args = self._arguments(stmt, ["loginame", "map"])
-        self._security("ALTER AUTHORIZATION", {"class": "DATABASE", "object": self.session.database, "to": args["loginame"]})
+        self.security("ALTER AUTHORIZATION", {"class": "DATABASE", "object": self.session.database, "to": args["loginame"]})
         return 0
 
     def p_sp_who(self, stmt: nodes.Execute) -> int:
