@@ -139,7 +139,8 @@ class Job:
             "is_copy_only": int(self.copy_only), "first_fork": state.fork, "last_fork": state.fork, "fork_point_lsn": None,
             "database_guid": state.database_guid, "family_guid": state.family_guid, "full_guid": state.full_guid,
             "differential_base_lsn": None, "differential_base_guid": None, "next_log_lsn": state.last_log, "last_valid": None,
-            "expires": expires, "files": self.files(), "trustworthy": state.trustworthy, "encryptor": self.encryptor}
+            "expires": expires, "files": self.files(), "trustworthy": state.trustworthy, "encryptor": self.encryptor,
+            "key": state.key if state.encrypted else ""}
         meta.update(more)
         return meta
 

@@ -70,6 +70,10 @@ def open_all(server: "Server") -> None:
     for state in server.store.databases():
         relocate(state, moved, server.data_dir)
         database = Database(server, state)
+        if state.creating:
+            remove_files(database)
+            server.store.forget(state.id)
+            continue
         server.dbs[state.id] = database
         if state.name == "tempdb":
             for file in state.files:
@@ -173,9 +177,12 @@ def create(server: "Server", session: Any, name: str, options: dict[str, Any]) -
         for given in options.get("LOG") or []:
             state.log_limit = (log_limit(given) if isinstance(given, dict) else 0) or state.log_limit
         database = Database(server, state)
+        state.creating = True  # a start after a death in here removes the pieces
+        database.save()
         make_extra(state)
         database.create_files(FIRST)
         database.open()
+        state.creating = False
         principals.copy_users(model, database)
         server.dbs[state.id] = database
         database.save()
@@ -379,6 +386,8 @@ def _option(server: "Server", database: Database, clause: str, value: Any) -> No
     elif clause == "COLLATE":
         state.collation = str(value)
     elif clause == "ENCRYPTION":
+        if str(value).upper() == "ON" and not state.key:
+            raise SqlError(33107, "Cannot enable database encryption because there is no database encryption key.", 1, 16)
         state.encrypted = str(value).upper() == "ON"
     elif clause in ("ADD FILE", "ADD LOG FILE"):
         if database.data_backup is not None:

@@ -177,6 +177,8 @@ class Principals:
         self._permissions(session, db, args, "")
 
     def _permissions(self, session: Any, db: str, args: dict, state: str) -> None:
+        if (args.get("class") or args.get("object_class") or "").upper() in ("DATABASE", "SCHEMA", "SERVER"):
+            args["object"] = ""  # rights are kept per database and per object, not per schema
         for right in args["permissions"]:
             right = right.upper()
             if right in SINCE_16 and self.server.major < 16:
@@ -199,6 +201,7 @@ class Principals:
 
     def _database_permission(self, session: Any, db: str, right: str, target: str, name: str, state: str) -> None:
         database = self._database(session, db)
+        target = ".".join(target.split(".")[-2:])
         if target and "." not in target:
             target = "dbo." + target
         with database.writing(session) as tran:
@@ -233,6 +236,35 @@ class Principals:
     def create_master_key(self, session: Any, _db: str, _args: dict) -> None:
         self._need_admin(session, "CONTROL SERVER")
         self.server.store.put_thing("key", "##MS_DatabaseMasterKey##", {})
+
+    def alter_master_key(self, session: Any, _db: str, _args: dict) -> None:
+        self._need_admin(session, "CONTROL SERVER")
+
+    def drop_master_key(self, session: Any, _db: str, _args: dict) -> None:
+        self._need_admin(session, "CONTROL SERVER")
+        self.server.store.drop_thing("key", "##MS_DatabaseMasterKey##")
+
+    def create_database_encryption_key(self, session: Any, db: str, args: dict) -> None:
+        database = self.server.database(db, session)
+        if not self.sec.can_in(session, database, "CONTROL"):
+            raise SqlError(15247, "User does not have permission to perform this action.", 1, 16)
+        name = args.get("certificate") or ""
+        found = self.server.store.thing("certificate", name)
+        if found is None:
+            raise SqlError(15151, f"Cannot find the certificate '{name}', because it does not exist or you do not have permission.")
+        if database.state.key:
+            raise SqlError(33103, "A database encryption key already exists for this database.", 1, 16)
+        database.state.key = found["thumbprint"]
+        database.save()
+
+    def drop_database_encryption_key(self, session: Any, db: str, _args: dict) -> None:
+        database = self.server.database(db, session)
+        if not self.sec.can_in(session, database, "CONTROL"):
+            raise SqlError(15247, "User does not have permission to perform this action.", 1, 16)
+        if database.state.encrypted:
+            raise SqlError(33105, "Cannot drop the database encryption key because it is currently in use.", 1, 16)
+        database.state.key = ""
+        database.save()
 
     def create_certificate(self, session: Any, _db: str, args: dict) -> None:
         self._need_admin(session, "CONTROL SERVER")

@@ -56,7 +56,7 @@ def _new_state(job: "Job", meta: dict, files: list[tuple[dict, str]], number: in
         number, job.stmt.database, server.clock.local().isoformat(timespec="milliseconds"),
         owner_sid=server.security.sid_of(job.session).hex(), state=store.RESTORING, recovery_model=model,
         user_access=1 if meta["is_single_user"] else 0, read_only=bool(meta["is_readonly"]), compat=meta["compat"],
-        collation=meta["collation"], broker=False, database_guid=meta["database_guid"] if same else store.new_guid(),
+        collation=meta["collation"], broker=False, encrypted=bool(meta.get("key")), key=meta.get("key") or "", database_guid=meta["database_guid"] if same else store.new_guid(),
         family_guid=meta["family_guid"], fork=meta["last_fork"], checkpoint=meta["checkpoint_lsn"])
     for file, path in files:
         state.files.append(store.FileState(file["file_id"], 0 if file["type"] == "D" else 1, file["logical"], path, file["guid"]))
@@ -266,6 +266,7 @@ def standby(job: "Job", db: Database, path: str) -> None:
     os.chmod(undo, 0o660)
     db.state.standby = undo
     db.save()
+    db.log.cut(from_num(db.state.restore.redo))
     db.open_rows()
     db.redo(MAX)
     db.state.state = store.ONLINE

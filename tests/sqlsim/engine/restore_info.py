@@ -134,7 +134,8 @@ def _files(source: Source) -> list[list]:
         out.append([file["logical"], file["physical"], file["type"], "PRIMARY" if data else None, file["size"],
                     MAX_DATA if data else MAX_LOG, file["file_id"], ZERO, ZERO, uuid.UUID(file["guid"]), ZERO, ZERO,
                     file["backup_size"], 4096, 1 if data else 0, None, num(meta["differential_base_lsn"] or 0),
-                    guid(meta["differential_base_guid"]) or uuid.UUID(int=0), False, True, None, None])
+                    guid(meta["differential_base_guid"]) or uuid.UUID(int=0), False, True,
+                    bytes.fromhex(meta["key"]) if meta.get("key") else None, None])
     return out
 
 

@@ -85,10 +85,13 @@ class Source:
                                       "RESTORE sequence is terminated abnormally.")
         self.position = position
         meta = next(s for s in self.infos[0].sets if s.position == position).meta
-        thumbprint = (meta.get("encryptor") or {}).get("thumbprint")
-        if thumbprint and not any(c["thumbprint"] == thumbprint for c in self.server.store.things("certificate").values()):
-            raise self.fail(33111, f"Cannot find server certificate with thumbprint '0x{thumbprint.upper()}'.", 3)
+        for thumbprint in filter(None, ((meta.get("encryptor") or {}).get("thumbprint"), meta.get("key"))):
+            self._certificate(thumbprint)
         return meta
+
+    def _certificate(self, thumbprint: str) -> None:
+        if not any(c["thumbprint"] == thumbprint for c in self.server.store.things("certificate").values()):
+            raise self.fail(33111, f"Cannot find server certificate with thumbprint '0x{thumbprint.upper()}'.", 3)
 
     def verify(self, meta: dict) -> bool:
         """Whether checksums are looked at: yes when the set has them, unless NO_CHECKSUM is written."""

@@ -101,6 +101,8 @@ class DbState:
     bad_pages: list = field(default_factory=list)
     log_limit: int = 0
     encrypted: bool = False
+    key: str = ""  # thumbprint of the certificate that protects the database encryption key
+    creating: bool = False
     files: list = field(default_factory=list)
     restore: Optional[RestoreState] = None
 

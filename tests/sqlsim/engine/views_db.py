@@ -234,10 +234,8 @@ encryptor_thumbprint varbinary(20), encryptor_type nvarchar(32), percent_complet
 
 def encryption_keys(server: "Server", session: Any, _database: str) -> list[tuple]:
     server.security.need_server_state(session)
-    certificates = list(server.store.things("certificate").values())
-    print_ = bytes.fromhex(certificates[0]["thumbprint"]) if certificates else bytes(20)
-    return [(db.id, 3, when(db.state.create_date), "AES", 256, print_, "CERTIFICATE", 0.0, "ENCRYPTED")
-            for db in visible(server, session) if db.state.encrypted]
+    return [(db.id, 3 if db.state.encrypted else 1, when(db.state.create_date), "AES", 256, bytes.fromhex(db.state.key), "CERTIFICATE", 0.0,
+             "ENCRYPTED" if db.state.encrypted else "UNENCRYPTED") for db in visible(server, session) if db.state.key]
 
 
 INFO_TABLES = cols("TABLE_CATALOG nvarchar(128), TABLE_SCHEMA nvarchar(128), TABLE_NAME nvarchar(128)!, TABLE_TYPE varchar(10)")

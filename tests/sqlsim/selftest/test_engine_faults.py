@@ -352,3 +352,18 @@ def test_create_options(kit):
             kit.restore("DATABASE", "opt", "o.bak", **{option: "x"})
     with raises(1844, 3013):
         kit.backup("full", "opt", "p.bak", FILES=[("FILE", "first")])
+
+
+def test_a_death_while_creating_leaves_no_files(tmp_path):
+    kit = Kit(tmp_path)
+    made = kit.server.database("model").state
+    from sqlsim.engine import databases
+    state = databases.store.DbState(9, "half", made.create_date, creating=True)
+    state.files = [databases.store.FileState(1, 0, "half", kit.server.data_dir + "/half.mdf"),
+                   databases.store.FileState(2, 1, "half_log", kit.server.data_dir + "/half_log.ldf")]
+    kit.server.store.save(state)
+    open(kit.server.data_dir + "/half.mdf", "w").close()
+    kit.restart()
+    assert kit.server.find("half") is None and not os.path.exists(kit.server.data_dir + "/half.mdf")
+    kit.create("half")
+    kit.server.stop()

@@ -426,3 +426,35 @@ def test_model_of_the_state_is_kept_over_restarts(kit):
     assert kit.file("a")["redo_start_lsn"] == before and kit.server.find("a").state.state == store.RESTORING
     kit.restore("LOG", "a", "l1.trn", RECOVERY=True)
     assert kit.ids("a") == [1]
+
+
+def test_encrypted_database_needs_its_certificate(kit, tmp_path):
+    kit.security("CREATE CERTIFICATE", name="tde")
+    kit.security("CREATE DATABASE ENCRYPTION KEY", "db1", certificate="tde")
+    kit.server.alter_database(kit.session, "db1", [("ENCRYPTION", "ON")], None)
+    kit.backup("full", "db1", "t.bak")
+    assert kit.table(kit.restore("FILELISTONLY", "", "t.bak"))[0]["TDEThumbprint"] == kit.view("sys.certificates")[0]["thumbprint"]
+    kit.full_to("a", "t.bak", NORECOVERY=False)
+    assert kit.db("a")["is_encrypted"]
+    other = Kit(tmp_path, "sim2")
+    assert other.header("t.bak")[0]["DatabaseName"] == "db1"
+    with raises(33111, 3013):
+        other.full_to("a", "t.bak")
+    with raises(33111, 3013):
+        other.restore("FILELISTONLY", "", "t.bak")
+    other.server.stop()
+
+
+def test_standby_does_not_see_records_past_the_redo_point(kit):
+    kit.put("db1", *range(100, 600), text="j" * 3000)
+    kit.backup("log", "db1", "l3.trn")
+    kit.full_to("a", "f.bak")
+    for file in ("l1.trn", "l2.trn"):
+        kit.restore("LOG", "a", file, NORECOVERY=True)
+    kit.server.faults.crash_after("restore", "chunk")
+    with pytest.raises(SessionKilled):
+        kit.restore("LOG", "a", "l3.trn", NORECOVERY=True, session=kit.server.internal_session())
+    kit.restore("DATABASE", "a", STANDBY=str(kit.root / "undo"))
+    assert kit.ids("a") == [1, 2]
+    kit.restore("LOG", "a", "l3.trn")
+    assert len(kit.ids("a")) == 502

@@ -44,6 +44,7 @@ def test_types_of_every_view(kit, name):
     kit.security("CREATE CREDENTIAL", name="k", identity="i")
     kit.security("CREATE LOGIN", name="backupd", password="Backup!Pass1")
     kit.security("CREATE USER", "db1", name="backupd")
+    kit.security("CREATE DATABASE ENCRYPTION KEY", "db1", certificate="c", algorithm="AES_256")
     kit.server.alter_database(kit.session, "db1", [("ENCRYPTION", "ON")], None)
     for database in ("db1", "master"):
         columns, rows = kit.server.view(kit.session, database, name)
@@ -210,7 +211,16 @@ def test_certificate_backup_date(kit):
     assert kit.view("sys.certificates")[0]["pvt_key_last_backup_date"] is None
     kit.security("BACKUP CERTIFICATE", name="c", file=str(kit.root / "c.cer"), key_file=str(kit.root / "c.key"))
     assert kit.view("sys.certificates")[0]["pvt_key_last_backup_date"] is not None
+    with raises(33107, 5069):
+        kit.server.alter_database(kit.session, "db1", [("ENCRYPTION", "ON")], None)
+    with raises(15151):
+        kit.security("CREATE DATABASE ENCRYPTION KEY", "db1", certificate="none")
+    kit.security("CREATE DATABASE ENCRYPTION KEY", "db1", certificate="c", algorithm="AES_256")
+    with raises(33103):
+        kit.security("CREATE DATABASE ENCRYPTION KEY", "db1", certificate="c", algorithm="AES_256")
     kit.server.alter_database(kit.session, "db1", [("ENCRYPTION", "ON")], None)
+    with raises(33105):
+        kit.security("DROP DATABASE ENCRYPTION KEY", "db1")
     assert kit.view("sys.dm_database_encryption_keys")[0]["encryptor_thumbprint"] == kit.view("sys.certificates")[0]["thumbprint"]
 
 
