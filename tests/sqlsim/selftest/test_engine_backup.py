@@ -502,3 +502,69 @@ def test_read_only_log_repeats_its_work(kit):
     kit.backup("log", "db1", "r2.trn")
     one, two = kit.header("r1.trn")[0], kit.header("r2.trn")[0]
     assert one["FirstLSN"] == two["FirstLSN"] and one["LastLSN"] == two["LastLSN"] and one["IsReadOnly"]
+
+
+def test_everything_at_once_loses_nothing(kit):
+    """Writers, log backups, fulls and differentials beside each other; every chain then holds every acknowledged row."""
+    kit.create()
+    kit.backup("full", "db1", "f0.bak")
+    done, errors, logs, fulls, diffs = threading.Event(), [], [], ["f0.bak"], []
+    acknowledged = [[], []]
+
+    def run(work):
+        session = kit.server.internal_session()
+        try:
+            turn = 0
+            while not done.is_set():
+                work(session, turn)
+                turn += 1
+        except Exception as exc:
+            errors.append(exc)
+
+    def writer(which):
+        def work(session, turn):
+            number = turn * 2 + which
+            db = kit.server.database("db1")
+            tran = db.begin(session)
+            tran.connection.execute('INSERT INTO "dbo.t" VALUES (?,?)', (number, "w" * 50))
+            db.commit(tran)
+            acknowledged[which].append(number)
+            time.sleep(0.0005)
+        return work
+
+    def log(session, turn):
+        kit.backup("log", "db1", f"l{turn}.trn", session=session)
+        logs.append(f"l{turn}.trn")
+
+    def data(session, turn):
+        if turn % 3 == 0:
+            kit.backup("full", "db1", f"f{turn + 1}.bak", session=session)
+            fulls.append(f"f{turn + 1}.bak")
+        else:
+            kit.backup("diff", "db1", f"d{turn}.bak", session=session)
+            diffs.append((fulls[-1], f"d{turn}.bak"))
+
+    threads = [threading.Thread(target=run, args=(w,)) for w in (writer(0), writer(1), log, data)]
+    for thread in threads:
+        thread.start()
+    wait(lambda: errors or (len(logs) > 20 and len(fulls) > 4 and len(diffs) > 6), 60)
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    kit.backup("log", "db1", "last.trn")
+    logs.append("last.trn")
+    rows = sorted(acknowledged[0] + acknowledged[1])
+    assert kit.ids() == rows
+    starts = [(f, None) for f in (fulls[0], fulls[-1])] + [diffs[0], diffs[-1]]
+    for full, diff in starts:
+        kit.full_to("a", full, REPLACE=True)
+        if diff:
+            kit.restore("DATABASE", "a", diff, NORECOVERY=True)
+        for file in logs:
+            try:
+                kit.restore("LOG", "a", file, NORECOVERY=True)
+            except Exception as exc:
+                assert exc.error.number == 4326, exc
+        kit.restore("DATABASE", "a", RECOVERY=True)
+        assert kit.ids("a") == rows, (full, diff)
