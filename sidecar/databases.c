@@ -125,10 +125,16 @@ void databases_add_hole(struct agent *agent, struct database *db, const struct c
     hole = &seen;
     for (unsigned i = 0; i < db->hole_count; i++) {
         struct chain_hole *known = &db->holes[i];
-        if (known->cause == hole->cause && lsn_cmp(known->from_lsn, hole->from_lsn) == 0) {
-            *known = *hole; /* the same one, perhaps closed by now or with a name to it */
-            return;
+        if (known->incarnation != hole->incarnation || lsn_cmp(known->from_lsn, hole->from_lsn))
+            continue;
+        /* the same one: closed by now, or with a better cause than "a log is missing" */
+        if (known->cause == CHAIN_HOLE_LOG_MISSING || (known->cause == hole->cause && !known->who[0])) {
+            *known = *hole;
+        } else if (!lsn_is_zero(hole->until_lsn)) {
+            known->until_lsn = hole->until_lsn;
+            known->until_at = hole->until_at;
         }
+        return;
     }
     if (!db->holes)
         db->holes = mem_array(RECENT_HOLES_MAX, sizeof(*db->holes));
