@@ -43,7 +43,7 @@ static void an_interval_keeps_its_grid(void **state) {
     (void)state;
     struct due_rule rule = every(5 * CLOCK_MINUTE);
     struct due_state s;
-    int64_t t0 = at_of("2026-11-21T02:47:13Z"), last;
+    int64_t t0 = at_of("2026-11-21T02:47:13Z"), last = 0;
     due_init(&s, 0, t0);
     assert_int_equal(live(&rule, &s, t0, t0 + CLOCK_DAY, CLOCK_SECOND, &last), 288);
     assert_int_equal(last % (5 * CLOCK_MINUTE), 0);
@@ -86,7 +86,7 @@ static void cron_runs_once_a_day(void **state) {
     struct due_rule rule = cron_of("0 2 * * *");
     rule.jitter_us = 30 * CLOCK_SECOND;
     struct due_state s;
-    int64_t t0 = at_of("2026-11-21T01:00:00Z"), last;
+    int64_t t0 = at_of("2026-11-21T01:00:00Z"), last = 0;
     due_init(&s, at_of("2026-11-20T02:00:10Z"), t0);
     assert_int_equal(live(&rule, &s, t0, t0 + 10 * CLOCK_DAY, 7 * CLOCK_SECOND, &last), 10);
     assert_true(last % CLOCK_DAY >= 2 * CLOCK_HOUR && last % CLOCK_DAY < 2 * CLOCK_HOUR + 40 * CLOCK_SECOND);
@@ -170,7 +170,7 @@ static void blackouts_hold_back(void **state) {
     due_poll(&rule, &s, t0, &a);
     assert_int_equal(a.next_at, at_of("2026-11-21T05:00:00Z"));
     assert_int_equal(a.held_at, at_of("2026-11-21T02:00:00Z"));
-    int64_t last;
+    int64_t last = 0;
     assert_int_equal(live(&rule, &s, t0, t0 + CLOCK_DAY, CLOCK_SECOND, &last), 1);
     assert_int_equal(last, at_of("2026-11-21T05:00:00Z"));
     /* due before the window, but no slot was free: it must not slip in */
@@ -232,7 +232,7 @@ static void the_clock_is_set_back(void **state) {
     (void)state;
     struct due_rule rule = every(5 * CLOCK_MINUTE);
     struct due_state s;
-    int64_t t0 = at_of("2026-11-21T12:00:00Z"), last;
+    int64_t t0 = at_of("2026-11-21T12:00:00Z"), last = 0;
     due_init(&s, t0, t0);
     assert_int_equal(live(&rule, &s, t0, t0 + CLOCK_HOUR + 1, CLOCK_SECOND, NULL), 12);
     /* by a day: no silence, no storm */
