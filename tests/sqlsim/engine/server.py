@@ -224,7 +224,10 @@ class Server:
         return session
 
     def session_closed(self, session: Any) -> None:
-        self.sessions.pop(session.spid, None)
+        """Also sessions of before a restart come here: their number may be another's by now."""
+        info = self.sessions.get(session.spid)
+        if info is not None and info.session() is session:
+            self.sessions.pop(session.spid, None)
 
     def begin_request(self, session: Any, command: str, database: str) -> Optional[Request]:
         info = self.sessions.get(session.spid)

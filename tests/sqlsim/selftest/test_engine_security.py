@@ -295,6 +295,16 @@ def test_a_closed_session_has_no_rights(kit):
         kit.restore("HEADERONLY", "", "f.bak", session=session)
 
 
+def test_a_session_of_before_a_restart_closes_nobody_elses(kit):
+    old = kit.session
+    kit.server.stop()
+    kit.server.start()
+    kit.session = kit.server.internal_session()
+    assert old.spid == kit.session.spid and old.killed.is_set()
+    kit.server.session_closed(old)
+    assert kit.server.sessions[kit.session.spid].session() is kit.session
+
+
 def test_roles_of_users(kit):
     user(kit, "backupd", "db1")
     kit.security("CREATE ROLE", "db1", name="keepers")
