@@ -243,6 +243,8 @@ def test_permission_functions(kit):
     assert ask("SUSER_SNAME") == "backupd" and ask("USER_NAME") == "backupd" and ask("IS_SRVROLEMEMBER", "sysadmin") == 0
     assert ask("IS_ROLEMEMBER", "db_backupoperator") == 1 and ask("IS_ROLEMEMBER", "db_owner") == 0
     assert ask("HAS_PERMS_BY_NAME", "db1", "DATABASE", "BACKUP LOG") == 1
+    assert ask("HAS_PERMS_BY_NAME", "[db1]", "DATABASE", "BACKUP LOG") == 1 and ask("HAS_PERMS_BY_NAME", "[none]", "DATABASE", "ANY") is None
+    assert ask("HAS_PERMS_BY_NAME", "[msdb].[dbo].[backupset]", "OBJECT", "SELECT") == 0
     assert ask("HAS_PERMS_BY_NAME", None, None, "VIEW SERVER STATE") == 0
     assert ask("HAS_DBACCESS", "db1") == 1 and ask("HAS_DBACCESS", "model") == 0 and ask("HAS_DBACCESS", "nope") is None
     mine = {r["permission_name"] for r in kit.function("sys.fn_my_permissions", None, "SERVER", session=session)}
