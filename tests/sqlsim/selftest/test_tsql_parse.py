@@ -57,6 +57,8 @@ def test_lines_are_counted_in_comments_and_strings():
     ("DECLARE @a nvarchar(9000)", 131, "9000"),
     ("SELECT TOP FROM t", 156, "'FROM'"),
     ("BEGIN SELECT 1", 102, "'1'"),
+    ("SELECT * FROM (", 102, "'('"),
+    ("SELECT (", 102, "'('"),
     ("SELECT a. FROM t", 156, "'FROM'"),
 ])
 def test_mistakes(sql, number, near):

@@ -147,6 +147,10 @@ def _ask(ctx: Any, node: Func, values: list[Any]) -> Any:
             return ctx.engine.scalar_function(ctx.session, ctx.database, asked, values)
         except LookupError:
             continue
+        except TypeError as exc:
+            if "argument" not in str(exc):
+                raise
+            raise errors.arguments(node.text, len(values) + (1 if "missing" in str(exc) else -1)) from None
     if "." in node.text:
         quals, last = node.text.rsplit(".", 1)
         raise errors.error(4121, f'Cannot find either column "{quals.split(".")[0]}" or the user-defined function or aggregate '

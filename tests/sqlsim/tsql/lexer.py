@@ -143,5 +143,5 @@ def tokens(text: str, quoted: bool = True) -> list[Token]:
         if "\n" in raw:
             line += raw.count("\n")
     last = found[-1] if found else Token("end", "", "", None, 1)
-    found.append(Token("end", last.text, "", None, last.line, False, size, size))
+    found.append(Token("end", "", "", last.text, last.line, False, size, size))  # its value is what a mistake is near
     return found

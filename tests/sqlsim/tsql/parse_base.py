@@ -65,7 +65,7 @@ class Base:
         """102 or 156 near a token."""
         token = token or self.tok
         if token.kind == "end":
-            return errors.syntax(token.text, token.line)
+            return errors.syntax(token.value, token.line)
         if token.reserved:
             if token.key == "WITH":
                 return errors.at(SqlError(319, "Incorrect syntax near the keyword 'with'. If this statement is a common table "

@@ -33,7 +33,7 @@ class ExprParser(Base):
 
     def _not_boolean(self) -> SqlError:
         token = self.tok
-        near = token.text
+        near = token.value if token.kind == "end" else token.text
         return errors.at(SqlError(4145, "An expression of non-boolean type specified in a context where a condition is expected, "
                                         f"near '{near}'.", 1, 15), token.line)
 
