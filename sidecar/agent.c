@@ -32,9 +32,17 @@ static void on_wake(struct ev_loop *loop, ev_async *w, int events) {
     pool_collect(agent->ship_data);
 }
 
+/* What the store has is known also while the server is away, or does not have it any more. */
+static void add_from_catalog(struct agent *agent) {
+    const struct catalog *catalog = keeper_catalog(agent->keeper);
+    for (uint32_t id = 0; catalog && id < catalog_database_count(catalog); id++)
+        databases_find_or_add(agent, catalog_database_at(catalog, id)->name);
+}
+
 static void store_ready(void *user, bool catalog_is_new) {
     struct agent *agent = user;
     bool unknown = false;
+    add_from_catalog(agent);
     for (size_t i = 0; i < agent->database_count; i++)
         unknown |= !agent->databases[i]->tips_known;
     if (catalog_is_new || unknown)
@@ -158,6 +166,7 @@ int agent_new(struct ev_loop *loop, const struct sidecar_config *config, struct 
     open_sessions(agent);
     start_pools(agent);
     conditions_update(agent);
+    job_recover_drafts(agent);
     discover_start(agent);
     scheduler_start(agent);
     *ret_agent = agent;

@@ -152,6 +152,9 @@ static void protection(const struct agent *agent, const struct database *db, Mss
     if (db->scope != POLICY_IN) {
         reason = policy_scope_reason(db->scope);
         message = "the policy leaves it out";
+    } else if (!db->present && !agent->server_known) {
+        reason = "server_unreachable";
+        message = "the server was not reached yet";
     } else if (!db->present) {
         reason = "gone";
         message = "the server does not have it any more; its backups stay";
@@ -227,7 +230,7 @@ Mssql__V1__Database *status_database(const struct agent *agent, const struct dat
     Mssql__V1__Database *m = mem_alloc(sizeof(*m));
     mssql__v1__database__init(m);
     m->name = mem_strdup(db->name);
-    m->state = mem_strdup(db->present ? db->info.state_text : "GONE");
+    m->state = mem_strdup(db->present ? db->info.state_text : agent->server_known ? "GONE" : "UNKNOWN");
     m->recovery_model = mem_strdup(db->info.recovery >= 1 && db->info.recovery <= 3 ? models[db->info.recovery] : "");
     protection(agent, db, m);
     chain(db, m);

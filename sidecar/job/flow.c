@@ -10,6 +10,7 @@
 #include "common/base/str.h"
 #include "common/sql/errors.h"
 #include "sidecar/instruments.h"
+#include "sidecar/job/draft.h"
 #include "sidecar/request.h"
 
 #define RESUME_RETRY_US (5 * CLOCK_SECOND)
@@ -465,10 +466,45 @@ static void recover_orphans(struct agent *agent, const struct journal_found *kno
     mem_free(files);
 }
 
+/* Already on its way, by its draft? */
+static bool under_way(const struct agent *agent, const char *run_id) {
+    for (size_t i = 0; i < agent->database_count; i++)
+        for (enum lane lane = 0; lane < LANE_COUNT; lane++)
+            for (const struct job *job = agent->databases[i]->ship[lane].head; job; job = job->next)
+                if (!strcmp(job->entry.run_id, run_id))
+                    return true;
+    return false;
+}
+
+void job_recover_drafts(struct agent *agent) {
+    unsigned count;
+    struct journal_found *found = journal_list(agent->journal, &count);
+    for (unsigned i = 0; i < count; i++) {
+        struct err err;
+        struct database *db = databases_find_or_add(agent, found[i].entry.database);
+        struct job *job = recover_one(agent, &found[i].entry, db);
+        db->recovering--; /* nothing has to be asked */
+        job->slot = found[i].slot;
+        job->journaled = true;
+        if (job->entry.step != JOURNAL_TAKEN || draft_load(job, &err) < 0 ||
+            staging_sync(agent->staging, job->entry.run_id, job->entry.kind, job->entry.stripes, &job->staged_bytes, &err) < 0) {
+            job_free(job);
+            continue;
+        }
+        log_event(LOG_WARN, "backup of an earlier run is staged; shipping it", "database", db->name, "run", job->entry.run_id, NULL);
+        job->taken = true;
+        job->outcome = OUTCOME_COMPLETED;
+        enqueue(job);
+    }
+    mem_free(found);
+}
+
 void job_recover_all(struct agent *agent) {
     unsigned count;
     struct journal_found *found = journal_list(agent->journal, &count);
     for (unsigned i = 0; i < count; i++) {
+        if (under_way(agent, found[i].entry.run_id))
+            continue;
         struct job *job = recover_one(agent, &found[i].entry, databases_find_or_add(agent, found[i].entry.database));
         job->slot = found[i].slot;
         job->journaled = true;

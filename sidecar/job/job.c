@@ -9,6 +9,7 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "common/sql/errors.h"
+#include "sidecar/job/draft.h"
 
 const char *job_phase_name(enum job_phase phase) {
     static const char *const names[JOB_PHASE_COUNT] = {"queued", "taking", "inspecting", "shipping", "committing", "done"};
@@ -39,6 +40,18 @@ void job_free(struct job *job) {
     manifest_done(&job->manifest);
     mem_free(job->foreign);
     mem_free(job);
+}
+
+void job_forget_objects(struct manifest *m) {
+    struct manifest empty; /* manifest_done() knows what an object owns */
+    manifest_init(&empty);
+    struct manifest_object *objects = m->objects;
+    size_t count = m->object_count;
+    m->objects = NULL;
+    m->object_count = 0;
+    empty.objects = objects;
+    empty.object_count = count;
+    manifest_done(&empty);
 }
 
 void job_set_outcome(struct job *job, enum outcome outcome, const char *reason, const char *text) {
@@ -84,6 +97,7 @@ void job_clean(struct job *job) {
         log_error(LOG_WARN, &err, "staged file could not be removed; tried again at the next start", NULL);
         return; /* the journal entry stays, so that it is tried again */
     }
+    draft_remove(job);
     if (job->journaled && journal_remove(job->agent->journal, job->slot, &err) < 0)
         log_error(LOG_WARN, &err, "journal entry could not be removed", NULL);
     else

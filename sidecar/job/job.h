@@ -132,13 +132,18 @@ void job_set_outcome(struct job *job, enum outcome outcome, const char *reason, 
 /* Removes the staged files and the journal entry: of a run that gave nothing, or that is committed. */
 void job_clean(struct job *job);
 
+/* The list of objects is empty again: before another attempt to ship. */
+void job_forget_objects(struct manifest *manifest);
+
 struct job *job_new(struct agent *agent, struct database *db, enum lane lane, const char *trigger);
 void job_free(struct job *job);
 
 /* ---- on the loop (flow.c) ---- */
 /* Begins taking. False when the worker queue is full: the job is freed, ask again later. */
 bool job_start(struct job *job);
-/* Begins what the journal knows, and staged files that it does not know. Called once, when databases and the server are known. */
+/* At start: ships what was read before the restart, without asking the server. */
+void job_recover_drafts(struct agent *agent);
+/* Begins what else the journal knows, and staged files that it does not know. Called once, when databases and the server are known. */
 void job_recover_all(struct agent *agent);
 /* Asks again about runs whose fate is not known yet. */
 void job_recover_tick(struct agent *agent, int64_t now);

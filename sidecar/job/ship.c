@@ -37,19 +37,6 @@ static int ship_stripe(struct job *job, uint32_t stripe, const struct filter_ops
     return rc;
 }
 
-/* A second attempt begins with a fresh list. */
-static void forget_objects(struct manifest *m) {
-    struct manifest empty;
-    manifest_init(&empty);
-    struct manifest_object *objects = m->objects;
-    size_t count = m->object_count;
-    m->objects = NULL;
-    m->object_count = 0;
-    empty.objects = objects;
-    empty.object_count = count;
-    manifest_done(&empty);
-}
-
 static int ship(struct job *job, struct err *err) {
     if (job->resumed) {
         struct manifest found;
@@ -66,7 +53,7 @@ static int ship(struct job *job, struct err *err) {
     const struct filter_ops *filter;
     if (filter_find(job->options.codec, &filter, err) < 0)
         return -1;
-    forget_objects(&job->manifest);
+    job_forget_objects(&job->manifest); /* of an earlier attempt */
     uint64_t stored = 0;
     for (uint32_t i = 0; i < job->entry.stripes; i++)
         if (ship_stripe(job, i, filter, err) < 0)

@@ -11,6 +11,7 @@
 #include "common/base/str.h"
 #include "common/sql/errors.h"
 #include "common/sql/history.h"
+#include "sidecar/job/draft.h"
 
 #define FOREIGN_LIMIT 500
 
@@ -339,6 +340,9 @@ static void take_with(struct job *job, struct sql_session *session) {
         return;
     }
     check(job, session, &clock);
+    struct err err;
+    if (draft_save(job, &err) < 0)
+        log_error(LOG_WARN, &err, "draft could not be kept; after a restart the header is read again", NULL);
     job->taken = true;
     job->outcome = OUTCOME_COMPLETED; /* so far: the commit has the last word */
 }

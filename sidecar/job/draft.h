@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What was read from a staged backup's header, kept beside the journal until the commit: with it a backup can be shipped after a restart
+ * also when SQL Server does not come up any more. That is when the staged logs are worth most.
+ *
+ * A draft is a manifest without its objects, <state>/drafts/<run id>.json. It is a convenience: without one the header is read again.
+ */
+#ifndef MSSQL_SIDECAR_JOB_DRAFT_H
+#define MSSQL_SIDECAR_JOB_DRAFT_H
+
+#include "sidecar/job/job.h"
+
+/* Durable when it returns 0. */
+int draft_save(struct job *job, struct err *err) ERR_CHECK;
+/* Fills set and manifest. ERR_NOT_FOUND when there is none. */
+int draft_load(struct job *job, struct err *err) ERR_CHECK;
+void draft_remove(const struct job *job);
+
+#endif
