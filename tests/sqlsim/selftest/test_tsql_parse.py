@@ -28,7 +28,7 @@ def test_tokens():
     assert [f[:1] for f in found[:6]] == [("str",), ("ident",), ("ident",), ("hex",), ("num",), ("num",)]
     assert found[0][2] == "a'b" and found[1][1] == "x]y" and found[2][1] == 'q"r' and found[3][2] == b"\x1f"
     assert str(found[4][2]) == "1.50" and found[5][2] == 2000.0
-    assert [f[1] for f in found[-2:]] == ["z", "z"]
+    assert found[-2][1] == "z" and found[-1] == ("end", "", "z")
 
 
 def test_double_quotes_are_text_without_quoted_identifier():

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import decimal
 import re
 import sqlite3
 import time
@@ -113,6 +114,8 @@ class Executor(DmlRunner, DdlRunner, AdminRunner, ProcRunner):
             self.failed(exc, stmt)
         except sqlite3.Error as exc:
             self.failed(from_sqlite(exc), stmt)
+        except (decimal.DecimalException, OverflowError):
+            self.failed(errors.overflow("numeric"), stmt)
         except RecursionError:
             self.failed(errors.error(8631, "Internal error: Server stack limit has been reached. Please look for potentially deep "
                                            "nesting in your query, and try to simplify it.", 1, 17), stmt)

@@ -69,6 +69,7 @@ def _round(c: Any, args: list[Ex], node: Any) -> Ex:
 
     def run(x: Any, places: int, cut: int = 0) -> Any:
         rounding = ROUND_DOWN if cut else "ROUND_HALF_UP"
+        places = max(-40, min(places, 40))
         number = Decimal(repr(x)) if isinstance(x, float) else Decimal(x)
         done = CONTEXT.quantize(number, Decimal(1).scaleb(-places)) if not cut else number.quantize(
             Decimal(1).scaleb(-places), rounding=rounding, context=CONTEXT)
