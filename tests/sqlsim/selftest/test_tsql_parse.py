@@ -58,6 +58,7 @@ def test_lines_are_counted_in_comments_and_strings():
     ("SELECT TOP FROM t", 156, "'FROM'"),
     ("BEGIN SELECT 1", 102, "'1'"),
     ("SELECT * FROM (", 102, "'('"),
+    ("CREATE UNIQUE INDEX ix ON t SELECT 1", 156, "'SELECT'"),
     ("SELECT (", 102, "'('"),
     ("SELECT a. FROM t", 156, "'FROM'"),
 ])

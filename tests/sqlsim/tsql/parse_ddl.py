@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 from ..contract import SqlError
 from . import errors
@@ -187,15 +187,15 @@ class DdlParser(MediaParser):
             if not self.accept(","):
                 return stmt
 
-    def create_index(self, line: int) -> Optional[CreateIndex]:
+    def create_index(self, line: int) -> CreateIndex:
         unique = bool(self.accept("UNIQUE"))
         self.accept("CLUSTERED", "NONCLUSTERED")
-        self.accept("COLUMNSTORE")
+        columnstore = self.accept("COLUMNSTORE")
         self.need("INDEX")
         name = self.name()
         self.need("ON")
         table = self.dotted(3)
-        columns = self._key_columns() if self.is_("(") else []
+        columns = self._key_columns() if self.is_("(") or not columnstore else []
         if self.accept("INCLUDE"):
             self.skip_parens()
         if self.accept("WHERE"):
