@@ -31,12 +31,11 @@ def full(job: "Job", db: Optional[Database], source: Source, meta: dict, files: 
         if db is not None:
             db.restoring = job
             db.close()
-            keep = {path for _, path in files}
+            # Also where the path stays: a reader that is still open keeps the old file, not half of the new one.
             for file in old.files:
                 for suffix in ("", "-wal", "-shm"):
-                    if file.physical not in keep or suffix:
-                        with contextlib.suppress(FileNotFoundError):
-                            os.unlink(file.physical + suffix)
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(file.physical + suffix)
         new = Database(server, state)
         new.restoring = job
         new.save()
@@ -249,7 +248,9 @@ def leave_standby(db: Database) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(db.path + suffix)
     if os.path.exists(undo):
-        shutil.copyfile(undo, db.path)
+        shutil.copyfile(undo, db.path + ".undo")
+        os.chmod(db.path + ".undo", 0o660)
+        os.replace(db.path + ".undo", db.path)
         os.unlink(undo)
     db.state.standby = ""
     db.state.state = store.RESTORING

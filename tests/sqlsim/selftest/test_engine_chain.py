@@ -393,3 +393,41 @@ def test_kill_keeps_exactly_the_committed(tmp_path, when, expected):
     kit.recover("a")
     assert kit.ids("a") == [*expected, 60]
     kit.server.stop()
+
+
+def test_an_open_transaction_does_not_wait_and_is_not_lost(kit):
+    """FirstLSN goes back to the open transaction; it is in the full only when it commits before the full's end."""
+    kit.create()
+    kit.put("db1", 1)
+    other = kit.server.internal_session()
+    db = kit.server.database("db1")
+    tran = db.begin(other)
+    tran.connection.execute('INSERT INTO "dbo.t" VALUES (2, NULL)')
+    kit.backup("full", "db1", "f.bak")
+    db.commit(tran)
+    kit.backup("log", "db1", "l1.trn")
+    full, log = kit.header("f.bak")[0], kit.header("l1.trn")[0]
+    assert full["FirstLSN"] < full["CheckpointLSN"] == log["DatabaseBackupLSN"] and log["FirstLSN"] == full["FirstLSN"]
+    kit.full_to("a", "f.bak", NORECOVERY=False)
+    assert kit.ids("a") == [1]
+    kit.full_to("b", "f.bak")
+    kit.restore("LOG", "b", "l1.trn")
+    assert kit.ids("b") == [1, 2]
+
+
+def test_restore_under_an_open_reader(kit):
+    """The reader goes on with the rows that it began with."""
+    kit.create()
+    kit.put("db1", 1)
+    kit.backup("full", "db1", "f.bak")
+    kit.put("db1", 2)
+    reader = kit.server.database("db1").reader()
+    cursor = reader.execute('SELECT id FROM "dbo.t" ORDER BY id')
+    assert cursor.fetchone() == (1,)
+    kit.restore("DATABASE", "db1", "f.bak", REPLACE=True)
+    kit.put("db1", 30)
+    assert cursor.fetchall() == [(2,)]
+    reader.close()
+    assert kit.ids() == [1, 30]
+    kit.restart()
+    assert kit.ids() == [1, 30]
