@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import sqlite3
 import uuid
 import zlib
 from typing import TYPE_CHECKING, Any, Optional
@@ -35,6 +36,9 @@ def run(server: "Server", session: Any, stmt: BackupStatement, emit: Emit) -> No
     except (Cancelled, SessionKilled) as exc:
         _aborted(server, stmt, what, emit, isinstance(exc, SessionKilled))
         raise
+    except sqlite3.Error as exc:
+        text = errors.os_text(112)
+        raise errors.fail(what, 3271, f'A nonrecoverable I/O error occurred on file "{server.system_dir}:" {text}.') from exc
     except SqlError:
         if server.find(name) is not None:
             server.errorlog(f"Error: 3041, Severity: 16, State: 1. BACKUP failed to complete the command {what} {name}. "

@@ -274,6 +274,13 @@ class Database:
         try:
             tran.flush()
             record = self._log_commit(tran, mark)
+        except OSError as exc:
+            self.rollback(tran)
+            raise self._log_full() from exc
+        except sqlite3.OperationalError as exc:
+            self.rollback(tran)
+            raise SqlError(1105, f"Could not allocate space for object 'dbo' in database '{self.name}' because the 'PRIMARY' filegroup is "
+                                 "full due to lack of storage space or database files reaching the maximum allowed size.", 2, 17) from exc
         except BaseException:
             self.rollback(tran)
             raise
@@ -314,11 +321,14 @@ class Database:
             self.truncate_log()
             if self.log.size - wal.HEADER < limit:
                 return
+        raise self._log_full()
+
+    def _log_full(self) -> SqlError:
         reason = self.log_reuse()[1]
         text = f"The transaction log for database '{self.name}' is full due to '{reason}'"
         if self.server.major >= 16:
             text += f" and the holdup lsn is ({self.log.start.triple})"
-        raise SqlError(9002, text + ".", 2, 17)
+        return SqlError(9002, text + ".", 2, 17)
 
     def rollback(self, tran: Transaction) -> None:
         if not tran.open:

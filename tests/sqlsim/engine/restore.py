@@ -8,6 +8,7 @@ differential always meets the pages that it was made against, and any statement 
 from __future__ import annotations
 
 import datetime as dt
+import sqlite3
 from typing import TYPE_CHECKING, Any, Optional
 
 from ..contract import Emit, RestoreStatement, SqlError
@@ -46,6 +47,9 @@ def run(server: "Server", session: Any, stmt: RestoreStatement, emit: Emit) -> N
         text = errors.os_text(errors.code_of(exc))
         raise errors.fail(what, 3634, f"The operating system returned the error '{text}' while attempting "
                                       f"'RestoreContainer::Write' on '{exc.filename or ''}'.") from exc
+    except sqlite3.Error as exc:
+        raise errors.fail(what, 3634, f"The operating system returned the error '{errors.os_text(112)}' while attempting "
+                                      f"'RestoreContainer::Write' on '{server.system_dir}'.") from exc
     finally:
         server.end_request(session)
 

@@ -153,4 +153,15 @@ def raises(*numbers: int) -> Iterator[SqlError]:
     raise AssertionError(f"no error, expected {numbers}")
 
 
-__all__ = ["Kit", "infos", "raises", "Decimal", "Error", "PASSWORD"]
+@contextlib.contextmanager
+def raises_any(*numbers: int) -> Iterator[None]:
+    """The statement fails with one of these numbers."""
+    try:
+        yield
+    except SqlError as exc:
+        assert exc.error.number in numbers, exc
+        return
+    raise AssertionError(f"no error, expected one of {numbers}")
+
+
+__all__ = ["Kit", "infos", "raises", "raises_any", "Decimal", "Error", "PASSWORD"]

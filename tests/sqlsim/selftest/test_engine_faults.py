@@ -6,7 +6,7 @@ import os
 import pytest
 
 from sqlsim.contract import Login
-from sqlsim.selftest.engine_kit import PASSWORD, Kit, infos, raises
+from sqlsim.selftest.engine_kit import PASSWORD, Kit, infos, raises, raises_any
 
 ANY_STATEMENT = (701, 802, 845, 921, 941, 952, 954, 976, 978, 983, 988, 1204, 1205, 1222, 3059, 3062, 3104, 5149, 8645, 8651, 9001, 9004,
                  15404, 35250)
@@ -367,3 +367,39 @@ def test_a_death_while_creating_leaves_no_files(tmp_path):
     assert kit.server.find("half") is None and not os.path.exists(kit.server.data_dir + "/half.mdf")
     kit.create("half")
     kit.server.stop()
+
+
+def test_a_really_full_volume(tmp_path):
+    """Data and log on a tmpfs of 6 MB: commits are refused, none is half done, room makes them possible again."""
+    import shutil
+    import subprocess
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(volume)], capture_output=True)
+    if mounted.returncode:
+        pytest.fail("this test mounts a tmpfs and needs the right to do so")
+    try:
+        kit = Kit(volume)
+        kit.create()
+        kit.backup("full", "db1", str(tmp_path / "f.bak"))
+        with open(volume / "ballast", "wb") as ballast:
+            ballast.write(bytes(max(0, shutil.disk_usage(volume).free - 1_500_000)))
+        acknowledged = []
+        with raises_any(9002, 1105):
+            for number in range(10000):
+                kit.put("db1", number, text="v" * 2000)
+                acknowledged.append(number)
+        assert kit.ids() == acknowledged and len(acknowledged) > 10
+        os.unlink(volume / "ballast")
+        kit.put("db1", 20000)
+        kit.restart()
+        assert kit.ids() == [*acknowledged, 20000]
+        kit.backup("log", "db1", str(tmp_path / "l.trn"))
+        kit.server.stop()
+        other = Kit(tmp_path, "sim2")
+        other.full_to("db1", str(tmp_path / "f.bak"))
+        other.restore("LOG", "db1", str(tmp_path / "l.trn"))
+        assert other.ids() == [*acknowledged, 20000]
+        other.server.stop()
+    finally:
+        subprocess.run(["umount", "-l", str(volume)], check=True)
