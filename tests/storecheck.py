@@ -43,6 +43,13 @@ def chain(manifest: dict[str, Any], name: str) -> Any:
     return manifest["chain"].get(name)
 
 
+def dicts(answer: Any) -> list[dict[str, Any]]:
+    """Rows of a reply of sqlsim.client, or of what wraps one, by column name."""
+    reply = getattr(answer, "reply", answer)
+    names = reply.sets[0].names if reply.sets else []
+    return [dict(zip(names, row)) for row in reply.rows]
+
+
 def plan_from(base: dict[str, Any], sets: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """The base and every log that follows it without a gap; a differential of the base where one bridges a gap."""
     same = [m for m in sets if all(chain(m, key) == chain(base, key) for key in ("familyGuid", "incarnation"))]
@@ -101,7 +108,7 @@ def restore(server: Any, plan: list[dict[str, Any]], name: str, folder: Path, da
         what = "LOG" if kind(manifest) == "log" else "DATABASE"
         options = ["NORECOVERY"]
         if number == 0:
-            listed = server.query(f"RESTORE FILELISTONLY FROM {disks}").dicts()
+            listed = dicts(server.query(f"RESTORE FILELISTONLY FROM {disks}"))
             for f in listed:
                 suffix = "ldf" if f["Type"] == "L" else "mdf"
                 options.append(f"MOVE N'{f['LogicalName']}' TO N'{data}/{name}_{f['LogicalName']}.{suffix}'")
