@@ -184,15 +184,15 @@ def _raid(data: bytes) -> dict:
     if len(data) < 24:
         raise MediaError("format")
     length = struct.unpack_from("<I", data, 20)[0]
-    return json.loads(data[24:24 + length])
+    return json.loads(mtf.unsealed(data[24:24 + length]))
 
 
 def _skip_streams(image, info: FileInfo, current: Optional[SetInfo], kind: bytes) -> None:
     for name, length in streams(image):
-        if name == b"RAID":
+        if name == b"RAID" and length < SMALL:
             info.media = _raid(exactly(image, length))
         elif name == b"XMSI" and length < SMALL:
-            meta = json.loads(exactly(image, length))
+            meta = json.loads(mtf.unsealed(exactly(image, length)))
             if current is not None:
                 current.meta = meta
         else:
@@ -229,6 +229,8 @@ def inspect(path: str) -> FileInfo:
             if not info.media:
                 raise MediaError("format") from exc
             info.problem = "damaged"
+        if not info.media:
+            raise MediaError("format")
         return info
 
 
@@ -259,10 +261,9 @@ def family_chunks(path: str, position: int) -> Iterator[Chunk]:
                     payload = exactly(image, length)[2:]
                     phase = name
                 elif inside and name == b"XIDX" and length < SMALL:
-                    try:
-                        index = json.loads(exactly(image, length))
-                    except ValueError as exc:
-                        raise MediaError("damaged", "chunk index") from exc
+                    index = json.loads(mtf.unsealed(exactly(image, length)))
+                    if not payload:
+                        raise MediaError("damaged", "an index without its chunk")
                     yield Chunk(phase, payload, index)
                 else:
                     image.skip(length)

@@ -159,7 +159,7 @@ class Family:
         start = self.at
         self.put(mtf.block(kind, bytes(12), self.fla(), self.next_id()))
         self.stream(b"MQCI", mtf.scin(meta))
-        self.stream(b"XMSI", json.dumps(meta).encode())
+        self.stream(b"XMSI", mtf.sealed(json.dumps(meta).encode()))
         if self.at + 22 <= start + size:
             self.pad(b"SPAD", start + size)
         else:
@@ -176,7 +176,7 @@ class Family:
         self.put(mtf.stream(name, len(data) + 2) + b"\0\0")
         self.put(data)
         self.put(bytes(-self.at % 4))
-        self.stream(b"XIDX", json.dumps(index, separators=(",", ":")).encode())
+        self.stream(b"XIDX", mtf.sealed(json.dumps(index, separators=(",", ":")).encode()))
 
     def end_data(self, name: bytes) -> None:
         self.put(mtf.stream(name, 0))

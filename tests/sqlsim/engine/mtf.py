@@ -7,6 +7,7 @@ import datetime as dt
 import json
 import struct
 import uuid
+import zlib
 from typing import Any, Optional
 
 from .lsn import ZERO, from_num
@@ -80,6 +81,17 @@ class Body:
         return bytes(self.fixed + self.tail)
 
 
+def sealed(data: bytes) -> bytes:
+    """Our own records carry a checksum in front."""
+    return struct.pack("<I", zlib.crc32(data)) + data
+
+
+def unsealed(data: bytes) -> bytes:
+    if len(data) < 4 or struct.unpack_from("<I", data)[0] != zlib.crc32(data[4:]):
+        raise MediaError("damaged", "checksum of a record")
+    return data[4:]
+
+
 def tape(media: dict, family: int, cbid: int) -> bytes:
     """`media`: guid, family_ids, name, description, date."""
     body = Body(94 - 52)
@@ -96,7 +108,7 @@ def tape(media: dict, family: int, cbid: int) -> bytes:
 def raid(media: dict, family: int) -> bytes:
     """Datum of the RAID stream: the media set and this member's place in it."""
     private = json.dumps(dict(media, family=family)).encode()
-    return uuid.UUID(media["guid"]).bytes_le + struct.pack("<HHI", len(media["family_ids"]), family, len(private)) + private
+    return uuid.UUID(media["guid"]).bytes_le + struct.pack("<HHI", len(media["family_ids"]), family, len(private) + 4) + sealed(private)
 
 
 def sset(meta: dict, position: int, fla: int, cbid: int) -> bytes:

@@ -279,3 +279,34 @@ def test_big_backup_needs_little_memory(kit):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < size // 2, peak
+
+
+@pytest.mark.parametrize("options", [{"CHECKSUM": True}, {"COMPRESSION": True}])
+def test_random_damage_is_always_an_error_of_the_server(kit, options):
+    """Whatever the bytes are: a result or an SQL error, and rows never come from a set whose payload was changed unseen."""
+    import random
+    from sqlsim.contract import SqlError
+    kit.create()
+    kit.put("db1", 1, 2, 3, text="r" * 50)
+    kit.backup("full", "db1", "r.bak", **options)
+    data = (kit.stage / "r.bak").read_bytes()
+    seed = random.randrange(1 << 30)
+    print("seed", seed)
+    dice = random.Random(seed)
+    failed = 0
+    for _ in range(60):
+        changed = bytearray(data)
+        for _ in range(dice.choice((1, 2, 20))):
+            changed[dice.randrange(len(changed) if dice.random() < 0.4 else min(len(changed), 0x2300))] = dice.randrange(256)
+        (kit.stage / "z.bak").write_bytes(changed[:dice.randrange(len(changed))] if dice.random() < 0.2 else changed)
+        for what in ("HEADERONLY", "FILELISTONLY", "LABELONLY", "VERIFYONLY"):
+            try:
+                kit.restore(what, "", "z.bak")
+            except SqlError:
+                failed += 1
+        try:
+            kit.full_to("a", "z.bak", REPLACE=True, NORECOVERY=False)
+            assert kit.ids("a") == [1, 2, 3]
+        except SqlError:
+            failed += 1
+    assert failed > 20
