@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What mssqlctl can do. Everything that names a command or an option is made from these tables. */
+#include "cli/commands.h"
+
+#include "common/base/mem.h"
+
+#define MANY 1000000u
+
+const struct cli_option cli_globals[] = {
+    {"--address", 'a', "ADDRESS", NULL, "MSSQLCTL_ADDRESS", CLI_ADDRESS_DEFAULT, "the sidecar: unix:///path, host:port or [v6]:port"},
+    {"--tls-ca", 0, "FILE", NULL, NULL, NULL, "PEM roots that the sidecar's certificate must lead to"},
+    {"--tls-cert", 0, "FILE", NULL, NULL, NULL, "PEM certificate to show to the sidecar"},
+    {"--tls-key", 0, "FILE", NULL, NULL, NULL, "its private key"},
+    {"--tls-server-name", 0, "NAME", NULL, NULL, NULL, "name that the sidecar's certificate must have"},
+    {"--store", 0, "URL", NULL, NULL, NULL, "read this store instead of asking a sidecar: file:///path"},
+    {"--scope", 0, "NAMESPACE/INSTANCE", NULL, NULL, NULL, "the instance in the store, when there are several"},
+    {"--output", 'o', "FORMAT", "table|json|yaml", NULL, "table", "table, json or yaml"},
+    {"--timeout", 0, "DURATION", NULL, NULL, "30s", "how long one answer may take"},
+    {"--no-color", 0, NULL, NULL, NULL, NULL, "no colours, as with NO_COLOR in the environment"},
+    {"--help", 'h', NULL, NULL, NULL, NULL, "help of the program or of a command"},
+};
+const size_t cli_global_count = ARRAY_LEN(cli_globals);
+
+#define KINDS "full|diff|log"
+
+static const struct cli_option backups_options[] = {
+    {"--kind", 'k', "KIND", KINDS, NULL, NULL, "only this kind; may be given more than once"},
+    {"--since", 0, "TIME", NULL, NULL, NULL, "finished at or after: a moment, or how long ago (12h)"},
+    {"--until", 0, "TIME", NULL, NULL, NULL, "finished before"},
+    {"--held", 0, NULL, NULL, NULL, NULL, "only those that a hold keeps"},
+    {"--limit", 'n', "N", NULL, NULL, "50", "at most so many, the newest; 0 = all"},
+};
+
+static const struct cli_option backup_now_options[] = {
+    {"--kind", 'k', "KIND", KINDS, NULL, NULL, "full, diff or log; without it, what the chain needs"},
+    {"--copy-only", 0, NULL, NULL, NULL, NULL, "a full or log that no other backup builds on"},
+    {"--reason", 0, "TEXT", NULL, NULL, NULL, "kept in the manifest"},
+    {"--no-wait", 0, NULL, NULL, NULL, NULL, "end as soon as the sidecar has accepted it"},
+    {"--stop-on-interrupt", 0, NULL, NULL, NULL, NULL, "Ctrl-C stops the backups too, not only the watching"},
+};
+
+static const struct cli_option hold_options[] = {
+    {"--set", 0, "GUID", NULL, NULL, NULL, "one backup set and what it needs"},
+    {"--from", 0, "TIME", NULL, NULL, NULL, "every backup that the moments from here ..."},
+    {"--until", 0, "TIME", NULL, NULL, NULL, "... to here need"},
+    {"--reason", 0, "TEXT", NULL, NULL, NULL, "required"},
+    {"--expires", 0, "TIME", NULL, NULL, NULL, "a moment, or how long from now (90d); without it: until released"},
+    {"--id", 0, "ID", NULL, NULL, NULL, "name of the hold; without it one is made"},
+};
+
+static const struct cli_option pause_options[] = {
+    {"--for", 0, "DURATION", NULL, NULL, NULL, "how long"},
+    {"--until", 0, "TIME", NULL, NULL, NULL, "the moment when it ends"},
+    {"--reason", 0, "TEXT", NULL, NULL, NULL, "required"},
+};
+
+static const struct cli_option version_options[] = {
+    {"--client", 0, NULL, NULL, NULL, NULL, "only of this program"},
+};
+
+#define OPTIONS(list) .options = list, .option_count = ARRAY_LEN(list)
+
+const struct cli_command cli_commands[] = {
+    {
+        .name = "status",
+        .words = "[DATABASE...]",
+        .max = MANY,
+        .flags = CLI_DATABASES,
+        .run = cmd_status,
+        .summary = "what is protected, to which moment, and what is wrong",
+        .text = "Conditions that are not fine come first. One line per database says whether it is protected and what can be restored, a second\n"
+                "table when backups were taken and when the next ones come. With databases (names or patterns with * and ?) it says all of each.\n",
+        .examples = "status\nstatus orders\nstatus 'sales*' -o json\n",
+    },
+    {
+        .name = "chain",
+        .words = "[DATABASE...]",
+        .max = MANY,
+        .flags = CLI_DATABASES | CLI_OFFLINE,
+        .run = cmd_chain,
+        .summary = "restorable intervals, the holes between them and their causes",
+        .text = "Every moment inside an interval can be restored. With --store the intervals are computed from the manifests alone; what only a\n"
+                "running sidecar knows (the state of the chain, quiet time after the last log) is then left out.\n",
+        .examples = "chain orders\nchain --store file:///backup-store --scope default/sql\n",
+    },
+    {
+        .name = "backups",
+        .words = "[DATABASE...]",
+        .max = MANY,
+        .flags = CLI_DATABASES | CLI_OFFLINE,
+        .run = cmd_backups,
+        OPTIONS(backups_options),
+        .summary = "backups in the store, newest first",
+        .examples = "backups orders --kind full --since 7d\nbackups --store file:///backup-store --limit 0 -o json\n",
+    },
+    {
+        .name = "backup now",
+        .words = "[DATABASE...]",
+        .max = MANY,
+        .flags = CLI_DATABASES,
+        .run = cmd_backup_now,
+        OPTIONS(backup_now_options),
+        .summary = "take backups now, of all protected databases or of these",
+        .text = "Ends with 0 only when every database has a new backup in the store. Skipped, deferred and failed are different results and none\n"
+                "of them is success. Ctrl-C ends the watching; the backups go on in the sidecar, unless --stop-on-interrupt was given.\n",
+        .examples = "backup now\nbackup now --kind full --copy-only --reason 'before the upgrade' orders\n",
+    },
+    {
+        .name = "hold",
+        .words = "DATABASE",
+        .min = 1,
+        .max = 1,
+        .flags = CLI_DATABASES,
+        .run = cmd_hold,
+        OPTIONS(hold_options),
+        .summary = "keep backups from being pruned",
+        .text = "Name one set with --set, or the moments that must stay restorable with --from and --until.\n",
+        .examples = "hold orders --set 0A1B2C3D-... --reason 'audit 2026' --expires 365d\n"
+                    "hold orders --from 2026-11-20 --until 2026-11-21 --reason 'incident 4711'\n",
+    },
+    {
+        .name = "hold release",
+        .words = "DATABASE ID",
+        .min = 2,
+        .max = 2,
+        .flags = CLI_DATABASES,
+        .run = cmd_hold_release,
+        .summary = "let held backups go again",
+    },
+    {
+        .name = "pause",
+        .words = "[DATABASE...]",
+        .max = MANY,
+        .flags = CLI_DATABASES,
+        .run = cmd_pause,
+        OPTIONS(pause_options),
+        .summary = "stop scheduled backups, of all databases or of these",
+        .text = "A pause is never silent: status, a condition and a metric say so until it ends.\n",
+        .examples = "pause --for 2h --reason 'index rebuild' orders\n",
+    },
+    {
+        .name = "resume",
+        .words = "[DATABASE...]",
+        .max = MANY,
+        .flags = CLI_DATABASES,
+        .run = cmd_resume,
+        .summary = "end pauses: of these databases, or all",
+    },
+    {
+        .name = "preflight",
+        .words = "",
+        .run = cmd_preflight,
+        .summary = "check rights, versions, directories, clocks and space; changes nothing",
+    },
+    {
+        .name = "version",
+        .words = "",
+        .run = cmd_version,
+        OPTIONS(version_options),
+        .summary = "versions of this program and of the sidecar",
+    },
+    {
+        .name = "completion",
+        .words = "bash|zsh|fish",
+        .min = 1,
+        .max = 1,
+        .run = cmd_completion,
+        .summary = "the script that completes commands in a shell",
+        .examples = "completion bash > /etc/bash_completion.d/mssqlctl\n",
+    },
+    {
+        .name = "help",
+        .words = "[COMMAND]",
+        .max = 4,
+        .run = cmd_help,
+        .summary = "this help, or that of a command",
+    },
+    {.name = "__complete", .words = "WORD...", .max = MANY, .flags = CLI_HIDDEN | CLI_VERBATIM, .run = cmd_complete, .summary = "candidates"},
+    {.name = "__reference", .words = "", .flags = CLI_HIDDEN, .run = cmd_reference, .summary = "docs/reference/mssqlctl.md"},
+};
+const size_t cli_command_count = ARRAY_LEN(cli_commands);
