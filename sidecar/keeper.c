@@ -46,6 +46,7 @@ struct keeper {
     struct catalog *catalog; /* NULL: not there, or the worker has it */
     bool stopping;
     bool catalog_bad;        /* must be made anew from the store */
+    bool catalog_stale;      /* lacks a set of the store, or cannot be written any more: open it again and catch up */
 
     json_t *document; /* instance.json as it should be */
     char *written;    /* as it is, by us */
@@ -59,7 +60,7 @@ struct keeper {
     struct catalog_rebuild_result op_rebuilt;
     struct lineage op_lineage, op_before;
     enum lineage_outcome op_outcome;
-    bool op_new_catalog;
+    bool op_new_catalog, op_reopen;
     char *op_text; /* instance.json to write */
     json_t *op_document;
     atomic_bool cancel;
@@ -100,6 +101,13 @@ static int rebuild(struct keeper *k, struct err *err) {
 static void work_catalog(struct keeper *k) {
     struct err *err = &k->op_err;
     uint64_t added = 0;
+    if (k->op_catalog && k->op_reopen) {
+        catalog_free(k->op_catalog);
+        k->op_catalog = NULL;
+        if (catalog_open(k->catalog_path, k->options.url, k->options.scope, CATALOG_SYNC_LATER, &k->op_catalog, NULL, err) < 0 && err->class != ERR_CORRUPT)
+            return;
+        err_clear(err);
+    }
     if (k->op_catalog && catalog_catch_up(k->op_catalog, k->op_store, &added, err) == 0) {
         k->op_new_catalog = added > 0;
         return;
@@ -222,6 +230,12 @@ static void catalog_done(struct keeper *k) {
         return;
     }
     k->catalog_bad = false;
+    if (!k->current) /* given up meanwhile; the next attempt is under way */
+        return;
+    if (k->catalog_stale) { /* something was committed while the worker listed the store */
+        begin(k, OP_CATALOG);
+        return;
+    }
     k->state.unreadable_manifests = k->op_rebuilt.unreadable;
     str_copy(k->state.first_unreadable, sizeof(k->state.first_unreadable), k->op_rebuilt.first_unreadable);
     ready(k, k->op_new_catalog);
@@ -249,6 +263,8 @@ static void heartbeat_done(struct keeper *k) {
 static void done(struct pool_item *item) {
     struct keeper *k = container_of(item, struct keeper, item);
     k->working = false;
+    if (k->op != OP_OPEN)
+        keeper_put_store(k, k->op_store);
     if (k->stopping) {
         if (k->op == OP_OPEN)
             store_free(k->op_store);
@@ -267,6 +283,8 @@ static void done(struct pool_item *item) {
         break;
     case OP_HEARTBEAT:
         heartbeat_done(k);
+        if (k->catalog_stale && k->current)
+            begin(k, OP_CATALOG);
         break;
     }
 }
@@ -276,8 +294,13 @@ static void begin(struct keeper *k, enum op op) {
     err_clear(&k->op_err);
     k->op_new_catalog = false;
     memset(&k->op_rebuilt, 0, sizeof(k->op_rebuilt));
-    if (op == OP_CATALOG) {
+    if (op != OP_OPEN) { /* the worker is a user like any other: a store that is given up meanwhile must outlive it */
         k->op_store = k->current->store;
+        k->current->users++;
+    }
+    if (op == OP_CATALOG) {
+        k->op_reopen = k->catalog_stale;
+        k->catalog_stale = false;
         k->op_catalog = k->catalog_bad ? NULL : k->catalog;
         if (k->catalog_bad)
             catalog_free(k->catalog);
@@ -295,7 +318,9 @@ static void on_wake(struct ev_loop *loop, ev_async *w, int events) {
 static void on_retry(struct ev_loop *loop, ev_timer *w, int events) {
     (void)loop, (void)events;
     struct keeper *k = w->data;
-    if (!k->working && !k->current)
+    if (k->working) /* a heartbeat to the store that was given up: once it is through */
+        retry_later(k);
+    else if (!k->current)
         begin(k, OP_OPEN);
 }
 
@@ -307,7 +332,6 @@ static void on_heartbeat(struct ev_loop *loop, ev_timer *w, int events) {
     struct err err;
     if (k->catalog && catalog_sync(k->catalog, &err) < 0)
         log_error(LOG_WARN, &err, "catalog could not be made durable; it is caught up from the store", NULL);
-    k->op_store = k->current->store;
     k->op_lineage = k->state.lineage;
     if (k->document) {
         char *text = json_dumps(k->document, JSON_SORT_KEYS | JSON_COMPACT);
@@ -425,6 +449,13 @@ void keeper_put_store(struct keeper *keeper, struct store *store) {
 
 struct catalog *keeper_catalog(struct keeper *keeper) {
     return keeper->catalog;
+}
+
+void keeper_catalog_stale(struct keeper *keeper) {
+    struct keeper *k = keeper;
+    k->catalog_stale = true;
+    if (!k->working && k->current && k->state.usable)
+        begin(k, OP_CATALOG);
 }
 
 static bool store_itself_is_away(enum err_class class) {

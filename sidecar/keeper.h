@@ -54,6 +54,9 @@ struct store *keeper_take_store(struct keeper *keeper);
 void keeper_put_store(struct keeper *keeper, struct store *store);
 /* The catalog, NULL before the first one could be made (then nothing may be committed). */
 struct catalog *keeper_catalog(struct keeper *keeper);
+/* The catalog lacks a set that was committed, or does not take any more: it is opened again and caught up from the store, then
+ * ready() is called. keeper_catalog() is NULL meanwhile. */
+void keeper_catalog_stale(struct keeper *keeper);
 /* A worker met this error of the store: classes that say the store itself is away begin a reconnect. */
 void keeper_failed(struct keeper *keeper, const struct err *err);
 /* A worker succeeded: the store answers. */
