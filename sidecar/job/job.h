@@ -102,6 +102,7 @@ struct job {
     /* store */
     struct store *store; /* lent while shipping or committing */
     bool shipped, committed;
+    bool commit_tried; /* even when it failed, the manifest may be there */
     char manifest_name[STORE_NAME_MAX];
 
     enum outcome outcome;

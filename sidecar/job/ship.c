@@ -38,11 +38,11 @@ static int ship_stripe(struct job *job, uint32_t stripe, const struct filter_ops
 }
 
 static int ship(struct job *job, struct err *err) {
-    if (job->resumed) {
+    if (job->resumed || job->commit_tried) {
         struct manifest found;
         if (store_find_backup(job->store, job->agent->scope, job->manifest.folder, &job->set, &found, err) == 0) {
             manifest_done(&job->manifest);
-            job->manifest = found; /* committed before the crash; the commit below finds it equal */
+            job->manifest = found; /* its name is visible already; the commit finds it equal and makes it durable */
             job->set = found.backup;
             return 0;
         }
@@ -54,6 +54,7 @@ static int ship(struct job *job, struct err *err) {
     if (filter_find(job->options.codec, &filter, err) < 0)
         return -1;
     job_forget_objects(&job->manifest); /* of an earlier attempt */
+    job->manifest.sequence = 0;         /* so is its place: the other lane may have committed since */
     uint64_t stored = 0;
     for (uint32_t i = 0; i < job->entry.stripes; i++)
         if (ship_stripe(job, i, filter, err) < 0)
@@ -85,6 +86,7 @@ void job_commit(struct job *job) {
     log_bind("run", job->entry.run_id);
     atomic_store(&job->progress.phase, JOB_COMMITTING);
     err_clear(&job->err);
+    job->commit_tried = true;
     if (store_commit_backup(job->store, job->agent->scope, &job->manifest, job->manifest_name, &job->err) == 0) {
         job->committed = true;
         struct err err;
