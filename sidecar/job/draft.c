@@ -3,11 +3,17 @@
 
 #include <string.h>
 
+#include "common/base/fault.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
 
 #define FOLDER "draft" /* a place holder: the folder is chosen when the set is shipped */
+
+const char *const *draft_fault_points(void) {
+    static const char *const points[] = {"draft.saved", NULL};
+    return points;
+}
 
 static char *folder_of(const struct agent *agent) {
     return file_join(agent->config->paths.state, "drafts");
@@ -41,7 +47,9 @@ int draft_save(struct job *job, struct err *err) {
     manifest_set(&job->manifest.folder, "");
     if (rc < 0 || file_mkdirs(folder, 0700, err) < 0)
         return err_context(err, "draft of run %s", job->entry.run_id);
-    return file_write_durable(path, text, len, 0600, err);
+    if (fault_point("draft.saved", FAULT_BEFORE, err) < 0 || file_write_durable(path, text, len, 0600, err) < 0)
+        return -1;
+    return fault_point("draft.saved", FAULT_AFTER, err);
 }
 
 int draft_load(struct job *job, struct err *err) {

@@ -16,4 +16,7 @@ int draft_save(struct job *job, struct err *err) ERR_CHECK;
 int draft_load(struct job *job, struct err *err) ERR_CHECK;
 void draft_remove(const struct job *job);
 
+/* Its durable steps, for tests; ends with NULL. */
+const char *const *draft_fault_points(void);
+
 #endif

@@ -113,9 +113,11 @@ static size_t collect(const char *const *points, const char **names, size_t n, s
 size_t job_fault_points(const char **names, size_t max) {
     size_t n = collect(journal_fault_points(), names, 0, max);
     n = collect(staging_fault_points(), names, n, max);
+    n = collect(draft_fault_points(), names, n, max);
     size_t store_count;
     const char *const *store = store_fault_points(&store_count);
     for (size_t i = 0; i < store_count && n < max; i++)
-        names[n++] = store[i];
+        if (strcmp(store[i], "store.small.rename")) /* a put of no kind: the sidecar has none */
+            names[n++] = store[i];
     return n;
 }
