@@ -76,6 +76,28 @@ static void add_staged(struct database *db) {
             chain_tip_add(&db->taken, &job->set);
 }
 
+static void keep_hole(struct database *db, const struct chain_hole *hole) {
+    if (!db->holes)
+        db->holes = mem_array(RECENT_HOLES_MAX, sizeof(*db->holes));
+    if (db->hole_count == RECENT_HOLES_MAX) {
+        memmove(db->holes, db->holes + 1, (RECENT_HOLES_MAX - 1) * sizeof(*db->holes));
+        db->hole_count--;
+    }
+    db->holes[db->hole_count++] = *hole;
+    db->holes_total++;
+}
+
+/* Holes of before the restart, as far as the backups themselves tell of them. */
+static void load_holes(struct database *db, const struct chain_history *history) {
+    struct chain_interval_input input = {.history = history};
+    struct chain_intervals intervals;
+    chain_intervals_build(&input, &intervals);
+    for (size_t i = 0; i < intervals.hole_count; i++)
+        if (intervals.holes[i].cause != CHAIN_HOLE_LOG_PENDING)
+            keep_hole(db, &intervals.holes[i]);
+    chain_intervals_done(&intervals);
+}
+
 void databases_load_tips(struct agent *agent, struct database *db) {
     struct catalog *catalog = keeper_catalog(agent->keeper);
     if (!catalog)
@@ -96,6 +118,8 @@ void databases_load_tips(struct agent *agent, struct database *db) {
         str_copy(db->folder, sizeof(db->folder), cd->folder);
         chain_history_init(&history, sets, count);
         chain_tip_from_history(&db->committed, &history);
+        if (!db->hole_count)
+            load_holes(db, &history);
         chain_history_done(&history);
         db->sets = count;
         for (size_t i = 0; i < count; i++)
@@ -136,14 +160,7 @@ void databases_add_hole(struct agent *agent, struct database *db, const struct c
         }
         return;
     }
-    if (!db->holes)
-        db->holes = mem_array(RECENT_HOLES_MAX, sizeof(*db->holes));
-    if (db->hole_count == RECENT_HOLES_MAX) {
-        memmove(db->holes, db->holes + 1, (RECENT_HOLES_MAX - 1) * sizeof(*db->holes));
-        db->hole_count--;
-    }
-    db->holes[db->hole_count++] = *hole;
-    db->holes_total++;
+    keep_hole(db, hole);
     char text[CHAIN_TEXT_MAX];
     log_event(LOG_ERROR, "hole in the log chain", "database", db->name, "cause", chain_hole_cause_word(hole->cause), "by", hole->who, "device", hole->device,
               "detail", chain_hole_text(text, hole), NULL);

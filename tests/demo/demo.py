@@ -51,7 +51,10 @@ class Demo:
     def __init__(self, build: Path, folder: Path) -> None:
         self.build, self.folder = build, folder
         self.server: Server = open_server(folder)
-        self.store, self.state = folder / "store", folder / "state"
+        # on another volume than the data, where there is one, as it should be
+        other = Path("/dev/shm")
+        self.store = Path(tempfile.mkdtemp(prefix="mssql-demo-store-", dir=other if os.access(other, os.W_OK) else folder))
+        self.state = folder / "state"
         self.socket = folder / "sidecar.sock"
         self.http = self.server.free_port()
         self.log = folder / "sidecar.log"
@@ -222,6 +225,7 @@ policy:
                 process.kill()
                 process.wait()
         self.server.close()
+        shutil.rmtree(self.store, ignore_errors=True)
 
 
 def main() -> int:
