@@ -9,6 +9,7 @@
  *   scheduler.c   what is due, and beginning it
  *   request.c     backups on demand
  *   drain.c       the orderly end
+ *   describe.c    instance.json
  *   conditions.c  what a person asks first
  *   job/          one backup from the statement to the commit
  *   status.c      what all this looks like from outside
@@ -61,7 +62,7 @@ static inline enum lane lane_of(enum backup_kind kind) {
 struct ship_queue {
     struct job *head, *tail;
     bool running;
-    ev_tstamp retry_at; /* loop time; 0: at once */
+    int64_t retry_us; /* monotonic; 0: at once */
     double retry_s;
 };
 
@@ -101,11 +102,12 @@ struct database {
     bool heal_now;             /* decide at the next tick, whatever is due */
     int64_t not_before_at;     /* of healing and retries */
     int64_t heal_day;          /* day number of the counters below */
-    unsigned heal_fulls;
+    unsigned heal_fulls, heal_diffs; /* begun, whatever came of them */
     bool compression_refused;
 
     struct job *running[LANE_COUNT]; /* being taken */
-    unsigned recovering;             /* journal entries that are not through yet: nothing new is taken before */
+    unsigned recovering[LANE_COUNT]; /* journal entries that are not through yet: nothing new of the lane is taken before */
+    struct job *resuming;            /* the one that a worker asks about */
     struct ship_queue ship[LANE_COUNT];
     bool committing;                 /* one commit per database at a time: manifests name the one before */
     struct job *commit_wait;         /* shipped, waits for the other lane's commit */
@@ -163,7 +165,8 @@ struct agent {
     size_t database_count, database_cap;
     unsigned data_running;
     bool recovery_begun;
-    struct job *resuming; /* interrupted runs that are asked about again */
+    struct job *resuming; /* interrupted runs that are asked about, oldest first */
+    unsigned orphans_unasked; /* staged files without journal entry that were not looked at yet: no log begins before */
 
     struct request *requests; /* on demand, list */
     struct condition *conditions;

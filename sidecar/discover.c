@@ -14,6 +14,7 @@
 #include "common/sql/history.h"
 #include "sidecar/agent.h"
 #include "sidecar/conditions.h"
+#include "sidecar/describe.h"
 #include "sidecar/instruments.h"
 #include "sidecar/job/job.h"
 
@@ -239,6 +240,7 @@ static void look_done(struct pool_item *item) {
         agent->recovery_begun = true;
         job_recover_all(agent);
     }
+    describe_instance(agent);
     conditions_update(agent);
     scheduler_wake(agent);
     again_after(agent, LIST_S);
