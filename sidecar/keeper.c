@@ -487,6 +487,9 @@ const struct keeper_state *keeper_state(const struct keeper *keeper) {
 }
 
 void keeper_describe(struct keeper *keeper, json_t *document) {
+    bool first = !keeper->document;
     json_decref(keeper->document);
     keeper->document = json_incref(document);
+    if (first && ev_is_active(&keeper->heartbeat))
+        ev_feed_event(keeper->loop, &keeper->heartbeat, EV_TIMER); /* later ones wait for the next heartbeat */
 }
