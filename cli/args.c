@@ -58,9 +58,12 @@ const struct cli_option *cli_option_find(const struct cli_command *command, cons
 
 bool cli_choice(const char *choices, const char *value) {
     size_t len = strlen(value);
-    for (const char *p = choices; p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
-        if (!strncmp(p, value, len) && (p[len] == '|' || !p[len]))
+    for (const char *p = choices; *p;) {
+        size_t n = strcspn(p, "|");
+        if (n == len && !strncmp(p, value, len))
             return true;
+        p += n + (p[n] == '|');
+    }
     return false;
 }
 
@@ -83,7 +86,10 @@ static int unknown_command(char *const *words, size_t count, struct err *err) {
     const char *near = two ? str_nearest(two, names, n) : NULL;
     if (!near)
         near = str_nearest(words[0], names, n);
-    err_set(err, ERR_USAGE, "there is no command '%s'", words[0]);
+    bool begun = false; /* the first word was right */
+    for (size_t i = 0; i < n && !begun; i++)
+        begun = !strncmp(names[i], words[0], strlen(words[0])) && names[i][strlen(words[0])] == ' ';
+    err_set(err, ERR_USAGE, "there is no command '%s'", two && begun ? two : words[0]);
     return near ? err_hint(err, "Did you mean '%s'?", near) : err_hint(err, "'help' lists what there is");
 }
 

@@ -149,12 +149,16 @@ static void print_hole(const struct cli *cli, const Mssql__V1__Hole *h) {
         cli_field(cli, "", CLI_PLAIN, "%s", h->message);
 }
 
+static bool is_before(const Mssql__V1__Hole *h, const Mssql__V1__Interval *v) {
+    return h->from_at < v->from_at || (h->until_at && h->until_at <= v->from_at);
+}
+
 /* In the order of time, a hole where it is. */
 static void print_moments(const struct cli *cli, const Mssql__V1__Chain *m) {
     size_t hole = 0;
     for (size_t i = 0; i < m->n_intervals; i++) {
         const Mssql__V1__Interval *v = m->intervals[i];
-        while (hole < m->n_holes && m->holes[hole]->from_at < v->from_at)
+        while (hole < m->n_holes && is_before(m->holes[hole], v))
             print_hole(cli, m->holes[hole++]);
         print_interval(cli, v);
     }

@@ -54,7 +54,7 @@ static int run(struct cli *cli, struct err *err) {
         return 0;
     }
     if (!c) {
-        err_set(err, ERR_USAGE, "which command?");
+        err_set(err, ERR_USAGE, "no command was given");
         return err_hint(err, "'%s help' lists them, '%s status' is a good first one", cli->program, cli->program);
     }
     return c->run(cli, err);

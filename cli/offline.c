@@ -88,9 +88,8 @@ static int leave_out(struct load *l, const struct err *why) {
 
 static int on_manifest(void *user, const struct store_entry *entry, struct err *err) {
     struct load *l = user;
-    _cleanup_(manifest_cleanup) struct manifest m;
+    struct manifest m;
     struct err why = {0};
-    manifest_init(&m);
     if (store_read_manifest(l->store, entry->name, &m, &why) < 0) {
         if (why.class == ERR_NOT_FOUND) /* pruned meanwhile */
             return 0;
@@ -108,6 +107,7 @@ static int on_manifest(void *user, const struct store_entry *entry, struct err *
         l->newest_sequence = m.sequence;
         l->newest_at = m.backup.finish_at;
     }
+    manifest_done(&m);
     return 0;
 }
 

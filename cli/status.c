@@ -40,13 +40,13 @@ static void print_conditions(const struct cli *cli, const Mssql__V1__Status *s) 
         const Mssql__V1__Condition *c = s->conditions[i];
         if (is_fine(c))
             continue;
-        bool known = c->status != MSSQL__V1__CONDITION_STATUS__CONDITION_STATUS_UNKNOWN;
         bool is_minor = !strcmp(c->type, "Encrypted") || !strcmp(c->type, "FailureDomainSeparated") || !strcmp(c->type, "Paused");
-        _cleanup_free_ char *label = mem_printf("! %s", c->type);
-        if (strlen(label) > 17) /* the label's column */
-            label[17] = 0;
-        cli_field(cli, label, known && !is_minor ? CLI_BAD : CLI_WARN, "%s: %s%s%s", c->reason, c->message, c->since_at ? ", since " : "",
-                  c->since_at ? text_ago(ago, c->since_at, s->now_at) : "");
+        bool known = c->status != MSSQL__V1__CONDITION_STATUS__CONDITION_STATUS_UNKNOWN;
+        cli_field(cli, "!", known && !is_minor ? CLI_BAD : CLI_WARN, "%s is %s (%s%s%s): %s", c->type,
+                  !known                                                              ? "not known"
+                  : c->status == MSSQL__V1__CONDITION_STATUS__CONDITION_STATUS_TRUE ? "true"
+                                                                                      : "false",
+                  c->reason, c->since_at ? ", since " : "", c->since_at ? text_ago(ago, c->since_at, s->now_at) : "", c->message);
         any = true;
     }
     if (any)
@@ -129,11 +129,15 @@ void status_print_head(const struct cli *cli, const Mssql__V1__Status *s) {
 
 /* ---- the databases ---- */
 
+bool status_is_trouble(const Mssql__V1__Database *d) {
+    return !d->protected_ && (!strcmp(d->unprotected_reason, "permission") || !strcmp(d->unprotected_reason, "no_store"));
+}
+
 enum cli_color status_word(const Mssql__V1__Database *d, char *dst, size_t dst_bytes) {
     enum cli_color color = color_chain(d->chain_state);
     if (!d->protected_) {
-        str_format(dst, dst_bytes, "NO: %s", d->unprotected_reason);
-        return CLI_WARN;
+        str_format(dst, dst_bytes, "%s: %s", status_is_trouble(d) ? "NO" : "no", d->unprotected_reason);
+        return status_is_trouble(d) ? CLI_BAD : CLI_DIM;
     }
     if (d->chain_state == MSSQL__V1__CHAIN_STATE__CHAIN_STATE_BROKEN)
         str_format(dst, dst_bytes, "%s: %s", word_chain(d->chain_state), d->chain_reason);
@@ -199,7 +203,7 @@ static void print_notes(const struct cli *cli, const Mssql__V1__Status *s) {
     bool any = false;
     for (size_t i = 0; i < s->n_databases; i++) {
         const Mssql__V1__Database *d = s->databases[i];
-        if (!status_has_notes(d))
+        if (!status_has_notes(d) || !(d->protected_ || status_is_trouble(d)))
             continue;
         if (!any)
             fputc('\n', cli->io->out);

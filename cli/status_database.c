@@ -12,7 +12,7 @@ static bool is_failure(const Mssql__V1__LastResult *r) {
 }
 
 static bool chain_needs_words(const Mssql__V1__Database *d) {
-    return d->chain_state != MSSQL__V1__CHAIN_STATE__CHAIN_STATE_UNSPECIFIED && d->chain_state != MSSQL__V1__CHAIN_STATE__CHAIN_STATE_INTACT;
+    return d->protected_ && d->chain_state != MSSQL__V1__CHAIN_STATE__CHAIN_STATE_UNSPECIFIED && d->chain_state != MSSQL__V1__CHAIN_STATE__CHAIN_STATE_INTACT;
 }
 
 bool status_has_notes(const Mssql__V1__Database *d) {
