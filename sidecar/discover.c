@@ -134,10 +134,45 @@ static int look_with(struct look *look, struct sql_session *session, struct err 
     return 0;
 }
 
+/* The daemon's login is refused, and an administrator's is there: the first start on a new server, or a new password. */
+static int make_login(struct agent *agent, struct err *err) {
+    struct sql_session *admin = NULL;
+    if (sessions_take(agent->sessions, SESSIONS_ADMIN, &admin, err) < 0)
+        return err_context(err, "administrator's login");
+    struct secret *password = sessions_password(agent->sessions);
+    int rc = sql_grant_login(admin, agent->config->sql.user, password, err);
+    struct sql_database_list all = {0};
+    struct sql_grant_result granted;
+    struct sql_clock clock;
+    if (rc == 0 && sql_clock_read(admin, &clock, err) == 0 && sql_databases_read(admin, &clock, &all, err) == 0)
+        rc = sql_grant_all(admin, agent->config->sql.user, &all, &granted, err);
+    sql_databases_done(&all);
+    secret_free(password);
+    sessions_give(agent->sessions, SESSIONS_ADMIN, admin);
+    if (rc == 0)
+        log_event(LOG_INFO, "made the login for backups and granted its rights", "login", agent->config->sql.user, NULL);
+    return rc;
+}
+
+static int take_session(struct look *look, struct sql_session **ret_session) {
+    struct agent *agent = look->agent;
+    if (sessions_take(agent->sessions, SESSIONS_DAEMON, ret_session, &look->err) == 0)
+        return 0;
+    if (look->err.class != ERR_AUTH || !sessions_has_admin(agent->sessions))
+        return -1;
+    struct err err;
+    if (make_login(agent, &err) < 0) {
+        log_error(LOG_WARN, &err, "the login for backups could not be made", NULL);
+        return -1;
+    }
+    err_clear(&look->err);
+    return sessions_take(agent->sessions, SESSIONS_DAEMON, ret_session, &look->err);
+}
+
 static void look_work(struct pool_item *item) {
     struct look *look = container_of(item, struct look, item);
     struct sql_session *session = NULL;
-    if (sessions_take(look->agent->sessions, SESSIONS_DAEMON, &session, &look->err) < 0)
+    if (take_session(look, &session) < 0)
         return;
     (void)!look_with(look, session, &look->err); /* the class of err is the result */
     sessions_give(look->agent->sessions, SESSIONS_DAEMON, session);

@@ -90,6 +90,13 @@ void sessions_params(struct sessions *s, enum sessions_login login, struct sql_p
     };
 }
 
+struct secret *sessions_password(struct sessions *sessions) {
+    pthread_mutex_lock(&sessions->lock);
+    struct secret *copy = secret_dup(sessions->password);
+    pthread_mutex_unlock(&sessions->lock);
+    return copy;
+}
+
 static struct sql_session *take_idle(struct sessions *s) {
     struct sql_session *found = NULL;
     pthread_mutex_lock(&s->lock);

@@ -38,6 +38,8 @@ void sessions_give(struct sessions *sessions, enum sessions_login login, struct 
 /* Closes the idle ones: after a restart of the server, and when nothing has happened for long. */
 void sessions_close_idle(struct sessions *sessions);
 bool sessions_has_admin(struct sessions *sessions);
+/* A copy of the daemon's password; secret_free() it. */
+struct secret *sessions_password(struct sessions *sessions);
 /* Parameters for a connection that somebody else opens, valid until passwords change or sessions_free(). */
 void sessions_params(struct sessions *sessions, enum sessions_login login, struct sql_params *ret_params);
 
