@@ -265,7 +265,7 @@ def test_keys_named_in_the_guide_exist():
     roots = {key.split(".")[0] for key in known}
     for page in sorted((ROOT / "docs" / "guide").glob("*.md")):
         for word in words(re.sub(r"^```.*?^```", "", read(page), flags=re.M | re.S)):
-            if re.fullmatch(r"[a-z]+(\.[a-z][A-Za-z]*)+", word) and word.split(".")[0] in roots:
+            if re.fullmatch(r"[a-z]+(\.[a-z][A-Za-z]*)+", word) and word.split(".")[0] in roots and not word.endswith(".json"):
                 assert word in known | sections, f"{page}: {word}"
 
 
@@ -292,3 +292,29 @@ def test_commands_named_in_the_guide_exist():
     for page in PAGES:
         for command in re.findall(r"\./dev ([a-z0-9]+)", read(page)):
             assert command in known, f"{page}: ./dev {command}"
+
+
+def command_table() -> tuple[list[str], set[str]]:
+    """Commands and options of mssqlctl."""
+    source = read(ROOT / "cli" / "commands.c")
+    return re.findall(r'\.name = "([a-z ]+)"', source), set(re.findall(r'\{"(--[a-z-]+)"', source))
+
+
+def shown_commands(text: str) -> Iterator[str]:
+    """What stands behind `mssqlctl` in code."""
+    for code in re.findall(r"^```[a-z]*\n(.*?)^```", text, re.M | re.S) + words(re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)):
+        for line in code.splitlines():
+            if found := re.match(r"^(?:\$ )?mssqlctl ([a-z].*)$", line.strip()):
+                yield found[1].split("  #")[0]
+
+
+def test_commands_of_mssqlctl_in_the_guide_exist():
+    names, options = command_table()
+    seen = 0
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]:
+        for line in shown_commands(read(page)):
+            seen += 1
+            assert any(line == name or line.startswith(f"{name} ") for name in names), f"{page}: mssqlctl {line}"
+            for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", line):
+                assert option in options, f"{page}: mssqlctl {line}"
+    assert seen > 20
