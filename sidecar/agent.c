@@ -42,6 +42,7 @@ static void add_from_catalog(struct agent *agent) {
 static void store_ready(void *user, bool catalog_is_new) {
     struct agent *agent = user;
     bool unknown = false;
+    agent->store_asked = true;
     add_from_catalog(agent);
     for (size_t i = 0; i < agent->database_count; i++)
         unknown |= !agent->databases[i]->tips_known;
@@ -52,7 +53,9 @@ static void store_ready(void *user, bool catalog_is_new) {
 }
 
 static void store_lost(void *user, const struct err *err) {
+    struct agent *agent = user;
     (void)err;
+    agent->store_asked = true;
     conditions_update(user);
 }
 
@@ -141,7 +144,8 @@ static void start_pools(struct agent *agent) {
     unsigned shippers = (unsigned)agent->config->limits.store_workers;
     agent->control = pool_new("control", 1, 16, wake_loop, agent);
     agent->log = pool_new("log", workers, queue, wake_loop, agent);
-    agent->data = pool_new("data", (unsigned)agent->policy->max_concurrent, queue, wake_loop, agent);
+    agent->data_workers = (unsigned)agent->policy->max_concurrent;
+    agent->data = pool_new("data", agent->data_workers, queue, wake_loop, agent);
     agent->ship_log = pool_new("ship-log", shippers, queue, wake_loop, agent);
     agent->ship_data = pool_new("ship-data", shippers, queue, wake_loop, agent);
 }
@@ -153,6 +157,7 @@ int agent_new(struct ev_loop *loop, const struct sidecar_config *config, struct 
     agent->policy = &config->policy;
     agent->policy_source = config->policy_given ? "file" : "default";
     agent->started_at = agent->policy_at = clock_wall();
+    agent->started_us = clock_mono_us();
     agent->conditions = mem_array(CONDITION_COUNT, sizeof(struct condition));
     agent->instruments = instruments_new(agent);
     ev_async_init(&agent->wake, on_wake);
@@ -182,6 +187,8 @@ static void cancel_all(struct agent *agent) {
             for (struct job *job = db->ship[lane].head; job; job = job->next)
                 atomic_store(&job->cancel, true);
         }
+        if (db->resuming)
+            atomic_store(&db->resuming->cancel, true);
     }
 }
 

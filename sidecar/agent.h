@@ -127,6 +127,8 @@ struct agent {
     char holder[256];
     char name_prefix[64]; /* NAME of our backups begins with it */
     int64_t started_at;
+    int64_t started_us; /* monotonic */
+    bool store_asked;   /* the store was reached, or is known to be away: the catalog is as good as it gets */
 
     const struct policy *policy; /* in force */
     const char *policy_source;
@@ -148,6 +150,8 @@ struct agent {
     ev_timer discover_timer;
     atomic_bool stopping; /* workers end what they can end safely */
     bool draining;        /* nothing new but the last logs */
+    bool leaving;         /* this program ends: draining is for good */
+    int64_t drained_us, drained_server_at; /* monotonic, when draining began; start of the SQL Server that was to stop */
 
     struct sql_server server;
     bool server_known;    /* was read at least once */
@@ -163,7 +167,7 @@ struct agent {
 
     struct database **databases;
     size_t database_count, database_cap;
-    unsigned data_running;
+    unsigned data_running, data_workers;
     bool recovery_begun;
     struct job *resuming; /* interrupted runs that are asked about, oldest first */
     unsigned orphans_unasked; /* staged files without journal entry that were not looked at yet: no log begins before */
@@ -191,6 +195,8 @@ enum drain_end { DRAIN_DONE, DRAIN_TIME_IS_OVER };
  * `logs` a last log backup of every database is taken first. fn runs on the loop when all of that is committed, or when
  * timeout_ms is over; what is staged then waits for the next start. Several may wait at once. */
 void agent_drain(struct agent *agent, bool logs, int64_t timeout_ms, void (*fn)(void *user, enum drain_end end, unsigned left), void *user);
+/* The server was looked at: SQL Server's container may have been restarted alone, and backups go on. */
+void agent_drain_looked(struct agent *agent);
 /* Called by the scheduler: is it over? */
 void agent_drain_tick(struct agent *agent);
 /* The fn of this user will not be called any more; NULL: of any. */
@@ -216,6 +222,8 @@ void databases_load_all_tips(struct agent *agent);
 void databases_judge(struct agent *agent, struct database *db, const struct chain_foreign *foreign, size_t foreign_count);
 void databases_add_hole(struct agent *agent, struct database *db, const struct chain_hole *hole);
 void databases_skip(struct database *db, const char *reason, const char *text);
+/* Until when nothing was committed after the last log *in the store*; 0 when that is not known, or while a log is only staged. */
+int64_t database_quiet_until(const struct database *db);
 /* Is it one that the policy wants and that exists? */
 bool database_wanted(const struct database *db);
 void databases_free(struct agent *agent);

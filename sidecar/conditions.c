@@ -132,10 +132,10 @@ int64_t conditions_recovery_point(const struct agent *agent, bool off_volume) {
     int64_t oldest = INT64_MAX;
     for (size_t i = 0; i < agent->database_count; i++) {
         const struct database *db = agent->databases[i];
-        if (!counts_for_rpo(db))
+        if (!counts_for_rpo(db) || !db->tips_known)
             continue;
         struct chain_window w;
-        chain_tip_window(&db->committed, db->quiet_until_at, &w);
+        chain_tip_window(&db->committed, database_quiet_until(db), &w);
         int64_t at = !w.any ? 0 : off_volume ? w.off_volume_until_at : w.until_at;
         if (at < oldest)
             oldest = at;
@@ -148,7 +148,7 @@ static void rpo(struct agent *agent, int64_t now) {
     char text[CLOCK_TEXT_MAX];
     bool any = false;
     for (size_t i = 0; i < agent->database_count && !any; i++)
-        any = counts_for_rpo(agent->databases[i]);
+        any = counts_for_rpo(agent->databases[i]) && agent->databases[i]->tips_known;
     if (!any)
         put(agent, CONDITION_RPO_MET, CONDITION_UNKNOWN, "NoDatabase", "no database with log backups");
     else if (point && now - point <= target + CLOCK_MINUTE)

@@ -11,6 +11,9 @@
 #include "sidecar/job/job.h"
 #include "sidecar/pause.h"
 
+/* The store answers within this time, or the catalog is believed as it is. */
+#define STORE_PATIENCE_US CLOCK_MINUTE
+
 struct database *databases_find(struct agent *agent, const char *name) {
     for (size_t i = 0; i < agent->database_count; i++)
         if (str_ieq(agent->databases[i]->name, name))
@@ -35,6 +38,11 @@ struct database *databases_find_or_add(struct agent *agent, const char *name) {
     return db ? db : add(agent, name);
 }
 
+int64_t database_quiet_until(const struct database *db) {
+    bool stored = guid_eq(&db->committed.last_log.set, &db->taken.last_log.set) && !lsn_cmp(db->committed.log_lsn, db->taken.log_lsn);
+    return stored && !db->ship[LANE_LOG].head ? db->quiet_until_at : 0;
+}
+
 bool database_wanted(const struct database *db) {
     return db->present && db->scope == POLICY_IN && !db->info.snapshot;
 }
@@ -53,8 +61,9 @@ static void init_due(struct database *db) {
         [POLICY_DIFF] = db->taken.last_diff.finish_at > db->taken.last_full.finish_at ? db->taken.last_diff.finish_at : db->taken.last_full.finish_at,
         [POLICY_LOG] = db->taken.last_log.finish_at,
     };
-    for (unsigned kind = 0; kind < POLICY_KIND_COUNT; kind++)
-        due_init(&db->due[kind], last[kind], now);
+    for (unsigned kind = 0; kind < POLICY_KIND_COUNT; kind++) /* what began since is newer than what the store has */
+        if (!db->due[kind].seen_at || last[kind] > db->due[kind].last_at)
+            due_init(&db->due[kind], last[kind], now);
 }
 
 static const struct catalog_database *find_in_catalog(const struct catalog *catalog, const struct database *db) {
@@ -102,8 +111,8 @@ void databases_load_tips(struct agent *agent, struct database *db) {
     struct catalog *catalog = keeper_catalog(agent->keeper);
     if (!catalog)
         return;
-    chain_tip_init(&db->committed);
-    db->sets = db->stored_bytes = 0;
+    if (!agent->store_asked && clock_mono_us() - agent->started_us < STORE_PATIENCE_US)
+        return; /* a crash may have left the newest sets out of the catalog: a tip without them looks like a broken chain */
     const struct catalog_database *cd = find_in_catalog(catalog, db);
     struct backup *sets = NULL;
     size_t count = 0;
@@ -112,6 +121,10 @@ void databases_load_tips(struct agent *agent, struct database *db) {
         log_error(LOG_ERROR, &err, "catalog could not be read", "database", db->name, NULL);
         return;
     }
+    chain_tip_init(&db->committed);
+    db->sets = db->stored_bytes = 0;
+    db->catalog_id = CATALOG_NONE;
+    db->folder[0] = 0;
     if (cd) {
         struct chain_history history;
         db->catalog_id = cd->id;

@@ -99,7 +99,7 @@ static void collect_database(struct instruments *m, const struct database *db, i
     if (!database_wanted(db))
         return;
     struct chain_window w;
-    chain_tip_window(&db->committed, db->quiet_until_at, &w);
+    chain_tip_window(&db->committed, database_quiet_until(db), &w);
     if (w.any) {
         set_time(m->from, w.from.at, db->name, NULL);
         set_time(m->until, w.until_at, db->name, NULL);

@@ -116,8 +116,8 @@ void request_detach(struct agent *agent, struct request *request) {
         return;
     for (unsigned i = 0; i < request->count; i++) {
         struct request_item *item = &request->items[i];
-        if (item->state == REQUEST_RUNNING)
-            atomic_store(&item->job->cancel, true);
+        if (item->state == REQUEST_RUNNING && atomic_load(&item->job->progress.phase) <= JOB_TAKING)
+            atomic_store(&item->job->cancel, true); /* what is staged is shipped */
         if (item->state == REQUEST_WAITING)
             finish_item(item, OUTCOME_SKIPPED);
     }
@@ -143,6 +143,13 @@ void request_item_started(struct request_item *item, struct job *job) {
     job->request = item;
     if (item->request->events.progress)
         item->request->events.progress(item->request->events.user, item);
+}
+
+void request_item_moved(struct request_item *item, enum backup_kind kind) {
+    item->state = REQUEST_WAITING;
+    item->job = NULL;
+    item->any_kind = false;
+    item->kind = kind;
 }
 
 void request_item_finished(struct agent *agent, struct request_item *item, const struct job *job) {

@@ -66,6 +66,8 @@ void request_detach(struct agent *agent, struct request *request);
 /* The item waiting for this database and lane, NULL when there is none. */
 struct request_item *request_waiting(struct agent *agent, struct database *db, enum lane lane);
 void request_item_started(struct request_item *item, struct job *job);
+/* The chain needs a data backup: the item waits for that lane. */
+void request_item_moved(struct request_item *item, enum backup_kind kind);
 void request_item_finished(struct agent *agent, struct request_item *item, const struct job *job);
 /* Calls progress of every running item. */
 void request_tick(struct agent *agent);

@@ -45,18 +45,18 @@ struct job_options scheduler_job_options(const struct agent *agent, const struct
 static struct chain_rules rules_for(struct agent *agent, const struct database *db, int64_t now) {
     const struct policy *p = agent->policy;
     int64_t day = now / CLOCK_DAY;
-    unsigned used = db->heal_day == day ? db->heal_fulls : 0;
+    unsigned fulls = db->heal_day == day ? db->heal_fulls : 0, diffs = db->heal_day == day ? db->heal_diffs : 0;
     unsigned budget = (unsigned)p->heal_fulls_per_day;
     struct chain_rules r = {
         .heal = p->healing == POLICY_HEAL_AUTO,
         .diffs = true, /* a differential heals, also where none is scheduled */
         .window_open = policy_heal_allowed(p, now),
-        .fulls_left = used < budget ? budget - used : 0,
-        .diffs_left = used < 4 * budget ? 4 * budget - used : 0,
+        .fulls_left = fulls < budget ? budget - fulls : 0,
+        .diffs_left = diffs < 4 * budget ? 4 * budget - diffs : 0,
         .budget_at = (day + 1) * CLOCK_DAY,
         .max_quiet_us = db->rules->max_quiet_ms * 1000,
         .log_limit_bytes = (uint64_t)db->rules->log_size_bytes,
-        .data_running = db->running[LANE_DATA] != NULL,
+        .data_running = db->running[LANE_DATA] || db->recovering[LANE_DATA],
     };
     if (!r.window_open)
         r.window_at = now + CLOCK_MINUTE;
@@ -79,6 +79,8 @@ static void poll(struct agent *agent, struct database *db, int64_t now, struct c
 }
 
 static void ran(struct database *db, enum lane lane, const struct chain_due *due, int64_t now) {
+    if (due->copy_only) /* beside the schedule */
+        return;
     if (lane == LANE_LOG) {
         due_ran(&db->due[POLICY_LOG], now);
         return;
@@ -96,11 +98,11 @@ static bool begin(struct agent *agent, struct database *db, enum lane lane, cons
     job->server = agent->server;
     job->tip = db->taken;
     job->memory = db->memory;
-    if (item) /* a pause stops the schedule, not a person */
-        job->memory.paused = false;
+    job->memory.paused = false; /* asked by look_at(), now; a pause stops the schedule, not a person */
     job->due = *due;
     job->rules = rules_for(agent, db, now);
     job->options = scheduler_job_options(agent, db);
+    job->limits = *staging_limits_get(agent->staging);
     job->compression_refused = db->compression_refused;
     job->foreign_id = agent->foreign_id;
     if (!job_start(job))
@@ -115,11 +117,13 @@ static bool begin(struct agent *agent, struct database *db, enum lane lane, cons
  * lane may end in between. So a data backup begins between two log backups, and logs wait while a data backup decides; once its
  * statement runs they go on beside it. */
 static bool lane_open(const struct agent *agent, const struct database *db, enum lane lane) {
-    if (db->running[lane] || db->recovering || !db->tips_known)
+    if (db->running[lane] || db->recovering[LANE_LOG] || agent->orphans_unasked || !db->tips_known)
         return false;
     if (lane == LANE_LOG)
         return !db->running[LANE_DATA] || atomic_load(&db->running[LANE_DATA]->progress.phase) >= JOB_TAKING;
-    return !db->running[LANE_LOG] && agent->data_running < (unsigned)agent->policy->max_concurrent;
+    /* not more than there are workers: one that waits for a worker would hold up the database's logs */
+    unsigned most = (unsigned)agent->policy->max_concurrent < agent->data_workers ? (unsigned)agent->policy->max_concurrent : agent->data_workers;
+    return !db->recovering[LANE_DATA] && !db->running[LANE_LOG] && agent->data_running < most;
 }
 
 static bool serve_request(struct agent *agent, struct database *db, enum lane lane, int64_t now) {
@@ -148,18 +152,56 @@ static const char *why_not(const struct agent *agent, const struct database *db)
     return NULL;
 }
 
+/* What somebody asked for and what cannot be begun ends with the reason, it does not wait for better times. */
+static void refuse_requests(struct agent *agent, struct database *db, enum outcome outcome, const char *reason, const char *text) {
+    struct request_item *item;
+    for (enum lane lane = 0; agent->requests && lane < LANE_COUNT; lane++)
+        while ((item = request_waiting(agent, db, lane)))
+            job_refuse(agent, db, item, lane, outcome, reason, text);
+}
+
+/* While stopping, only the last logs are begun. */
+static void refuse_late(struct agent *agent, struct database *db) {
+    struct request_item *item;
+    for (enum lane lane = 0; agent->requests && lane < LANE_COUNT; lane++)
+        while ((item = request_waiting(agent, db, lane)) && (lane == LANE_DATA || strcmp(item->request->trigger, "shutdown")))
+            job_refuse(agent, db, item, lane, OUTCOME_DEFERRED, "stopping", "the sidecar is stopping");
+}
+
+static const char *why_not_ever(const struct agent *agent, const struct database *db) {
+    if (!db->present)
+        return "gone";
+    if (!keeper_state(agent->keeper)->configured)
+        return "no_store";
+    if (!db->tips_known)
+        return "catalog_rebuilding";
+    return NULL;
+}
+
 static bool log_too_large(const struct database *db) {
     return db->rules->log_size_bytes && db->sizes.log_bytes > (uint64_t)db->rules->log_size_bytes && db->info.recovery != SQL_RECOVERY_SIMPLE;
 }
 
 static void look_at(struct agent *agent, struct database *db, int64_t now, int64_t *next_at) {
     struct chain_due due = {0};
+    if (!db->tips_known && db->present) { /* also of a database that is closed and was never looked at */
+        databases_load_tips(agent, db);
+        databases_judge(agent, db, NULL, 0);
+    }
+    const char *never = why_not_ever(agent, db), *reason = never ? never : why_not(agent, db);
+    if (reason)
+        refuse_requests(agent, db, never && db->tips_known ? OUTCOME_SKIPPED : OUTCOME_DEFERRED, reason, "the backup cannot be begun now");
+    if (agent->draining)
+        refuse_late(agent, db);
     if (!database_wanted(db)) {
         memset(db->next_at, 0, sizeof(db->next_at));
+        for (enum lane lane = 0; lane < LANE_COUNT && !reason; lane++)
+            if (lane_open(agent, db, lane) && serve_request(agent, db, lane, now))
+                return;
         return;
     }
     poll(agent, db, now, &due, next_at);
-    const char *reason = why_not(agent, db);
+    reason = why_not(agent, db);
     if (reason) {
         databases_skip(db, reason, "");
         if (due.full || due.diff || due.log)
@@ -219,7 +261,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int events) {
     int64_t now = clock_wall(), next_at = now + TICK_MAX_US;
     measure(agent);
     if (agent->recovery_begun)
-        job_recover_tick(agent, now);
+        job_recover_tick(agent);
     request_tick(agent);
     if (agent->requests && next_at > now + TICK_BUSY_US)
         next_at = now + TICK_BUSY_US;

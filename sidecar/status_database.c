@@ -187,7 +187,7 @@ static void chain(const struct database *db, Mssql__V1__Database *m) {
 
 static void moments(const struct database *db, Mssql__V1__Database *m) {
     struct chain_window w;
-    chain_tip_window(&db->committed, db->quiet_until_at, &w);
+    chain_tip_window(&db->committed, database_quiet_until(db), &w);
     if (w.any) {
         m->restorable_from_at = w.from.at;
         m->restorable_until_at = w.until_at;

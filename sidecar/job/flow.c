@@ -14,7 +14,9 @@
 #include "sidecar/request.h"
 
 #define RESUME_RETRY_US (5 * CLOCK_SECOND)
+#define RESUME_MAX_US (5 * CLOCK_MINUTE)
 #define RETRY_US (15 * CLOCK_SECOND)
+#define RETRY_MAX_US CLOCK_HOUR
 
 static void submit_commit(struct job *job);
 
@@ -69,6 +71,15 @@ static void finish(struct job *job) {
     scheduler_wake(agent);
 }
 
+void job_refuse(struct agent *agent, struct database *db, struct request_item *item, enum lane lane, enum outcome outcome, const char *reason,
+                const char *text) {
+    struct job *job = job_new(agent, db, lane, item->request->trigger);
+    job->info = db->info;
+    request_item_started(item, job);
+    job_set_outcome(job, outcome, reason, text);
+    finish(job);
+}
+
 /* ---- commit ---- */
 
 /* The folder of the set's chain in the store, the number and the predecessor of the commit. */
@@ -107,7 +118,7 @@ static void ship_again_later(struct job *job) {
     double first = (double)job->agent->config->limits.retry_min_ms / 1000.0, most = (double)job->agent->config->limits.retry_max_ms / 1000.0;
     q->running = false;
     q->retry_s = !q->retry_s ? first : q->retry_s * 2 < most ? q->retry_s * 2 : most;
-    q->retry_at = ev_now(job->agent->loop) + q->retry_s;
+    q->retry_us = clock_mono_us() + (int64_t)(q->retry_s * 1e6);
     log_bind("database", job->entry.database);
     log_bind("run", job->entry.run_id);
     log_error(LOG_WARN, &job->err, "backup is staged, but not in the store yet; tried again", NULL);
@@ -123,7 +134,7 @@ static void queue_pop(struct job *job) {
         q->tail = NULL;
     q->running = false;
     q->retry_s = 0;
-    q->retry_at = 0;
+    q->retry_us = 0;
     job->next = NULL;
 }
 
@@ -135,9 +146,14 @@ static void committed(struct job *job) {
     uint32_t id = CATALOG_NONE;
     if (keeper_state(agent->keeper)->off_volume)
         job->set.flags |= BACKUP_OFF_VOLUME;
-    if (catalog && (locate(job, catalog, &id, &err) < 0 || catalog_append(catalog, id, &job->set, job->manifest.sequence, &err) < 0))
-        log_error(LOG_ERROR, &err, "catalog could not be extended; it is caught up from the store at the next start", NULL);
-    db->catalog_id = id;
+    if (!catalog) {
+        keeper_catalog_stale(agent->keeper); /* the keeper's worker has it, and may have listed the store before */
+    } else if (locate(job, catalog, &id, &err) < 0 || catalog_append(catalog, id, &job->set, job->manifest.sequence, &err) < 0) {
+        log_error(LOG_ERROR, &err, "catalog could not be extended; it is caught up from the store", NULL);
+        keeper_catalog_stale(agent->keeper);
+    }
+    if (id != CATALOG_NONE)
+        db->catalog_id = id;
     str_copy(db->folder, sizeof(db->folder), job->manifest.folder);
     chain_tip_add(&db->committed, &job->set);
     db->sets++;
@@ -161,6 +177,7 @@ static void on_committed(struct pool_item *item) {
         queue_pop(job);
         finish(job);
     } else {
+        job->shipped = false; /* what stands in the store now is asked anew */
         ship_again_later(job);
     }
     if (waiting)
@@ -178,6 +195,11 @@ static struct pool *ship_pool(const struct job *job) {
 
 static void submit_commit(struct job *job) {
     struct database *db = job->db;
+    if (atomic_load(&job->agent->stopping)) { /* pools are being freed; the next start goes on with it */
+        keeper_put_store(job->agent->keeper, job->store);
+        job->store = NULL;
+        return;
+    }
     if (db->committing) {
         db->commit_wait = job; /* the other lane's: each lane ships one at a time */
         return;
@@ -186,7 +208,9 @@ static void submit_commit(struct job *job) {
     uint32_t id;
     err_clear(&job->err);
     bool ok = catalog ? locate(job, catalog, &id, &job->err) == 0 && number(job, catalog, id, &job->err) == 0
-                      : err_set(&job->err, ERR_STATE, "the catalog is being rebuilt") == 0;
+                      : err_set(&job->err, ERR_STATE, "the catalog is being caught up from the store") == 0;
+    if (catalog && !ok)
+        keeper_catalog_stale(job->agent->keeper);
     job->item = (struct pool_item){.work = commit_work, .done = on_committed};
     if (ok && !pool_submit(ship_pool(job), &job->item))
         ok = err_set(&job->err, ERR_BUSY, "too many backups wait for the store") == 0;
@@ -215,12 +239,12 @@ static void ship_work(struct pool_item *item) {
     job_ship(container_of(item, struct job, item));
 }
 
-/* The oldest job of a lane, when nothing stands against it. */
+/* The oldest job of a lane, when nothing stands against it. One whose objects are in the store already only needs its commit. */
 static void ship_next(struct agent *agent, struct database *db, enum lane lane) {
     struct ship_queue *q = &db->ship[lane];
     struct job *job = q->head;
     struct catalog *catalog = keeper_catalog(agent->keeper);
-    if (!job || q->running || !catalog || (q->retry_at && q->retry_at > ev_now(agent->loop)))
+    if (!job || q->running || !catalog || q->retry_us > clock_mono_us())
         return;
     struct store *store = keeper_take_store(agent->keeper);
     if (!store)
@@ -228,15 +252,27 @@ static void ship_next(struct agent *agent, struct database *db, enum lane lane) 
     uint32_t id;
     job->store = store;
     job->item = (struct pool_item){.work = ship_work, .done = on_shipped};
-    if (locate(job, catalog, &id, &job->err) < 0 || !pool_submit(ship_pool(job), &job->item)) {
+    atomic_store(&job->cancel, false); /* whoever cancelled meant the statement; what is staged is shipped */
+    if (locate(job, catalog, &id, &job->err) < 0) {
         keeper_put_store(agent->keeper, store);
         job->store = NULL;
+        ship_again_later(job);
+        keeper_catalog_stale(agent->keeper);
         return;
     }
     q->running = true;
+    if (job->shipped) {
+        submit_commit(job);
+    } else if (!pool_submit(ship_pool(job), &job->item)) {
+        keeper_put_store(agent->keeper, store);
+        job->store = NULL;
+        q->running = false;
+    }
 }
 
 void job_ship_pending(struct agent *agent) {
+    if (atomic_load(&agent->stopping)) /* pools are being freed */
+        return;
     for (size_t i = 0; i < agent->database_count; i++)
         for (enum lane lane = 0; lane < LANE_COUNT; lane++)
             ship_next(agent, agent->databases[i], lane);
@@ -268,18 +304,48 @@ static void note_set(struct job *job) {
         db->quiet_until_at = 0;
         db->last_log_checked_at = job->set.valid_until;
     }
-    if (job->decision.unplanned) {
-        int64_t day = clock_wall() / CLOCK_DAY;
-        db->heal_fulls = db->heal_day == day ? db->heal_fulls + 1 : 1;
-        db->heal_day = day;
-    }
+}
+
+/* A healing that was begun costs of the budget, whatever came of it: one that always fails must not load the server all day. */
+static void count_healing(struct job *job) {
+    struct database *db = job->db;
+    int64_t day = clock_wall() / CLOCK_DAY;
+    if (!job->decision.unplanned || !job->entry.run_id[0])
+        return;
+    if (db->heal_day != day)
+        db->heal_fulls = db->heal_diffs = 0;
+    db->heal_day = day;
+    if (job->entry.kind == BACKUP_FULL)
+        db->heal_fulls++;
+    else
+        db->heal_diffs++;
+}
+
+/* The due run did not come about. Only what this job carried is due again, after a pause as long as the attempt was: a refused healing
+ * must not become a scheduled full. */
+static void due_again(struct job *job, int64_t now) {
+    const bool carried[POLICY_KIND_COUNT] = {[POLICY_FULL] = job->due.full, [POLICY_DIFF] = job->due.diff, [POLICY_LOG] = job->due.log};
+    int64_t pause = clock_mono_us() - job->begun_us;
+    pause = pause < RETRY_US ? RETRY_US : pause > RETRY_MAX_US ? RETRY_MAX_US : pause;
+    if (!job->decision.wait_until_at && !job->request)
+        for (unsigned kind = 0; kind < POLICY_KIND_COUNT; kind++)
+            if (carried[kind])
+                due_retry(&job->db->due[kind], now + pause);
+    if (!strcmp(job->trigger, "healing") && job->db->not_before_at < now + pause)
+        job->db->not_before_at = now + pause;
 }
 
 /* Nothing was taken: when to ask again. */
 static void plan_retry(struct job *job) {
     struct database *db = job->db;
     int64_t now = clock_wall();
+    if (job->to_data_lane) {
+        db->heal_now = true;
+        db->not_before_at = 0;
+        return;
+    }
     if (job->outcome == OUTCOME_QUIET) {
+        databases_skip(db, "", "");
         db->quiet_until_at = job->decision.quiet_until_at;
         db->last_log_checked_at = job->decision.quiet_until_at;
         return;
@@ -293,10 +359,10 @@ static void plan_retry(struct job *job) {
         db->not_before_at = now + CLOCK_SECOND;
         return;
     }
-    if (job->outcome == OUTCOME_DEFERRED || job->outcome == OUTCOME_FAILED)
-        for (unsigned kind = 0; kind < POLICY_KIND_COUNT; kind++)
-            if (lane_of((enum backup_kind)kind) == job->lane)
-                due_retry(&db->due[kind], now + RETRY_US);
+    /* a skip that may pass by itself: staging that is full, a state that the server told only in the middle of it */
+    bool passes = job->outcome == OUTCOME_SKIPPED && (job->err.sql_number || job->err.class == ERR_SPACE);
+    if (job->outcome == OUTCOME_DEFERRED || job->outcome == OUTCOME_FAILED || passes)
+        due_again(job, now);
 }
 
 static void lane_free(struct job *job) {
@@ -321,6 +387,7 @@ static void on_taken(struct pool_item *item) {
     bool fresh = job->looked && databases_looked(agent, db, &job->server_state, &job->sizes, job->begun_us);
     if (fresh)
         databases_judge(agent, db, job->foreign, job->foreign_count); /* as it was before: who broke what this backup heals */
+    count_healing(job);
     if (job->taken) {
         note_set(job);
         databases_judge(agent, db, NULL, 0);
@@ -328,7 +395,8 @@ static void on_taken(struct pool_item *item) {
     if (job->err.class == ERR_CONNECT)
         discover_soon(agent);
     if (job->ambiguous) {
-        db->recovering++;
+        db->recovering[job->lane]++;
+        job->asked_us = clock_mono_us();
         resume_later(job);
         return;
     }
@@ -338,6 +406,10 @@ static void on_taken(struct pool_item *item) {
         return;
     }
     plan_retry(job);
+    if (job->to_data_lane && job->request && !agent->draining) {
+        request_item_moved(job->request, job->decision.kind); /* served there at the next tick */
+        job->request = NULL;
+    }
     finish(job);
 }
 
@@ -360,10 +432,28 @@ bool job_start(struct job *job) {
 
 /* ---- resume ---- */
 
+/* Is there still something to find out? A file that is damaged for good is not: it stays for people, and the chain heals behind it. */
+static bool not_settled(const struct job *job) {
+    if (job->outcome == OUTCOME_DEFERRED)
+        return true;
+    return job->outcome == OUTCOME_FAILED && !job->taken && strcmp(job->reason, "interrupted") && job->err.class != ERR_CORRUPT &&
+           job->err.class != ERR_CONFLICT;
+}
+
+/* Until each orphan was asked about once, a new log could begin behind one that is staged and not known. */
+static void note_asked(struct job *job) {
+    if (job->orphan)
+        job->agent->orphans_unasked--;
+    job->orphan = false;
+}
+
 static void on_resumed(struct pool_item *item) {
     struct job *job = container_of(item, struct job, item);
     struct agent *agent = job->agent;
-    if (job->outcome == OUTCOME_DEFERRED || (job->outcome == OUTCOME_FAILED && !job->taken && job->journaled && strcmp(job->reason, "interrupted"))) {
+    if (job->db->resuming == job)
+        job->db->resuming = NULL;
+    note_asked(job);
+    if (not_settled(job)) {
         log_bind("database", job->entry.database);
         log_bind("run", job->entry.run_id);
         log_error(LOG_WARN, &job->err, "what became of an interrupted backup is not known yet; asked again", NULL);
@@ -371,12 +461,13 @@ static void on_resumed(struct pool_item *item) {
         resume_later(job);
         return;
     }
-    job->db->recovering--;
+    job->db->recovering[job->lane]--;
     if (job->entry.database[0] && !str_ieq(job->db->name, job->entry.database))
         job->db = databases_find_or_add(agent, job->entry.database); /* an adopted one: its header said whose it is */
     job->ambiguous = false;
     if (job->taken) {
         note_set(job);
+        databases_judge(agent, job->db, NULL, 0);
         enqueue(job);
     } else {
         finish(job);
@@ -399,36 +490,54 @@ static void resume_work(struct pool_item *item) {
 static void submit_resume(struct job *job) {
     struct agent *agent = job->agent;
     job->server = agent->server;
-    if (job->db && job->db->present)
+    if (job->db->present)
         job->info = job->db->info;
+    atomic_store(&job->cancel, atomic_load(&agent->stopping)); /* it meant the statement, not finding out about it */
     job->item = (struct pool_item){.work = resume_work, .done = on_resumed};
-    if (!pool_submit(agent->log, &job->item))
+    if (pool_submit(agent->log, &job->item))
+        job->db->resuming = job;
+    else
         resume_later(job);
+}
+
+/* In the agent's list, oldest first. */
+static void await_resume(struct job *job) {
+    struct job **p = &job->agent->resuming;
+    while (*p && (*p)->entry.planned_at <= job->entry.planned_at)
+        p = &(*p)->next;
+    job->next = *p;
+    *p = job;
 }
 
 /* Waits in the agent's list; job_recover_tick() takes it up. */
 static void resume_later(struct job *job) {
-    struct agent *agent = job->agent;
-    job->begun_at = job->begun_at ? job->begun_at : clock_wall();
-    job->resume_at = clock_wall() + RESUME_RETRY_US;
-    job->next = agent->resuming;
-    agent->resuming = job;
+    job->resume_pause_us = !job->resume_pause_us ? RESUME_RETRY_US : job->resume_pause_us < RESUME_MAX_US ? 2 * job->resume_pause_us : RESUME_MAX_US;
+    job->resume_us = clock_mono_us() + job->resume_pause_us;
+    await_resume(job);
 }
 
-void job_recover_tick(struct agent *agent, int64_t now) {
-    struct job *list = agent->resuming;
-    agent->resuming = NULL;
-    while (list) {
-        struct job *job = list;
-        list = job->next;
-        job->next = NULL;
-        /* a clock that was set back must not hold it for ever */
-        if (job->resume_at <= now || job->resume_at > now + 2 * RESUME_RETRY_US) {
-            submit_resume(job);
-        } else {
-            job->next = agent->resuming;
-            agent->resuming = job;
+/* One at a time per database, oldest first: logs enter the tip and the store in their order. */
+static bool may_resume(const struct job *job, const struct job *waiting, int64_t now_us) {
+    if (job->db->resuming || job->resume_us > now_us)
+        return false;
+    for (; waiting && waiting != job; waiting = waiting->next)
+        if (waiting->db == job->db && waiting->lane == job->lane)
+            return false;
+    return true;
+}
+
+void job_recover_tick(struct agent *agent) {
+    int64_t now_us = clock_mono_us();
+    struct job **p = &agent->resuming;
+    while (*p) {
+        struct job *job = *p;
+        if (!may_resume(job, agent->resuming, now_us)) {
+            p = &job->next;
+            continue;
         }
+        *p = job->next;
+        job->next = NULL;
+        submit_resume(job); /* when the queue is full it comes back to its place, to be asked later */
     }
 }
 
@@ -436,8 +545,9 @@ static struct job *recover_one(struct agent *agent, const struct journal_entry *
     struct job *job = job_new(agent, db, lane_of(entry->kind), entry->trigger);
     job->entry = *entry;
     job->resumed = true;
+    job->asked_us = job->begun_us;
     job->options = scheduler_job_options(agent, db);
-    db->recovering++;
+    db->recovering[job->lane]++;
     return job;
 }
 
@@ -459,7 +569,10 @@ static void recover_orphans(struct agent *agent, const struct journal_found *kno
         if (!journaled) {
             struct journal_entry entry = {.step = JOURNAL_PLANNED, .kind = files[i].kind, .stripes = n, .planned_at = clock_wall()};
             str_copy(entry.run_id, sizeof(entry.run_id), files[i].run_id);
-            submit_resume(recover_one(agent, &entry, databases_find_or_add(agent, "")));
+            struct job *job = recover_one(agent, &entry, databases_find_or_add(agent, ""));
+            job->orphan = true;
+            agent->orphans_unasked++;
+            await_resume(job);
         }
         i += n;
     }
@@ -483,7 +596,7 @@ void job_recover_drafts(struct agent *agent) {
         struct err err;
         struct database *db = databases_find_or_add(agent, found[i].entry.database);
         struct job *job = recover_one(agent, &found[i].entry, db);
-        db->recovering--; /* nothing has to be asked */
+        db->recovering[job->lane]--; /* nothing has to be asked */
         job->slot = found[i].slot;
         job->journaled = true;
         if (job->entry.step != JOURNAL_TAKEN || draft_load(job, &err) < 0 ||
@@ -508,7 +621,7 @@ void job_recover_all(struct agent *agent) {
         struct job *job = recover_one(agent, &found[i].entry, databases_find_or_add(agent, found[i].entry.database));
         job->slot = found[i].slot;
         job->journaled = true;
-        submit_resume(job);
+        await_resume(job);
     }
     if (count) {
         char n[16];
@@ -517,6 +630,7 @@ void job_recover_all(struct agent *agent) {
     }
     recover_orphans(agent, found, count);
     mem_free(found);
+    job_recover_tick(agent);
 }
 
 /* ---- questions ---- */
@@ -544,7 +658,8 @@ unsigned job_unshipped(const struct agent *agent, int64_t *ret_oldest_at) {
 bool job_any_running(const struct agent *agent) {
     for (size_t i = 0; i < agent->database_count; i++) {
         const struct database *db = agent->databases[i];
-        if (db->running[LANE_DATA] || db->running[LANE_LOG] || db->ship[LANE_DATA].head || db->ship[LANE_LOG].head || db->recovering)
+        if (db->running[LANE_DATA] || db->running[LANE_LOG] || db->ship[LANE_DATA].head || db->ship[LANE_LOG].head || db->recovering[LANE_DATA] ||
+            db->recovering[LANE_LOG])
             return true;
     }
     return agent->requests != NULL;

@@ -81,9 +81,9 @@ static void fill_manifest(struct job *job, const struct sql_header *h) {
 
 /* The header must be this run's: a path that somebody reused is not ours to ship under this name. */
 static int check_header(const struct job *job, const struct sql_header *h, struct err *err) {
-    char name[128];
-    job_backup_name(job, name, sizeof(name));
-    if (strcmp(h->name, name))
+    /* of an earlier owner after the state directory was lost, too: the run id is what says whose it is */
+    _cleanup_free_ char *tail = mem_printf("/%s", job->entry.run_id);
+    if (!str_ends(h->name, tail))
         return err_set(err, ERR_CORRUPT, "staged file of run %s holds a backup set named '%s'", job->entry.run_id, h->name);
     if (h->backup.kind != job->entry.kind)
         return err_set(err, ERR_CORRUPT, "staged file of run %s holds a %s backup, not a %s backup", job->entry.run_id,

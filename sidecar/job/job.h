@@ -67,10 +67,13 @@ struct job {
     struct chain_due due;
     struct chain_rules rules;
     struct job_options options;
+    struct staging_limits limits;
     int64_t foreign_id;
     int64_t begun_at;
     int64_t begun_us;  /* monotonic */
-    int64_t resume_at; /* in agent->resuming: when to ask again */
+    int64_t resume_us, resume_pause_us; /* monotonic; in agent->resuming: when to ask again */
+    int64_t asked_us; /* monotonic; since when it is not known what became of the run */
+    bool orphan;       /* a staged file without journal entry that was not asked about yet */
 
     /* what take or resume found */
     bool resumed;
@@ -82,6 +85,7 @@ struct job {
     struct chain_server_state server_state;
     struct sql_sizes sizes;
     struct chain_decision decision;
+    bool to_data_lane;      /* a log job found that the chain needs a data backup: not in the lane of the logs */
     struct chain_verdict verdict;
     struct chain_foreign *foreign;
     size_t foreign_count;
@@ -147,7 +151,10 @@ void job_recover_drafts(struct agent *agent);
 /* Begins what else the journal knows, and staged files that it does not know. Called once, when databases and the server are known. */
 void job_recover_all(struct agent *agent);
 /* Asks again about runs whose fate is not known yet. */
-void job_recover_tick(struct agent *agent, int64_t now);
+void job_recover_tick(struct agent *agent);
+/* Ends what somebody asked for and what cannot be begun. */
+void job_refuse(struct agent *agent, struct database *db, struct request_item *item, enum lane lane, enum outcome outcome, const char *reason,
+                const char *text);
 /* Gives waiting jobs to the store as far as lanes are free. */
 void job_ship_pending(struct agent *agent);
 /* Jobs that are not finished; oldest_at (may be NULL) is the oldest staged one's begin. */

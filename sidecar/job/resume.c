@@ -14,26 +14,37 @@
 #include "common/base/str.h"
 #include "common/sql/history.h"
 
-static int count_row(void *user, const struct sql_row *row, struct err *err) {
-    (void)row, (void)err;
-    ++*(unsigned *)user;
+struct running {
+    const struct sql_clock *clock;
+    int64_t before_at; /* server's clock */
+    bool found;
+};
+
+static int running_row(void *user, const struct sql_row *row, struct err *err) {
+    struct running *r = user;
+    int64_t at;
+    (void)err;
+    r->found |= !sql_row_at(row, "start_time", r->clock->utc_offset_s, &at) || at <= r->before_at;
     return 0;
 }
 
-/* Is a BACKUP of this database still running on the server (the session that ran ours may be in its rollback)? */
-static int still_running(struct job *job, struct sql_session *session, bool *ret_running, struct err *err) {
+/* Does a BACKUP that may be ours still run on the server (the session that ran it may be in its rollback)? One that began after the run
+ * was first looked for is not it. What runs in another database's context than the backup's own is in master's, as ours are. */
+static int still_running(struct job *job, struct sql_session *session, const struct sql_clock *clock, bool *ret_running, struct err *err) {
+    struct running r = {.clock = clock, .before_at = clock->server_at - (clock_mono_us() - job->asked_us) + CLOCK_SECOND};
     struct buf text;
     buf_init(&text, SQL_TEXT_MAX);
-    buf_puts(&text, "SELECT session_id FROM sys.dm_exec_requests WHERE command LIKE 'BACKUP%' AND database_id = DB_ID(");
-    sql_quote_text(&text, job->entry.database);
-    buf_puts(&text, ")");
-    unsigned rows = 0;
+    buf_printf(&text, "SELECT start_time FROM sys.dm_exec_requests WHERE command LIKE 'BACKUP %s%%'", job->entry.kind == BACKUP_LOG ? "LOG" : "DATABASE");
+    if (job->entry.database[0]) {
+        buf_puts(&text, " AND database_id IN (1, DB_ID(");
+        sql_quote_text(&text, job->entry.database);
+        buf_puts(&text, "))");
+    }
     int rc = sql_text_check(&text, "look for a running backup", err);
     if (rc == 0)
-        rc = sql_query(session, text.data, NULL, count_row, &rows, err);
+        rc = sql_query(session, text.data, NULL, running_row, &r, err);
     buf_done(&text);
-    /* BACKUP runs in master's context; a log and a full of one database may both run. Ours or not: waiting is harmless. */
-    *ret_running = rows > 0;
+    *ret_running = r.found;
     return rc;
 }
 
@@ -87,7 +98,7 @@ static void give_up(struct job *job, const char *why) {
 /* PLANNED: the statement may not have begun, may have failed, be running, or have succeeded without our knowing. */
 static void resume_planned(struct job *job, struct sql_session *session, const struct sql_clock *clock) {
     bool running = false;
-    if (still_running(job, session, &running, &job->err) < 0) {
+    if (still_running(job, session, clock, &running, &job->err) < 0) {
         job_fail(job);
         return;
     }
@@ -159,12 +170,12 @@ static int adopt_header(struct job *job, struct sql_session *session, const stru
     if (rc < 0)
         return -1;
     if (!str_ends(header.name, job->entry.run_id))
-        return err_set(err, ERR_CORRUPT, "staged file of run %s holds a backup set named '%s'", job->entry.run_id, header.name);
+        return err_set(err, ERR_CONFLICT, "staged file of run %s holds a backup set named '%s': it is left alone", job->entry.run_id, header.name);
     str_copy(job->entry.database, sizeof(job->entry.database), header.database);
     job->entry.family_guid = header.backup.family_guid;
     job->entry.database_guid = header.backup.database_guid;
     job->entry.planned_at = header.backup.start_at;
-    job->entry.step = JOURNAL_TAKEN;
+    job->entry.step = JOURNAL_PLANNED; /* until it is verified */
     str_copy(job->entry.trigger, sizeof(job->entry.trigger), "adopted");
     str_copy(job->entry.reason, sizeof(job->entry.reason), "adopted");
     if (journal_add(job->agent->journal, &job->entry, &job->slot, err) < 0)
@@ -175,9 +186,8 @@ static int adopt_header(struct job *job, struct sql_session *session, const stru
 
 static void adopt_with(struct job *job, struct sql_session *session) {
     struct sql_clock clock;
-    unsigned running = 0;
-    if (sql_clock_read(session, &clock, &job->err) < 0 ||
-        sql_query(session, "SELECT session_id FROM sys.dm_exec_requests WHERE command LIKE 'BACKUP%'", NULL, count_row, &running, &job->err) < 0) {
+    bool running = false;
+    if (sql_clock_read(session, &clock, &job->err) < 0 || still_running(job, session, &clock, &running, &job->err) < 0) {
         job_fail(job);
         return;
     }

@@ -96,6 +96,12 @@ static bool decide(struct job *job) {
         job_set_outcome(job, OUTCOME_SKIPPED, skip, "the database is in a state that does not allow this backup");
         return false;
     }
+    /* beside the logs, not before them: a full in their lane would stop them for hours, and take their worker */
+    if (job->lane == LANE_LOG && job->decision.kind != BACKUP_LOG) {
+        job->to_data_lane = true;
+        job_set_outcome(job, OUTCOME_DEFERRED, "needs_data_backup", job->decision.text);
+        return false;
+    }
     if (job->options.dry_run) {
         job_set_outcome(job, OUTCOME_SKIPPED, "dry_run", job->decision.text);
         return false;
@@ -116,9 +122,10 @@ static bool room(struct job *job) {
         job_fail(job);
         return false;
     }
-    state.pending_bytes = atomic_load(&job->agent->pending_bytes);
-    uint64_t bytes = estimate(job);
-    enum staging_verdict verdict = staging_judge(staging_limits_get(staging), &state, job->decision.kind, bytes, &job->err);
+    /* counted before it is judged: two that ask at the same time must not both get the last room */
+    job->pending_bytes = estimate(job);
+    state.pending_bytes = atomic_fetch_add(&job->agent->pending_bytes, job->pending_bytes);
+    enum staging_verdict verdict = staging_judge(&job->limits, &state, job->decision.kind, job->pending_bytes, &job->err);
     if (verdict == STAGING_TOO_SMALL) {
         job_set_outcome(job, OUTCOME_SKIPPED, "StagingTooSmall", NULL);
         return false;
@@ -127,9 +134,16 @@ static bool room(struct job *job) {
         log_event(LOG_WARN, "giving up the staging reserve for a log backup", NULL);
         staging_reserve_give_up(staging);
     }
-    job->pending_bytes = bytes;
-    atomic_fetch_add(&job->agent->pending_bytes, bytes);
     return true;
+}
+
+/* What is written already is measured; only the rest is still to come. */
+static void written(struct job *job, uint64_t bytes) {
+    uint64_t all = estimate(job), left = all > bytes ? all - bytes : 0;
+    if (left >= job->pending_bytes)
+        return;
+    atomic_fetch_sub(&job->agent->pending_bytes, job->pending_bytes - left);
+    job->pending_bytes = left;
 }
 
 static int plan(struct job *job, const struct sql_clock *clock, struct err *err) {
@@ -182,6 +196,7 @@ static void on_tick(void *user) {
     double percent = atomic_load(&job->progress.percent);
     int64_t now = clock_mono_us();
     atomic_store(&job->progress.done_bytes, bytes);
+    written(job, bytes);
     if (bytes != job->moved_bytes || percent != job->moved_percent || !job->moved_us) {
         job->moved_bytes = bytes;
         job->moved_percent = percent;

@@ -224,7 +224,7 @@ void service_get_chain(void *user, struct rpc_call *call, const ProtobufCMessage
     mssql__v1__chain__init(m);
     m->database = mem_strdup(db ? db->name : cd->name);
     add_state(agent, m, db);
-    add_intervals(m, db, sets, count, db ? db->quiet_until_at : 0);
+    add_intervals(m, db, sets, count, db ? database_quiet_until(db) : 0);
     add_ends(m, m->database, sets, count);
     mem_free(sets);
     if (catalog)
