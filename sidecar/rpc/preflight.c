@@ -8,6 +8,7 @@
 struct preflight {
     struct service_work work;
     struct sql_params params;
+    struct secret *password; /* of our own: a reload frees the one in use */
     struct sql_check_list checks;
 };
 
@@ -39,6 +40,7 @@ static void done(struct pool_item *item) {
     rpc_call_reply(p->work.call, &r->base);
     mssql__v1__preflight_response__free_unpacked(r, NULL);
     sql_checks_done(&p->checks);
+    secret_free(p->password);
     mem_free(p);
 }
 
@@ -48,6 +50,9 @@ void service_preflight(void *user, struct rpc_call *call, const ProtobufCMessage
     struct preflight *p = mem_alloc(sizeof(*p));
     p->work = (struct service_work){.item = {.work = run, .done = done}, .agent = agent, .call = call};
     sessions_params(agent->sessions, SESSIONS_DAEMON, &p->params);
-    if (!service_submit(&p->work))
-        mem_free(p);
+    p->params.password = p->password = secret_dup(p->params.password);
+    if (service_submit(&p->work))
+        return;
+    secret_free(p->password);
+    mem_free(p);
 }
