@@ -212,13 +212,12 @@ static void reached(struct agent *agent, const struct look *look) {
         log_event(LOG_INFO, "SQL Server is reachable", "version", look->server.version, "edition", look->server.edition, NULL);
         agent->connected_at = clock_wall();
     }
-    bool compression = look->server.compression;
     agent->server = look->server;
-    agent->server.compression = compression;
     agent->server_known = agent->server_reachable = true;
     agent->discover_failures = 0;
     err_clear(&agent->server_err);
     sql_backoff_reset(&agent->backoff);
+    agent_drain_looked(agent);
 }
 
 static void take_access(struct agent *agent, const struct look *look) {
@@ -299,7 +298,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int events) {
         const struct database *db = agent->databases[i];
         if (db->server_known && db->looked_at <= now && now - db->looked_at < STATE_US)
             str_copy(look->fresh[look->fresh_count++], sizeof(look->fresh[0]), db->name);
-        if (db->present && !db->access_known && !db->info.auto_close && db->info.state == SQL_DB_ONLINE)
+        if (db->present && !db->access_known && !db->info.auto_close && !db->info.in_group && !db->info.snapshot && db->info.state == SQL_DB_ONLINE)
             look->want_access = true;
     }
     agent->discovering = pool_submit(agent->control, &look->item);

@@ -8,6 +8,10 @@
 #include "sidecar/job/job.h"
 #include "sidecar/request.h"
 
+/* kubelet calls preStop also when only SQL Server's container is restarted: this program then lives on. A server that was not stopped
+ * after so long is not going to be. */
+#define DRAIN_STALE_US (15 * CLOCK_MINUTE)
+
 struct drain {
     struct drain *next;
     struct agent *agent;
@@ -69,14 +73,28 @@ void agent_drain(struct agent *agent, bool logs, int64_t timeout_ms, void (*fn)(
     ev_timer_start(agent->loop, &d->timer);
     d->next = agent->drains;
     agent->drains = d;
+    agent->leaving |= !logs;
+    for (size_t i = 0; i < agent->database_count; i++)
+        for (enum lane lane = 0; lane < LANE_COUNT; lane++)
+            agent->databases[i]->ship[lane].retry_us = 0; /* there may be no later */
     if (!agent->draining) {
         agent->draining = true;
+        agent->drained_us = clock_mono_us();
+        agent->drained_server_at = agent->server.started_at;
         cancel_data_backups(agent);
         log_event(LOG_INFO, "nothing new begins; shipping what is staged", NULL);
     }
     if (logs)
         last_logs(agent);
     scheduler_wake(agent);
+}
+
+void agent_drain_looked(struct agent *agent) {
+    bool anew = agent->server.started_at && agent->server.started_at != agent->drained_server_at;
+    if (!agent->draining || agent->leaving || (!anew && clock_mono_us() - agent->drained_us < DRAIN_STALE_US))
+        return;
+    agent->draining = false;
+    log_event(LOG_WARN, anew ? "SQL Server was started again; backups go on" : "SQL Server was not stopped; backups go on", NULL);
 }
 
 void agent_drain_tick(struct agent *agent) {
