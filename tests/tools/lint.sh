@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Checks that a compiler does not make: format, banned calls, sizes, licence lines, shell scripts, generated documents.
 # Every check runs; the exit code says whether any found something.
+# shellcheck disable=SC2317  # the checks are called by name
 set -uo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$ROOT" || exit 1
@@ -29,8 +30,8 @@ format() { git ls-files -z '*.c' '*.h' | xargs -0 clang-format --dry-run -Werror
 # Calls that have a safe form here: bounded strings (str.h), total parsers (str_to_*), reentrant time, mem_*.
 banned() {
     c_files | grep -v -E '^common/base/(mem|secret)\.' |
-        xargs grep -nE '(^|[^a-zA-Z0-9_>.])(strcpy|strcat|sprintf|vsprintf|strtok|gets|atoi|atol|atoll|atof|sscanf|localtime|gmtime|ctime|asctime|strerror|rand|srand|tmpnam|mktemp|alloca|malloc|calloc|realloc|strdup|strndup|asprintf|signal|usleep|sleep)\(' |
-        grep -v -E '^(tests|common/base/fault\.c|common/net/rpc_loop\.c)' | grep -v -E ':\s*(/?\*|//)'
+        xargs grep -nE '(^|[^a-zA-Z0-9_>.])(strcpy|strcat|sprintf|vsprintf|strtok|gets|atoi|atol|atoll|atof|sscanf|localtime|gmtime|ctime|asctime|strerror|rand|srand|tmpnam|mktemp|alloca|malloc|calloc|realloc|strdup|strndup|asprintf|usleep|sleep)\(' |
+        grep -v -E '^(tests/|common/base/fault\.c|common/net/rpc_loop\.c)' | grep -v -E ':\s*(/?\*|//)'
 }
 
 licences() { sources | while IFS= read -r f; do head -n 3 "$f" | grep -q 'SPDX-License-Identifier: Apache-2.0' || echo "$f has no licence line"; done; }
@@ -38,7 +39,8 @@ licences() { sources | while IFS= read -r f; do head -n 3 "$f" | grep -q 'SPDX-L
 sizes() { sources | while IFS= read -r f; do n=$(wc -l <"$f"); [ "$n" -le 600 ] || echo "$f has $n lines (600 at most: split by idea)"; done; }
 
 functions() {
-    c_files | ctags -L - --fields=+ne --c-kinds=f -f - 2>/dev/null |
+    # a table of cases inside a test may be longer
+    c_files | grep -v '^tests/' | ctags -L - --fields=+ne --c-kinds=f -f - 2>/dev/null |
         awk -F'\t' '{l=0;e=0;for(i=4;i<=NF;i++){if($i~/^line:/)l=substr($i,6);if($i~/^end:/)e=substr($i,5)} if(e-l+1>60)print $2": "$1" has "e-l+1" lines (60 at most)"}'
 }
 
