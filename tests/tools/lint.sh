@@ -32,6 +32,7 @@ banned() {
     c_files | grep -v -E '^common/base/(mem|secret)\.' |
         xargs grep -nE '(^|[^a-zA-Z0-9_>.])(strcpy|strcat|sprintf|vsprintf|strtok|gets|atoi|atol|atoll|atof|sscanf|localtime|gmtime|ctime|asctime|strerror|rand|srand|tmpnam|mktemp|alloca|malloc|calloc|realloc|strdup|strndup|asprintf|usleep|sleep)\(' |
         grep -v -E '^(tests/|common/base/fault\.c|common/net/rpc_loop\.c)' | grep -v -E ':\s*(/?\*|//)'
+    return 0
 }
 
 licences() { sources | while IFS= read -r f; do head -n 3 "$f" | grep -q 'SPDX-License-Identifier: Apache-2.0' || echo "$f has no licence line"; done; }
