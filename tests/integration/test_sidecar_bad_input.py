@@ -157,7 +157,7 @@ def test_server_in_its_start_up_phases(own_lab: Lab) -> None:
 
 def with_staged_log(lab: Lab) -> Sidecar:
     """A stopped sidecar: a log that is in staging only."""
-    sidecar = lab.protected()
+    sidecar = lab.protected(shutdown={"grace": "100ms"})
     away = sidecar.store.with_name("store-away")
     sidecar.store.rename(away)
     lab.write()
