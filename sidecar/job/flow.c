@@ -227,6 +227,7 @@ static void submit_commit(struct job *job) {
 static void on_shipped(struct pool_item *item) {
     struct job *job = container_of(item, struct job, item);
     if (job->shipped) {
+        job->set = job->manifest.backup;
         submit_commit(job); /* the store stays lent */
         return;
     }

@@ -9,7 +9,8 @@
  * Each of take, ship and commit is one piece of work for a worker; in between the loop decides what comes next (flow.c). A run
  * that the journal knows from an earlier life enters by resume instead of take (resume.c).
  *
- * A job that is handed to a worker is the worker's until it comes back; the loop reads its progress only.
+ * A job that is handed to a worker is the worker's until it comes back; the loop reads its progress only. When it is staged, the
+ * loop also reads the set (the tip of what is taken), so ship and commit do not write it.
  */
 #ifndef MSSQL_SIDECAR_JOB_JOB_H
 #define MSSQL_SIDECAR_JOB_JOB_H

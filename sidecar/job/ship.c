@@ -43,7 +43,6 @@ static int ship(struct job *job, struct err *err) {
         if (store_find_backup(job->store, job->agent->scope, job->manifest.folder, &job->set, &found, err) == 0) {
             manifest_done(&job->manifest);
             job->manifest = found; /* its name is visible already; the commit finds it equal and makes it durable */
-            job->set = found.backup;
             return 0;
         }
         if (err->class != ERR_NOT_FOUND)
@@ -61,8 +60,8 @@ static int ship(struct job *job, struct err *err) {
             return -1;
     for (size_t i = 0; i < job->manifest.object_count; i++)
         stored += job->manifest.objects[i].stored_bytes;
-    job->set.stored_bytes = stored;
-    job->manifest.backup = job->set;
+    job->manifest.backup = job->set; /* on_shipped() takes it over: the loop reads the set of a staged job at any time */
+    job->manifest.backup.stored_bytes = stored;
     return 0;
 }
 
