@@ -22,10 +22,12 @@ static int fill(struct cli *cli, Mssql__V1__SetHoldRequest *q, struct err *err) 
         return err_set(err, ERR_USAGE, "--set: '%s' is not the GUID of a backup set. 'backups' lists them", set);
     if (from && cli_time("--from", from, cli->now, -1, &q->from_at, err) < 0)
         return -1;
+    if (from)
+        q->until_at = cli->now;
     if (until && cli_time("--until", until, cli->now, -1, &q->until_at, err) < 0)
         return -1;
-    if (from && until && q->until_at < q->from_at)
-        return err_set(err, ERR_USAGE, "--until is before --from");
+    if (from && q->until_at < q->from_at)
+        return err_set(err, ERR_USAGE, "%s is before --from", until ? "--until" : "now");
     if (expires && cli_time("--expires", expires, cli->now, 1, &q->expires_at, err) < 0)
         return -1;
     if (expires && q->expires_at <= cli->now)

@@ -149,11 +149,11 @@ enum cli_color status_word(const Mssql__V1__Database *d, char *dst, size_t dst_b
 }
 
 static void print_recovery(const struct cli *cli, const Mssql__V1__Status *s) {
-    static const struct cli_column columns[] = {{"DATABASE", 12, false},         {"PROTECTED", 16, false},       {"RESTORABLE FROM", 0, false},
-                                                {"UNTIL", 0, false},             {"OFF VOLUME UNTIL", 0, false}, {"LAST LOG", 0, true},
-                                                {"HOLES", 0, true}};
+    static const struct cli_column columns[] = {{"DATABASE", 10, false}, {"PROTECTED", 12, false},   {"RESTORABLE FROM", 0, false}, {"UNTIL", 0, false},
+                                                {"OFF VOLUME", 0, false}, {"LAST LOG", 0, true}, {"HOLES", 0, true}};
     struct cli_table *t = table_new(cli, columns, ARRAY_LEN(columns));
     char a[TEXT_MAX], word[160];
+    bool roomy = cli_width(cli) >= CLI_WIDTH_DEFAULT; /* else an age is shorter */
     for (size_t i = 0; i < s->n_databases; i++) {
         const Mssql__V1__Database *d = s->databases[i];
         int64_t log_at = d->last_log_checked_at > d->last_log_at ? d->last_log_checked_at : d->last_log_at;
@@ -162,7 +162,7 @@ static void print_recovery(const struct cli *cli, const Mssql__V1__Status *s) {
         table_cell(t, color, "%s", word);
         table_cell(t, CLI_PLAIN, "%s", text_time(a, d->restorable_from_at));
         table_cell(t, d->restorable_until_at || !d->protected_ ? CLI_PLAIN : CLI_BAD, "%s", text_time(a, d->restorable_until_at));
-        table_cell(t, CLI_PLAIN, "%s", text_time(a, d->off_volume_until_at));
+        table_cell(t, CLI_PLAIN, "%s", roomy ? text_time(a, d->off_volume_until_at) : text_ago(a, d->off_volume_until_at, s->now_at));
         table_cell(t, CLI_PLAIN, "%s", text_ago(a, log_at, s->now_at));
         table_cell(t, d->holes_total ? CLI_WARN : CLI_PLAIN, "%u", d->holes_total);
     }
