@@ -320,12 +320,32 @@ void databases_update(struct agent *agent, const struct sql_database_list *list)
     }
 }
 
+static bool same_text(const char *a, const char *b) {
+    return a && b ? !strcmp(a, b) : a == b;
+}
+
+static bool same_list(const struct conf_list *a, const struct conf_list *b) {
+    bool same = a->count == b->count;
+    for (size_t i = 0; same && i < a->count; i++)
+        same = same_text(a->items[i], b->items[i]);
+    return same;
+}
+
+static bool same_schedule(const struct policy_rules *a, const struct policy_rules *b) {
+    return a->full_enabled == b->full_enabled && a->diff_enabled == b->diff_enabled && a->log_enabled == b->log_enabled &&
+           same_text(a->full_schedule, b->full_schedule) && same_text(a->diff_schedule, b->diff_schedule) && a->log_interval_ms == b->log_interval_ms &&
+           same_text(a->time_zone, b->time_zone) && a->jitter_ms == b->jitter_ms && a->missed == b->missed &&
+           same_list(&a->blackout_texts, &b->blackout_texts);
+}
+
 void databases_apply_policy(struct agent *agent) {
     int64_t now = clock_wall();
     for (size_t i = 0; i < agent->database_count; i++) {
         struct database *db = agent->databases[i];
+        const struct policy_rules *before = db->rules;
         db->rules = policy_for_database(agent->policy, db->name, &db->scope);
-        for (unsigned kind = 0; kind < POLICY_KIND_COUNT; kind++)
+        /* what is due and waits for a worker, or is to be tried again, stays so when another part of the file changed */
+        for (unsigned kind = 0; kind < POLICY_KIND_COUNT && !(before && db->rules && same_schedule(before, db->rules)); kind++)
             due_rule_changed(&db->due[kind], now);
         if (!db->running[LANE_DATA] && !db->running[LANE_LOG])
             databases_skip(db, "", "");

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
@@ -224,6 +225,29 @@ static void submit_commit(struct job *job) {
 
 /* ---- ship ---- */
 
+static bool staged_gone(const struct job *job) {
+    bool there = true;
+    for (uint32_t i = 0; there && i < job->entry.stripes; i++) {
+        _cleanup_free_ char *name = staging_file_name(job->entry.run_id, job->entry.kind, i, job->entry.stripes);
+        _cleanup_free_ char *path = file_join(staging_path(job->agent->staging), name);
+        there = file_exists(path);
+    }
+    return !there;
+}
+
+/* Somebody removed the only copy. Those behind it go on, and a chain that the store cannot continue is seen and healed. */
+static void lose(struct job *job) {
+    struct agent *agent = job->agent;
+    struct database *db = job->db;
+    queue_pop(job);
+    job_clean(job);
+    job_set_outcome(job, OUTCOME_FAILED, "staged_file_gone", NULL);
+    databases_load_tips(agent, db);
+    databases_judge(agent, db, NULL, 0);
+    finish(job);
+    job_ship_pending(agent);
+}
+
 static void on_shipped(struct pool_item *item) {
     struct job *job = container_of(item, struct job, item);
     if (job->shipped) {
@@ -233,7 +257,10 @@ static void on_shipped(struct pool_item *item) {
     }
     keeper_put_store(job->agent->keeper, job->store);
     job->store = NULL;
-    ship_again_later(job);
+    if (job->err.class == ERR_NOT_FOUND && staged_gone(job))
+        lose(job);
+    else
+        ship_again_later(job);
 }
 
 static void ship_work(struct pool_item *item) {
