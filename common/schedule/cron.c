@@ -198,9 +198,9 @@ int cron_parse(const char *text, struct cron *ret_cron, struct err *err) {
     return 0;
 }
 
-/* The step n for which the bits are exactly * / n; 0 when there is none. */
+/* The step n for which the bits are exactly * / n; 0 when there is none. Weekdays end at 6 here and may have a step of 7. */
 static int step_of(uint64_t bits, int min, int max) {
-    for (int step = 1; step <= max; step++) {
+    for (int step = 1; step <= max + 1; step++) {
         uint64_t want = 0;
         for (int v = min; v <= max; v += step)
             want |= UINT64_C(1) << v;

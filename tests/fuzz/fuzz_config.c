@@ -3,24 +3,13 @@
  * Configuration and policy documents, YAML and JSON. Links: policy, conf, schedule, net, base and the sources in
  * sidecar_config_src.
  *
- * The first byte chooses: 'J' a policy in JSON, 'P' a policy in YAML, else the sidecar's file. -DFUZZ_REPLAY adds a
- * main() that runs the files named as arguments.
+ * The first byte chooses: 'J' a policy in JSON, 'P' a policy in YAML, else the sidecar's file.
  */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/mem.h"
 #include "sidecar/config.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool condition, const char *what) {
-    if (condition)
-        return;
-    fprintf(stderr, "broken: %s\n", what);
-    abort();
-}
+#include "tests/fuzz/fuzz.h"
 
 static void same_again(const struct policy *p, bool json) {
     struct policy again;
@@ -89,22 +78,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         fuzz_sidecar((const char *)data, size);
     return 0;
 }
-
-#ifdef FUZZ_REPLAY
-#include "common/base/file.h"
-
-int main(int argc, char **argv) {
-    for (int i = 1; i < argc; i++) {
-        struct err err;
-        char *data;
-        size_t len;
-        if (file_read_all(argv[i], 1 << 21, &data, &len, &err) < 0) {
-            fprintf(stderr, "%s\n", err.text);
-            return 1;
-        }
-        (void)LLVMFuzzerTestOneInput((const uint8_t *)data, len);
-        mem_free(data);
-    }
-    return 0;
-}
-#endif

@@ -3,10 +3,8 @@
  * Cron lines, windows and time zone files. Links: schedule, base.
  *
  * The first byte chooses: 0xff the rest is a zone file; 0xfe a window; else a cron line, with the zone and the moment
- * taken from that byte. -DFUZZ_REPLAY adds a main() that runs the files named as arguments.
+ * taken from that byte.
  */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/clock.h"
@@ -14,15 +12,7 @@
 #include "common/base/str.h"
 #include "common/schedule/cron.h"
 #include "common/schedule/window.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool condition, const char *what) {
-    if (condition)
-        return;
-    fprintf(stderr, "broken: %s\n", what);
-    abort();
-}
+#include "tests/fuzz/fuzz.h"
 
 static struct tz *zone(unsigned n) {
     static const char *const names[] = {
@@ -95,22 +85,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     mem_free(text);
     return 0;
 }
-
-#ifdef FUZZ_REPLAY
-#include "common/base/file.h"
-
-int main(int argc, char **argv) {
-    for (int i = 1; i < argc; i++) {
-        struct err err;
-        char *data;
-        size_t len;
-        if (file_read_all(argv[i], 1 << 20, &data, &len, &err) < 0) {
-            fprintf(stderr, "%s\n", err.text);
-            return 1;
-        }
-        (void)LLVMFuzzerTestOneInput((const uint8_t *)data, len);
-        mem_free(data);
-    }
-    return 0;
-}
-#endif

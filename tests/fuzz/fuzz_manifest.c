@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes: a manifest that is written and read again as the same one, or one error of the right class. */
-#include <stdlib.h>
-#include <string.h>
-
 #include "common/base/mem.h"
 #include "common/store/manifest.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct err err = {0};

@@ -16,6 +16,7 @@ static void good_lines(void **state) {
         {"  30\t4 *  * * ", "30 4 * * *"},
         {"10-50/20 0 * * *", "10,30,50 0 * * *"},
         {"0 0 L * *", "0 0 L * *"},
+        {"32 2 L * */7", "32 2 L * */7"}, /* Sundays, and a star: the last day only when it is one */
         {"0 0 15,L * *", "0 0 15,L * *"},
         {"0 0 l feb *", "0 0 L 2 *"},
         {"0 0 * JAN-MAR mon", "0 0 * 1-3 1"},
