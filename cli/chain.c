@@ -96,10 +96,12 @@ static int from_store(struct cli *cli, struct chains *c, struct err *err) {
                 tip = &sets[k];
         }
         message_chain_sets(m, sets, db->count, &nothing);
-        m->family_guid = message_guid(&tip->family_guid);
-        m->database_guid = message_guid(&tip->database_guid);
-        m->fork_guid = message_guid(&tip->last_fork);
-        m->incarnation = tip->incarnation;
+        if (tip) {
+            m->family_guid = message_guid(&tip->family_guid);
+            m->database_guid = message_guid(&tip->database_guid);
+            m->fork_guid = message_guid(&tip->last_fork);
+            m->incarnation = tip->incarnation;
+        }
         mem_free(sets);
         append(c, m);
     }

@@ -118,7 +118,7 @@ static void ship_again_later(struct job *job) {
     struct ship_queue *q = &job->db->ship[job->lane];
     double first = (double)job->agent->config->limits.retry_min_ms / 1000.0, most = (double)job->agent->config->limits.retry_max_ms / 1000.0;
     q->running = false;
-    q->retry_s = !q->retry_s ? first : q->retry_s * 2 < most ? q->retry_s * 2 : most;
+    q->retry_s = q->retry_s <= 0 ? first : q->retry_s * 2 < most ? q->retry_s * 2 : most;
     q->retry_us = clock_mono_us() + (int64_t)(q->retry_s * 1e6);
     log_bind("database", job->entry.database);
     log_bind("run", job->entry.run_id);

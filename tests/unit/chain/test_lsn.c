@@ -89,7 +89,8 @@ static void test_order(void **state) {
     for (size_t i = 0; i < ARRAY_LEN(sorted); i++) {
         for (size_t j = 0; j < ARRAY_LEN(sorted); j++) {
             struct lsn a, b;
-            assert_true(lsn_parse(sorted[i], &a) && lsn_parse(sorted[j], &b));
+            assert_true(lsn_parse(sorted[i], &a));
+            assert_true(lsn_parse(sorted[j], &b));
             assert_int_equal(lsn_cmp(a, b), (i > j) - (i < j));
             assert_int_equal(lsn_cmp(lsn_max(a, b), i > j ? a : b), 0);
         }

@@ -195,8 +195,8 @@ static void what_is_written_is_read_back(void **state) {
 static void odd_texts_are_read_back(void **state) {
     (void)state;
     static const char *const texts[] = {
-        "a\xc2\x85"
-        "b",
+        ("a\xc2\x85"
+         "b"),
         "\xe2\x80\xa8",
         "\xef\xbb\xbfx",
         "\xef\xbf\xbe",
