@@ -102,6 +102,7 @@ static int open_store(struct agent *agent, struct err *err) {
     const struct sidecar_config *c = agent->config;
     struct keeper_options options = {
         .url = c->store.path,
+        .prefix = c->store.prefix,
         .scope = agent->scope,
         .kube_namespace = c->identity.namespace_name,
         .instance = c->identity.instance,
@@ -109,6 +110,7 @@ static int open_store(struct agent *agent, struct err *err) {
         .state_dir = c->paths.state,
         .data_path = c->paths.data_volume ? c->paths.data_volume : c->paths.staging,
         .identity = agent->identity,
+        .adopt = c->store.adopt,
         .retry_min_ms = c->limits.retry_min_ms,
         .retry_max_ms = c->limits.retry_max_ms,
     };

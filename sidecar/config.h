@@ -61,6 +61,7 @@ struct sidecar_config {
         char *url; /* file:///path or /path */
         char *path; /* the directory of url */
         char *prefix; /* "" none */
+        bool adopt;
     } store;
     struct {
         int64_t quota_bytes, floor_bytes; /* 0: chosen from the volume's size */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "common/base/guid.h"
 #include "common/base/str.h"
 #include "common/net/address.h"
 #include "sidecar/config_int.h"
@@ -58,9 +59,8 @@ static int check_name(const char *text, struct err *err) {
 }
 
 static int check_cluster(const char *text, struct err *err) {
-    return strlen(text) > 63 || !*text || text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")]
-               ? err_set(err, ERR_CONFIG, "'%.200s' is not a cluster id, allowed: letters, digits, '-' and '_', at most 63", text)
-               : 0;
+    struct guid guid;
+    return guid_parse(text, &guid) ? 0 : err_set(err, ERR_CONFIG, "'%.200s' is not a cluster id, allowed: a GUID such as 27FF333C-DB84-4AFF-B8CB-684D06418EF6", text);
 }
 
 static int check_host(const char *text, struct err *err) {
@@ -116,15 +116,15 @@ static const struct conf_key keys[] = {
      .doc = "roots that the server's certificate must lead to"},
     {"sql.checkHostname", CONF_BOOL, 0, AT(sql.check_hostname), "true",
      .doc = "with caFile: the certificate must be for sql.host"},
-    {"sql.loginTimeout", CONF_DURATION, CONF_RELOAD, AT(sql.login_timeout_ms), "15s", 1000, 5 * MINUTE_MS,
+    {"sql.loginTimeout", CONF_DURATION, 0, AT(sql.login_timeout_ms), "15s", 1000, 5 * MINUTE_MS,
      .doc = "time for a login"},
-    {"sql.progressTimeout", CONF_DURATION, CONF_RELOAD, AT(sql.progress_timeout_ms), "10m", 10000, 24 * HOUR_MS,
+    {"sql.progressTimeout", CONF_DURATION, 0, AT(sql.progress_timeout_ms), "10m", 10000, 24 * HOUR_MS,
      .doc = "a BACKUP that makes no progress for so long is given up"},
     {"identity.namespace", CONF_TEXT, 0, AT(identity.namespace_name), "default", .check = check_name,
      .allowed = "lower-case letters, digits, - and .", .doc = "namespace of the instance"},
     {"identity.instance", CONF_TEXT, CONF_REQUIRED, AT(identity.instance), .check = check_name,
      .allowed = "lower-case letters, digits, - and .", .doc = "name of the instance"},
-    {"identity.cluster", CONF_TEXT, 0, AT(identity.cluster), .check = check_cluster, .allowed = "letters, digits, - and _",
+    {"identity.cluster", CONF_TEXT, 0, AT(identity.cluster), .check = check_cluster, .allowed = "a GUID",
      .doc = "id of the cluster; none: a random one, made at first start and kept in paths.state"},
     {"paths.staging", CONF_TEXT, 0, AT(paths.staging), "/var/opt/mssql/backup-staging", .check = check_path,
      .allowed = "an absolute path", .doc = "where SQL Server writes backups to, as the sidecar sees it"},
@@ -138,6 +138,8 @@ static const struct conf_key keys[] = {
      .doc = "where backups go"},
     {"store.prefix", CONF_TEXT, 0, AT(store.prefix), .check = check_prefix, .allowed = "a relative path",
      .doc = "put before every name in the store"},
+    {"store.adopt", CONF_BOOL, 0, AT(store.adopt), "false",
+     .doc = "take over a store that belongs to another sidecar or cluster; for one start, when the other one is gone for good"},
     {"staging.quota", CONF_BYTES, CONF_RELOAD, AT(staging.quota_bytes), "0", 0, 0,
      .doc = "most that staged backups may take; 0: the smaller of 40 % of the volume and the free space less the floor"},
     {"staging.floor", CONF_BYTES, CONF_RELOAD, AT(staging.floor_bytes), "0", 0, 0,
@@ -162,12 +164,12 @@ static const struct conf_key keys[] = {
     {"limits.sqlWorkers", CONF_INT, 0, AT(limits.sql_workers), "4", 2, 64, .doc = "threads that talk to SQL Server"},
     {"limits.storeWorkers", CONF_INT, 0, AT(limits.store_workers), "2", 1, 32, .doc = "threads that ship log backups to the store; as many again ship data backups"},
     {"limits.queue", CONF_INT, 0, AT(limits.queue), "1024", 16, 100000, .doc = "work that may wait for a thread"},
-    {"limits.retryMin", CONF_DURATION, CONF_RELOAD, AT(limits.retry_min_ms), "1s", 10, HOUR_MS,
+    {"limits.retryMin", CONF_DURATION, 0, AT(limits.retry_min_ms), "1s", 10, HOUR_MS,
      .doc = "first wait before something that failed is tried again"},
-    {"limits.retryMax", CONF_DURATION, CONF_RELOAD, AT(limits.retry_max_ms), "1m", 10, 24 * HOUR_MS, .doc = "longest such wait"},
-    {"shutdown.grace", CONF_DURATION, CONF_RELOAD, AT(shutdown.grace_ms), "20s", 0, HOUR_MS,
+    {"limits.retryMax", CONF_DURATION, 0, AT(limits.retry_max_ms), "1m", 10, 24 * HOUR_MS, .doc = "longest such wait"},
+    {"shutdown.grace", CONF_DURATION, 0, AT(shutdown.grace_ms), "20s", 0, HOUR_MS,
      .doc = "on SIGTERM staged backups are shipped for at most so long"},
-    {"shutdown.prestop", CONF_DURATION, CONF_RELOAD, AT(shutdown.prestop_ms), "20s", 0, HOUR_MS,
+    {"shutdown.prestop", CONF_DURATION, 0, AT(shutdown.prestop_ms), "20s", 0, HOUR_MS,
      .doc = "/prestop takes last log backups for at most so long"},
     {"umask", CONF_TEXT, 0, AT(umask_text), "027", .check = check_umask, .allowed = "three octal digits",
      .doc = "file mode mask of the process"},

@@ -34,6 +34,7 @@ struct keeper {
     struct keeper_events events;
     struct keeper_state state;
     char *catalog_path;
+    char *url; /* with the prefix */
 
     struct pool *pool;
     ev_async wake;
@@ -71,7 +72,10 @@ struct keeper {
 static void work_open(struct keeper *k) {
     struct store_options so = {.writer = "sidecar"};
     struct err *err = &k->op_err;
-    if (store_open(k->options.url, &so, &k->op_store, err) < 0)
+    /* the folder of the prefix is ours to make, the volume is not: one that is not mounted must not become a folder elsewhere */
+    if (k->options.prefix && *k->options.prefix && file_exists(k->options.url) && file_mkdirs(k->url, 0750, err) < 0)
+        return;
+    if (store_open(k->url, &so, &k->op_store, err) < 0)
         return;
     struct lineage want = {.cluster_id = k->options.identity.cluster_id, .owner = k->options.identity.owner};
     str_copy(want.kube_namespace, sizeof(want.kube_namespace), k->options.kube_namespace);
@@ -92,10 +96,10 @@ static int rebuild(struct keeper *k, struct err *err) {
     catalog_free(k->op_catalog);
     k->op_catalog = NULL;
     struct catalog_rebuild_control control = {.unreadable = unreadable, .cancel = &k->cancel};
-    if (catalog_rebuild(k->catalog_path, k->options.url, k->options.scope, k->op_store, &control, &k->op_rebuilt, err) < 0)
+    if (catalog_rebuild(k->catalog_path, k->url, k->options.scope, k->op_store, &control, &k->op_rebuilt, err) < 0)
         return -1;
     k->op_new_catalog = true;
-    return catalog_open(k->catalog_path, k->options.url, k->options.scope, CATALOG_SYNC_LATER, &k->op_catalog, NULL, err);
+    return catalog_open(k->catalog_path, k->url, k->options.scope, CATALOG_SYNC_LATER, &k->op_catalog, NULL, err);
 }
 
 static void work_catalog(struct keeper *k) {
@@ -104,7 +108,7 @@ static void work_catalog(struct keeper *k) {
     if (k->op_catalog && k->op_reopen) {
         catalog_free(k->op_catalog);
         k->op_catalog = NULL;
-        if (catalog_open(k->catalog_path, k->options.url, k->options.scope, CATALOG_SYNC_LATER, &k->op_catalog, NULL, err) < 0 && err->class != ERR_CORRUPT)
+        if (catalog_open(k->catalog_path, k->url, k->options.scope, CATALOG_SYNC_LATER, &k->op_catalog, NULL, err) < 0 && err->class != ERR_CORRUPT)
             return;
         err_clear(err);
     }
@@ -178,7 +182,7 @@ static void lost(struct keeper *k, const struct err *err) {
     k->state.error = *err;
     k->state.error_at = clock_wall();
     if (!told) {
-        log_error(LOG_ERROR, err, "store is not usable", "url", k->options.url, NULL);
+        log_error(LOG_ERROR, err, "store is not usable", "url", k->url, NULL);
         k->events.lost(k->events.user, err);
     }
     retry_later(k);
@@ -193,7 +197,7 @@ static void ready(struct keeper *k, bool catalog_is_new) {
     k->state.used_at = clock_wall();
     k->retry_s = (double)k->options.retry_min_ms / 1000.0;
     if (!was)
-        log_event(LOG_INFO, "store is usable", "url", k->options.url, "scope", k->options.scope, NULL);
+        log_event(LOG_INFO, "store is usable", "url", k->url, "scope", k->options.scope, NULL);
     k->events.ready(k->events.user, catalog_is_new);
 }
 
@@ -353,7 +357,7 @@ static void wake(void *user) {
 static int open_catalog(struct keeper *k, struct err *err) {
     bool fresh = !file_exists(k->catalog_path);
     uint64_t cut = 0;
-    if (catalog_open(k->catalog_path, k->options.url, k->options.scope, CATALOG_SYNC_LATER, &k->catalog, &cut, err) == 0) {
+    if (catalog_open(k->catalog_path, k->url, k->options.scope, CATALOG_SYNC_LATER, &k->catalog, &cut, err) == 0) {
         k->catalog_bad = fresh; /* empty is not the same as known to be empty */
         if (cut)
             log_event(LOG_WARN, "catalog had a torn end; it is caught up from the store", "path", k->catalog_path, NULL);
@@ -374,6 +378,8 @@ int keeper_new(struct ev_loop *loop, const struct keeper_options *options, const
     k->events = *events;
     k->retry_s = (double)options->retry_min_ms / 1000.0;
     k->catalog_path = file_join(options->state_dir, "catalog");
+    if (options->url)
+        k->url = options->prefix && *options->prefix ? file_join(options->url, options->prefix) : mem_strdup(options->url);
     k->state.configured = options->url != NULL;
     ev_async_init(&k->wake, on_wake);
     ev_init(&k->retry, on_retry);
@@ -385,6 +391,7 @@ int keeper_new(struct ev_loop *loop, const struct keeper_options *options, const
     }
     if (open_catalog(k, err) < 0) {
         mem_free(k->catalog_path);
+        mem_free(k->url);
         mem_free(k);
         return -1;
     }
@@ -419,6 +426,7 @@ void keeper_free(struct keeper *keeper) {
     json_decref(k->document);
     mem_free(k->written);
     mem_free(k->catalog_path);
+    mem_free(k->url);
     mem_free(k);
 }
 

@@ -23,6 +23,7 @@ struct keeper;
 
 struct keeper_options {
     const char *url;            /* of the store; NULL: no store is configured */
+    const char *prefix;         /* a folder below it, made when it is missing; "" none */
     const char *scope;          /* "<namespace>/<instance>" */
     const char *kube_namespace;
     const char *instance;

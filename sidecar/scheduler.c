@@ -70,6 +70,8 @@ static void poll(struct agent *agent, struct database *db, int64_t now, struct c
         struct due_rule rule;
         struct due_answer answer;
         policy_due_rule(db->rules, (enum policy_kind)kind, agent->config->identity.instance, db->name, &rule);
+        if (kind == POLICY_LOG && (db->info.recovery == SQL_RECOVERY_SIMPLE || str_ieq(db->name, "master")))
+            rule.enabled = false; /* SQL Server has no log backup of them */
         due_poll(&rule, &db->due[kind], now, &answer);
         *flags[kind] = answer.due;
         db->next_at[kind] = answer.next_at;
@@ -223,8 +225,6 @@ static void look_at(struct agent *agent, struct database *db, int64_t now, int64
     if (paused || agent->draining)
         return;
     bool waiting = db->not_before_at > now && db->not_before_at < now + CLOCK_DAY;
-    if (db->info.recovery == SQL_RECOVERY_SIMPLE || str_ieq(db->name, "master"))
-        due.log = false;
     if ((due.full || due.diff) && lane_open(agent, db, LANE_DATA)) {
         struct chain_due data = {.full = due.full, .diff = due.diff};
         begin(agent, db, LANE_DATA, &data, "schedule", NULL, now);

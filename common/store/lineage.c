@@ -79,7 +79,7 @@ static int refuse(const struct lineage *have, const char *why, struct err *err) 
             have->instance, *have->holder ? have->holder : "somebody else", (unsigned long long)have->epoch,
             clock_format(at, have->heartbeat_at), why);
     return err_hint(
-        err, "Give this instance a store prefix of its own, or, when the other one is gone for good, run 'mssqlctl store adopt'");
+        err, "Give this instance a store prefix of its own, or, when the other one is gone for good, start once with store.adopt: true");
 }
 
 /* What the rules say of the owner that is there. */
