@@ -7,6 +7,8 @@
 #include "common/base/str.h"
 #include "sidecar/job/job.h"
 
+#define REQUESTS_MAX 64
+
 static bool named(const struct request_spec *spec, const char *name) {
     for (size_t i = 0; i < spec->database_count; i++)
         if (str_glob(spec->databases[i], name))
@@ -56,6 +58,13 @@ int request_new(struct agent *agent, const struct request_spec *spec, const stru
                 struct err *err) {
     if (agent->draining && strcmp(spec->trigger, "shutdown"))
         return err_set(err, ERR_STATE, "the sidecar is stopping");
+    if (spec->id && strlen(spec->id) >= REQUEST_ID_MAX)
+        return err_set(err, ERR_USAGE, "a request id has at most %d characters", REQUEST_ID_MAX - 1);
+    unsigned waiting = 0;
+    for (const struct request *r = agent->requests; r; r = r->next)
+        waiting++;
+    if (waiting >= REQUESTS_MAX && strcmp(spec->trigger, "shutdown"))
+        return err_set(err, ERR_LIMIT, "%u requests are under way already: wait for some of them", waiting);
     if (!agent->server_known)
         return err_set(err, ERR_STATE, "SQL Server was not reached yet: %s", agent->server_err.text);
     if (check_names(agent, spec, err) < 0)

@@ -141,11 +141,27 @@ static void test_detach(void **state) {
     assert_null(agent->requests);
 }
 
+static void test_limits(void **state) {
+    (void)state;
+    char id[REQUEST_ID_MAX + 1];
+    memset(id, 'x', sizeof(id) - 1);
+    id[sizeof(id) - 1] = 0;
+    struct request_spec spec = {.id = id, .trigger = "request", .kind = BACKUP_LOG};
+    assert_fails(request_new(agent, &spec, &events, &request, &err), err, ERR_USAGE, "63");
+    spec.id = NULL;
+    for (unsigned i = 0; i < 64; i++)
+        assert_succeeds(request_new(agent, &spec, &events, &request, &err), err);
+    assert_fails(request_new(agent, &spec, &events, &request, &err), err, ERR_LIMIT, "64 requests");
+    spec.trigger = "shutdown"; /* the last logs are always taken */
+    assert_succeeds(request_new(agent, &spec, &events, &request, &err), err);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_which_databases, setup, teardown),  cmocka_unit_test_setup_teardown(test_not_while_stopping, setup, teardown),
         cmocka_unit_test_setup_teardown(test_oldest_first_and_end, setup, teardown), cmocka_unit_test_setup_teardown(test_moves_to_the_other_lane, setup, teardown),
         cmocka_unit_test_setup_teardown(test_detach, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
