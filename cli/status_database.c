@@ -15,8 +15,13 @@ static bool chain_needs_words(const Mssql__V1__Database *d) {
     return d->protected_ && d->chain_state != MSSQL__V1__CHAIN_STATE__CHAIN_STATE_UNSPECIFIED && d->chain_state != MSSQL__V1__CHAIN_STATE__CHAIN_STATE_INTACT;
 }
 
+/* The newest backups reach nothing, but older ones may. */
+static bool only_older(const Mssql__V1__Database *d) {
+    return d->protected_ && !d->restorable_until_at && d->backups;
+}
+
 bool status_has_notes(const Mssql__V1__Database *d) {
-    return *d->unprotected_message || *d->skip_message || chain_needs_words(d) || d->n_holes || is_failure(d->last_result);
+    return only_older(d) || *d->unprotected_message || *d->skip_message || chain_needs_words(d) || d->n_holes || is_failure(d->last_result);
 }
 
 static void print_chain(const struct cli *cli, const Mssql__V1__Database *d, int64_t now, const char **label) {
@@ -55,6 +60,10 @@ void status_print_notes(const struct cli *cli, const Mssql__V1__Database *d, int
     }
     if (chain_needs_words(d))
         print_chain(cli, d, now, &left);
+    if (only_older(d)) {
+        cli_field(cli, left, CLI_WARN, "the newest backups do not join anything; 'chain' shows which older moments can be restored");
+        left = "";
+    }
     if (*d->skip_message) {
         cli_field(cli, left, CLI_WARN, "skipped (%s): %s", d->skip_reason, d->skip_message);
         left = "";

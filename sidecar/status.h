@@ -3,6 +3,7 @@
 #ifndef MSSQL_SIDECAR_STATUS_H
 #define MSSQL_SIDECAR_STATUS_H
 
+#include "common/api/message.h"
 #include "mssql/v1/sidecar.pb-c.h"
 #include "sidecar/agent.h"
 
@@ -10,16 +11,11 @@
 Mssql__V1__Status *status_build(struct agent *agent, char *const *patterns, size_t pattern_count, bool with_databases);
 void status_free(Mssql__V1__Status *status);
 
-/* Pieces that other answers hold; all on the heap, freed with the message that holds them. */
-Mssql__V1__Backup *status_backup(const struct backup *b, const char *database);
-Mssql__V1__Hole *status_hole(const struct chain_hole *hole);
-Mssql__V1__BackupKind status_kind(enum backup_kind kind);
+/* Pieces that other answers hold (backups, holes and the like: common/api/message.h). */
 Mssql__V1__ChainState status_chain_state(enum chain_state state);
 Mssql__V1__ResultState status_outcome(enum outcome outcome);
 /* The pauses in force, appended to an empty repeated field. */
 void status_pauses(const struct agent *agent, size_t *n, Mssql__V1__Pause ***list);
-char *status_lsn(struct lsn lsn);
-char *status_guid(const struct guid *guid);
 /* Repeated fields: room for one more pointer. */
 #define STATUS_APPEND(message, field, value)                                                                             \
     do {                                                                                                                 \

@@ -1,20 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One database, one backup, one hole as messages. */
+/* One database as a message. */
 #include <string.h>
 
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "sidecar/job/job.h"
 #include "sidecar/status_int.h"
-
-Mssql__V1__BackupKind status_kind(enum backup_kind kind) {
-    static const Mssql__V1__BackupKind kinds[BACKUP_KIND_COUNT] = {
-        [BACKUP_FULL] = MSSQL__V1__BACKUP_KIND__BACKUP_KIND_FULL,
-        [BACKUP_DIFF] = MSSQL__V1__BACKUP_KIND__BACKUP_KIND_DIFF,
-        [BACKUP_LOG] = MSSQL__V1__BACKUP_KIND__BACKUP_KIND_LOG,
-    };
-    return kinds[kind];
-}
 
 Mssql__V1__ChainState status_chain_state(enum chain_state state) {
     static const Mssql__V1__ChainState states[CHAIN_STATE_COUNT] = {
@@ -39,81 +30,6 @@ Mssql__V1__ResultState status_outcome(enum outcome outcome) {
     return states[outcome];
 }
 
-char *status_lsn(struct lsn lsn) {
-    char text[LSN_TEXT_MAX];
-    return mem_strdup(lsn_is_zero(lsn) ? "" : lsn_format(text, lsn));
-}
-
-char *status_guid(const struct guid *guid) {
-    char text[GUID_TEXT_MAX];
-    return mem_strdup(guid_is_zero(guid) ? "" : guid_format(text, guid));
-}
-
-static void backup_flags(Mssql__V1__Backup *m, const struct backup *b) {
-    m->copy_only = backup_has(b, BACKUP_COPY_ONLY);
-    m->bulk_logged = backup_has(b, BACKUP_BULK_LOGGED);
-    m->damaged = backup_has(b, BACKUP_DAMAGED);
-    m->checksums = backup_has(b, BACKUP_CHECKSUMS);
-    m->begins_log_chain = backup_has(b, BACKUP_BEGINS_LOG_CHAIN);
-    m->tail = backup_has(b, BACKUP_TAIL);
-    m->snapshot = backup_has(b, BACKUP_SNAPSHOT);
-    m->read_only = backup_has(b, BACKUP_READ_ONLY);
-    m->compressed = backup_has(b, BACKUP_COMPRESSED);
-    m->encrypted_by_server = backup_has(b, BACKUP_ENCRYPTED_BY_SERVER);
-    m->foreign = backup_has(b, BACKUP_FOREIGN);
-    m->off_volume = backup_has(b, BACKUP_OFF_VOLUME);
-    m->held = backup_has(b, BACKUP_HELD);
-    m->utc_offset_known = backup_has(b, BACKUP_UTC_OFFSET_KNOWN);
-}
-
-Mssql__V1__Backup *status_backup(const struct backup *b, const char *database) {
-    Mssql__V1__Backup *m = mem_alloc(sizeof(*m));
-    mssql__v1__backup__init(m);
-    char manifest[STORE_NAME_MAX];
-    name_manifest(manifest, b);
-    m->database = mem_strdup(database);
-    m->kind = status_kind(b->kind);
-    m->manifest = mem_strdup(manifest);
-    m->tier = mem_strdup("fs");
-    m->set_guid = status_guid(&b->set_guid);
-    m->family_guid = status_guid(&b->family_guid);
-    m->database_guid = status_guid(&b->database_guid);
-    m->first_fork_guid = status_guid(&b->first_fork);
-    m->last_fork_guid = status_guid(&b->last_fork);
-    m->fork_point_lsn = status_lsn(b->fork_point);
-    m->diff_base_guid = status_guid(&b->diff_base_guid);
-    m->diff_base_lsn = status_lsn(b->diff_base_lsn);
-    m->first_lsn = status_lsn(b->first_lsn);
-    m->last_lsn = status_lsn(b->last_lsn);
-    m->checkpoint_lsn = status_lsn(b->checkpoint_lsn);
-    m->database_backup_lsn = status_lsn(b->database_backup_lsn);
-    m->start_at = b->start_at;
-    m->finish_at = b->finish_at;
-    m->valid_until_at = b->valid_until;
-    m->utc_offset_seconds = b->utc_offset_s;
-    m->incarnation = b->incarnation;
-    m->size_bytes = b->size_bytes;
-    m->stored_bytes = b->stored_bytes;
-    m->stripes = b->stripes;
-    m->position = b->position;
-    backup_flags(m, b);
-    return m;
-}
-
-Mssql__V1__Hole *status_hole(const struct chain_hole *hole) {
-    Mssql__V1__Hole *m = mem_alloc(sizeof(*m));
-    mssql__v1__hole__init(m);
-    char text[CHAIN_TEXT_MAX];
-    m->from_at = hole->from_at;
-    m->until_at = hole->until_at;
-    m->from_lsn = status_lsn(hole->from_lsn);
-    m->until_lsn = status_lsn(hole->until_lsn);
-    m->cause = mem_strdup(chain_hole_cause_word(hole->cause));
-    m->by_whom = mem_strdup(hole->who);
-    m->message = mem_strdup(chain_hole_text(text, hole));
-    return m;
-}
-
 static Mssql__V1__Job *job_message(const struct job *job) {
     static const Mssql__V1__JobPhase phases[JOB_PHASE_COUNT] = {
         [JOB_QUEUED] = MSSQL__V1__JOB_PHASE__JOB_PHASE_QUEUED,
@@ -135,7 +51,7 @@ static Mssql__V1__Job *job_message(const struct job *job) {
     /* while a worker has the job its entry is the worker's */
     bool staged = phase >= JOB_SHIPPING;
     m->run_id = mem_strdup(staged ? job->entry.run_id : "");
-    m->kind = staged ? status_kind(job->entry.kind) : job->lane == LANE_LOG ? MSSQL__V1__BACKUP_KIND__BACKUP_KIND_LOG : MSSQL__V1__BACKUP_KIND__BACKUP_KIND_UNSPECIFIED;
+    m->kind = staged ? message_kind(job->entry.kind) : job->lane == LANE_LOG ? MSSQL__V1__BACKUP_KIND__BACKUP_KIND_LOG : MSSQL__V1__BACKUP_KIND__BACKUP_KIND_UNSPECIFIED;
     return m;
 }
 
@@ -180,9 +96,9 @@ static void chain(const struct database *db, Mssql__V1__Database *m) {
     m->chain_reason = mem_strdup(chain_reason_word(db->status.reason));
     m->chain_by_whom = mem_strdup(db->status.who);
     m->chain_message = mem_strdup(db->status.text);
-    m->family_guid = status_guid(&db->server.family_guid);
-    m->database_guid = status_guid(&db->server.database_guid);
-    m->fork_guid = status_guid(&db->server.recovery_fork_guid);
+    m->family_guid = message_guid(&db->server.family_guid);
+    m->database_guid = message_guid(&db->server.database_guid);
+    m->fork_guid = message_guid(&db->server.recovery_fork_guid);
 }
 
 static void moments(const struct database *db, Mssql__V1__Database *m) {
@@ -194,7 +110,7 @@ static void moments(const struct database *db, Mssql__V1__Database *m) {
         m->off_volume_until_at = w.off_volume_until_at;
     }
     for (unsigned i = db->hole_count; i-- > 0;)
-        STATUS_APPEND(m, holes, status_hole(&db->holes[i]));
+        STATUS_APPEND(m, holes, message_hole(&db->holes[i]));
     m->holes_total = (uint32_t)db->holes_total;
     m->last_full_at = db->committed.last_full.finish_at;
     m->last_diff_at = db->committed.last_diff.finish_at;
@@ -215,7 +131,7 @@ static Mssql__V1__LastResult *last_result(const struct database *db) {
         return NULL;
     Mssql__V1__LastResult *m = mem_alloc(sizeof(*m));
     mssql__v1__last_result__init(m);
-    m->kind = status_kind(newest->kind);
+    m->kind = message_kind(newest->kind);
     m->state = status_outcome(newest->outcome);
     m->reason = mem_strdup(newest->reason);
     m->message = mem_strdup(newest->err.text);

@@ -6,7 +6,6 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
-#include "common/chain/interval.h"
 #include "mssql/v1/sidecar.pb-c.h"
 #include "sidecar/rpc/service.h"
 #include "sidecar/status.h"
@@ -21,7 +20,7 @@ struct listed {
 
 static bool kind_wanted(const Mssql__V1__ListBackupsRequest *q, enum backup_kind kind) {
     for (size_t i = 0; i < q->n_kinds; i++)
-        if (q->kinds[i] == status_kind(kind))
+        if (q->kinds[i] == message_kind(kind))
             return true;
     return q->n_kinds == 0;
 }
@@ -111,7 +110,7 @@ void service_list_backups(void *user, struct rpc_call *call, const ProtobufCMess
     size_t end = begin + size < count ? begin + size : count;
     for (size_t i = begin; i < end; i++) {
         const struct listed *l = &list[q->oldest_first ? count - 1 - i : i];
-        STATUS_APPEND(r, backups, status_backup(&l->set, l->database));
+        STATUS_APPEND(r, backups, message_backup(&l->set, l->database));
     }
     r->total = count;
     r->next_page_token = end < count ? mem_printf("%zu/%zu", end, count) : mem_strdup("");
@@ -122,48 +121,6 @@ void service_list_backups(void *user, struct rpc_call *call, const ProtobufCMess
 
 /* ---- GetChain ---- */
 
-static void add_intervals(Mssql__V1__Chain *m, const struct database *db, const struct backup *sets, size_t count, int64_t quiet_until_at) {
-    struct chain_history history;
-    chain_history_init(&history, sets, count);
-    struct chain_interval_input input = {
-        .history = &history, .quiet_until_at = quiet_until_at, .known = db ? db->holes : NULL, .known_count = db ? db->hole_count : 0};
-    struct chain_intervals intervals;
-    chain_intervals_build(&input, &intervals);
-    for (size_t i = 0; i < intervals.count; i++) {
-        const struct chain_interval *in = &intervals.intervals[i];
-        Mssql__V1__Interval *v = mem_alloc(sizeof(*v));
-        mssql__v1__interval__init(v);
-        v->from_at = in->from_at;
-        v->until_at = in->until_at;
-        v->from_lsn = status_lsn(in->from_lsn);
-        v->until_lsn = status_lsn(in->until_lsn);
-        v->incarnation = in->path.incarnation;
-        v->fork_guid = status_guid(&in->path.fork);
-        STATUS_APPEND(m, intervals, v);
-    }
-    for (size_t i = 0; i < intervals.hole_count; i++)
-        if (intervals.holes[i].cause != CHAIN_HOLE_LOG_PENDING)
-            STATUS_APPEND(m, holes, status_hole(&intervals.holes[i]));
-    chain_intervals_done(&intervals);
-    chain_history_done(&history);
-}
-
-static void add_ends(Mssql__V1__Chain *m, const char *name, const struct backup *sets, size_t count) {
-    const struct backup *base = NULL, *tip = NULL;
-    for (size_t i = 0; i < count; i++) {
-        m->stored_bytes += sets[i].stored_bytes;
-        if (backup_is_base(&sets[i]) && (!base || sets[i].finish_at >= base->finish_at))
-            base = &sets[i];
-        if (!tip || sets[i].finish_at >= tip->finish_at)
-            tip = &sets[i];
-    }
-    if (base)
-        m->base_full = status_backup(base, name);
-    if (tip)
-        m->tip = status_backup(tip, name);
-    m->backups = count;
-}
-
 static void add_state(struct agent *agent, Mssql__V1__Chain *m, const struct database *db) {
     if (!db || !db->server_known || !db->tips_known)
         return;
@@ -172,16 +129,16 @@ static void add_state(struct agent *agent, Mssql__V1__Chain *m, const struct dat
     m->reason = mem_strdup(chain_reason_word(db->status.reason));
     m->by_whom = mem_strdup(db->status.who);
     m->message = mem_strdup(db->status.text);
-    m->family_guid = status_guid(&db->server.family_guid);
-    m->database_guid = status_guid(&db->server.database_guid);
-    m->fork_guid = status_guid(&db->server.recovery_fork_guid);
+    m->family_guid = message_guid(&db->server.family_guid);
+    m->database_guid = message_guid(&db->server.database_guid);
+    m->fork_guid = message_guid(&db->server.recovery_fork_guid);
     m->incarnation = db->committed.path.incarnation;
     Mssql__V1__NextRun *next = mem_alloc(sizeof(*next));
     mssql__v1__next_run__init(next);
     for (unsigned k = 0; k < POLICY_KIND_COUNT; k++)
         if (db->next_at[k] && (!next->at || db->next_at[k] < next->at)) {
             next->at = db->next_at[k];
-            next->kind = status_kind((enum backup_kind)k);
+            next->kind = message_kind((enum backup_kind)k);
         }
     next->why = mem_strdup(db->skip[0] ? db->skip : "scheduled");
     m->next = next;
@@ -224,8 +181,9 @@ void service_get_chain(void *user, struct rpc_call *call, const ProtobufCMessage
     mssql__v1__chain__init(m);
     m->database = mem_strdup(db ? db->name : cd->name);
     add_state(agent, m, db);
-    add_intervals(m, db, sets, count, db ? database_quiet_until(db) : 0);
-    add_ends(m, m->database, sets, count);
+    struct chain_interval_input known = {
+        .quiet_until_at = db ? db->quiet_until_at : 0, .known = db ? db->holes : NULL, .known_count = db ? db->hole_count : 0};
+    message_chain_sets(m, sets, count, &known);
     mem_free(sets);
     if (catalog)
         catalog_release_pages(catalog);

@@ -62,7 +62,7 @@ static void done(struct pool_item *item) {
     mssql__v1__hold__init(r->hold);
     r->hold->id = mem_strdup(h->hold.id);
     r->hold->database = mem_strdup(h->database);
-    r->hold->set_guid = status_guid(&h->hold.set_guid);
+    r->hold->set_guid = message_guid(&h->hold.set_guid);
     r->hold->from_at = h->hold.from_at;
     r->hold->until_at = h->hold.until_at;
     r->hold->reason = mem_strdup(h->hold.reason);

@@ -38,7 +38,7 @@ static void on_progress(void *user, struct request_item *item) {
     const struct job_progress *p = &item->job->progress;
     Mssql__V1__BackupProgress progress = MSSQL__V1__BACKUP_PROGRESS__INIT;
     progress.database = item->db->name;
-    progress.kind = item->any_kind ? MSSQL__V1__BACKUP_KIND__BACKUP_KIND_UNSPECIFIED : status_kind(item->kind);
+    progress.kind = item->any_kind ? MSSQL__V1__BACKUP_KIND__BACKUP_KIND_UNSPECIFIED : message_kind(item->kind);
     progress.phase = phases[atomic_load(&p->phase)];
     progress.percent = atomic_load(&p->percent);
     progress.done_bytes = atomic_load(&p->done_bytes);
@@ -57,7 +57,7 @@ static void on_result(void *user, struct request_item *item, const struct job *j
     bool taken = job->entry.run_id[0] != 0;
     r->database = mem_strdup(item->db->name);
     r->run_id = mem_strdup(job->entry.run_id);
-    r->kind = taken ? status_kind(job->entry.kind) : item->any_kind ? MSSQL__V1__BACKUP_KIND__BACKUP_KIND_UNSPECIFIED : status_kind(item->kind);
+    r->kind = taken ? message_kind(job->entry.kind) : item->any_kind ? MSSQL__V1__BACKUP_KIND__BACKUP_KIND_UNSPECIFIED : message_kind(item->kind);
     r->state = status_outcome(job->outcome);
     r->reason = mem_strdup(job->reason);
     r->message = mem_strdup(job->err.text);
@@ -65,7 +65,7 @@ static void on_result(void *user, struct request_item *item, const struct job *j
     r->sql_error = job->err.sql_number;
     r->duration_ms = (clock_wall() - job->begun_at) / 1000;
     if (job->outcome == OUTCOME_COMPLETED)
-        r->backup = status_backup(&job->set, item->db->name);
+        r->backup = message_backup(&job->set, item->db->name);
     Mssql__V1__RunBackupEvent event = MSSQL__V1__RUN_BACKUP_EVENT__INIT;
     event.event_case = MSSQL__V1__RUN_BACKUP_EVENT__EVENT_RESULT;
     event.result = r;
@@ -104,7 +104,7 @@ static void send_accepted(struct watch *w) {
         Mssql__V1__BackupPlanned *p = mem_alloc(sizeof(*p));
         mssql__v1__backup_planned__init(p);
         p->database = mem_strdup(item->db->name);
-        p->kind = item->any_kind ? MSSQL__V1__BACKUP_KIND__BACKUP_KIND_UNSPECIFIED : status_kind(item->kind);
+        p->kind = item->any_kind ? MSSQL__V1__BACKUP_KIND__BACKUP_KIND_UNSPECIFIED : message_kind(item->kind);
         p->copy_only = item->copy_only;
         p->why = mem_strdup(item->any_kind ? "what the chain needs" : "requested");
         STATUS_APPEND(a, planned, p);
