@@ -248,7 +248,7 @@ static void measure(struct agent *agent) {
     struct err err;
     err_clear(&err);
     if (staging_measure(agent->staging, &agent->space, &err) == 0)
-        staging_reserve_make(agent->staging);
+        staging_reserve_make(agent->staging, atomic_load(&agent->pending_bytes));
     bool changed = err.class != agent->staging_err.class;
     agent->staging_err = err;
     if (changed && err.class != ERR_NONE)

@@ -134,11 +134,11 @@ const struct staging_limits *staging_limits_get(const struct staging *staging) {
     return &staging->limits;
 }
 
-void staging_reserve_make(struct staging *staging) {
+void staging_reserve_make(struct staging *staging, uint64_t pending_bytes) {
     struct staging_state state;
     uint64_t want = staging->limits.reserve_bytes;
     if (!want || file_exists(staging->reserve_path) || staging_measure(staging, &state, NULL) < 0 ||
-        state.free_bytes < want + staging_floor(&staging->limits, &state))
+        state.free_bytes < want + pending_bytes + staging_floor(&staging->limits, &state))
         return;
     int fd = open(staging->reserve_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)

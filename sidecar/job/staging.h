@@ -51,8 +51,9 @@ struct staging;
 int staging_open(const char *path, const struct staging_limits *limits, struct staging **ret_staging, struct err *err) ERR_CHECK;
 void staging_close(struct staging *staging);
 const char *staging_path(const struct staging *staging);
-/* Makes the reserve file when there is room for it above the floor; quietly does nothing when there is not. */
-void staging_reserve_make(struct staging *staging);
+/* Makes the reserve file when there is room for it above the floor and beside what is still to be written; quietly does nothing when
+ * there is not. */
+void staging_reserve_make(struct staging *staging, uint64_t pending_bytes);
 void staging_reserve_give_up(struct staging *staging);
 /* Measures the volume and our files. pending_bytes is the caller's. */
 int staging_measure(struct staging *staging, struct staging_state *ret_state, struct err *err) ERR_CHECK;
