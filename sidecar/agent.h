@@ -190,7 +190,8 @@ void agent_free(struct agent *agent);
 void agent_reload(struct agent *agent, const struct sidecar_config *fresh);
 
 /* ---- drain.c ---- */
-enum drain_end { DRAIN_DONE, DRAIN_TIME_IS_OVER };
+/* WITHOUT_LOGS: what was staged is in the store, but SQL Server could not be asked for last logs. */
+enum drain_end { DRAIN_DONE, DRAIN_WITHOUT_LOGS, DRAIN_TIME_IS_OVER };
 /* Nothing new begins from here on. Data backups that run are cancelled, log backups end, what is staged is shipped; with
  * `logs` a last log backup of every database is taken first. fn runs on the loop when all of that is committed, or when
  * timeout_ms is over; what is staged then waits for the next start. Several may wait at once. */

@@ -217,7 +217,6 @@ static void reached(struct agent *agent, const struct look *look) {
     agent->discover_failures = 0;
     err_clear(&agent->server_err);
     sql_backoff_reset(&agent->backoff);
-    agent_drain_looked(agent);
 }
 
 static void take_access(struct agent *agent, const struct look *look) {
@@ -274,6 +273,7 @@ static void look_done(struct pool_item *item) {
         agent->recovery_begun = true;
         job_recover_all(agent);
     }
+    agent_drain_looked(agent);
     describe_instance(agent);
     conditions_update(agent);
     scheduler_wake(agent);

@@ -16,6 +16,8 @@ struct drain {
     struct drain *next;
     struct agent *agent;
     ev_timer timer;
+    bool logs;         /* last logs are wanted */
+    bool logs_waiting; /* and not begun: the server was not looked at yet */
     void (*fn)(void *user, enum drain_end end, unsigned left);
     void *user;
 };
@@ -28,8 +30,13 @@ static void cancel_data_backups(struct agent *agent) {
     }
 }
 
-/* A database that is quiet needs no last log; one that is not gets it. */
-static void last_logs(struct agent *agent) {
+/* A database that is quiet needs no last log; one that is not gets it. Right after a start the first look has to come before. */
+static void last_logs(struct agent *agent, struct drain *d) {
+    d->logs_waiting = !agent->recovery_begun;
+    if (d->logs_waiting) {
+        discover_soon(agent);
+        return;
+    }
     struct request_spec spec = {.kind = BACKUP_LOG, .trigger = "shutdown", .reason = "last log backup before shutdown"};
     struct request_events none = {0};
     struct request *request;
@@ -84,12 +91,18 @@ void agent_drain(struct agent *agent, bool logs, int64_t timeout_ms, void (*fn)(
         cancel_data_backups(agent);
         log_event(LOG_INFO, "nothing new begins; shipping what is staged", NULL);
     }
+    d->logs = logs;
     if (logs)
-        last_logs(agent);
+        last_logs(agent, d);
     scheduler_wake(agent);
 }
 
 void agent_drain_looked(struct agent *agent) {
+    for (struct drain *d = agent->drains; d; d = d->next)
+        if (d->logs_waiting)
+            last_logs(agent, d);
+    if (!agent->drained_server_at)
+        agent->drained_server_at = agent->server.started_at; /* the first look since the start of this program */
     bool anew = agent->server.started_at && agent->server.started_at != agent->drained_server_at;
     if (!agent->draining || agent->leaving || (!anew && clock_mono_us() - agent->drained_us < DRAIN_STALE_US))
         return;
@@ -98,8 +111,14 @@ void agent_drain_looked(struct agent *agent) {
 }
 
 void agent_drain_tick(struct agent *agent) {
-    while (agent->drains && !job_any_running(agent))
-        end(agent->drains, DRAIN_DONE);
+    struct drain *next;
+    for (struct drain *d = agent->drains; d; d = next) {
+        next = d->next;
+        bool asked = agent->server_err.class != ERR_NONE;
+        if (job_any_running(agent) || (d->logs_waiting && !asked))
+            continue;
+        end(d, d->logs && (d->logs_waiting || !agent->server_reachable) ? DRAIN_WITHOUT_LOGS : DRAIN_DONE);
+    }
 }
 
 void agent_drain_forget(struct agent *agent, void *user) {

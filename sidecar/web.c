@@ -60,6 +60,8 @@ static void prestop_done(void *user, enum drain_end end, unsigned left) {
     struct prestop *p = user;
     if (end == DRAIN_DONE)
         http_reply_text(p->request, 200, "everything is in the store\n");
+    else if (end == DRAIN_WITHOUT_LOGS)
+        http_reply_text(p->request, 200, "what was staged is in the store; SQL Server is not reachable, so there are no last log backups\n");
     else
         http_reply_text(p->request, 200, "time is over: %u backups wait in staging for the next start\n", left);
     mem_free(p);

@@ -174,7 +174,7 @@ policy:
         say("The server's container is about to stop: the last log is taken and shipped")
         self.workload.send_signal(signal.SIGTERM)
         self.workload.wait(30)
-        self.server.fetch(f"http://127.0.0.1:{self.http}/prestop")
+        note(self.server.fetch(f"http://127.0.0.1:{self.http}/prestop").strip())
         self.ctl("status")
         self.ctl("backups", DATABASE)
         say("What Prometheus sees (some of it)")
