@@ -189,8 +189,8 @@ static int check_words(const struct cli_args *a, struct err *err) {
     if (a->word_count < c->min)
         return err_set(err, ERR_USAGE, "'%s' needs more: %s %s", c->name, c->name, c->words);
     if (a->word_count > c->max)
-        return err_set(err, ERR_USAGE, "'%s' takes no argument '%s': %s%s%s", c->name, a->words[c->max], c->name, *c->words ? " " : "",
-                       c->words);
+        return err_set(err, ERR_USAGE, "'%s' takes no argument '%s': %s%s%s", c->name, a->words[c->max], c->name,
+                       *c->words ? " " : "", c->words);
     return 0;
 }
 

@@ -12,24 +12,24 @@
 struct cli;
 
 struct cli_option {
-    const char *name;     /* "--kind" */
-    char letter;          /* 'k' for "-k"; 0 none */
-    const char *value;    /* "KIND": it takes a value of this meaning; NULL: a flag */
-    const char *choices;  /* "full|diff|log": the values it may have; NULL: any */
-    const char *env;      /* variable that stands for it; NULL none */
+    const char *name; /* "--kind" */
+    char letter; /* 'k' for "-k"; 0 none */
+    const char *value; /* "KIND": it takes a value of this meaning; NULL: a flag */
+    const char *choices; /* "full|diff|log": the values it may have; NULL: any */
+    const char *env; /* variable that stands for it; NULL none */
     const char *fallback; /* value without both; NULL none */
     const char *help;
 };
 
 enum cli_command_flag {
-    CLI_OFFLINE = 1 << 0,   /* works on --store too */
-    CLI_HIDDEN = 1 << 1,    /* not in help and completion */
+    CLI_OFFLINE = 1 << 0, /* works on --store too */
+    CLI_HIDDEN = 1 << 1, /* not in help and completion */
     CLI_DATABASES = 1 << 2, /* its words are names of databases */
-    CLI_VERBATIM = 1 << 3,  /* everything behind the name is a word, also what begins with a dash */
+    CLI_VERBATIM = 1 << 3, /* everything behind the name is a word, also what begins with a dash */
 };
 
 struct cli_command {
-    const char *name;  /* "status", "backup now" */
+    const char *name; /* "status", "backup now" */
     const char *words; /* for the usage line: "[DATABASE...]" */
     unsigned min, max; /* number of words */
     const char *summary;
@@ -56,7 +56,8 @@ struct cli_args {
 };
 
 /* argv without the program's name. ERR_USAGE says what is wrong, with the nearest right thing as a hint. */
-int cli_args_parse(int argc, char **argv, const char *(*env)(const char *name), struct cli_args *ret_args, struct err *err) ERR_CHECK;
+int cli_args_parse(int argc, char **argv, const char *(*env)(const char *name), struct cli_args *ret_args,
+                   struct err *err) ERR_CHECK;
 void cli_args_done(struct cli_args *args);
 
 /* By the option's name: the last value given, else the environment's, else the fallback, else NULL. The name must be one of the

@@ -47,8 +47,9 @@ static void print_result(struct watching *w, const Mssql__V1__BackupResult *r) {
     }
     _cleanup_free_ char *sql = r->sql_error ? mem_printf(" (SQL Server %d)", r->sql_error) : mem_strdup("");
     bool has_kind = r->kind != MSSQL__V1__BACKUP_KIND__BACKUP_KIND_UNSPECIFIED;
-    cli_say(w->cli, color_result(r->state), "%s: %s%s%s%s%s%s%s%s", r->database, has_kind ? word_kind(r->kind) : "", has_kind ? " " : "",
-            word_result(r->state), *r->reason ? ": " : "", r->reason, *r->message ? ": " : "", r->message, sql);
+    cli_say(w->cli, color_result(r->state), "%s: %s%s%s%s%s%s%s%s", r->database, has_kind ? word_kind(r->kind) : "",
+            has_kind ? " " : "", word_result(r->state), *r->reason ? ": " : "", r->reason, *r->message ? ": " : "", r->message,
+            sql);
 }
 
 static void keep(struct watching *w, const char *field, const ProtobufCMessage *message) {
@@ -126,10 +127,13 @@ static int judge(struct watching *w, int rc, struct err *err) {
         return 0; /* ended by us */
     if (rc < 0 && ask_interrupted() && w->request_id) {
         err_set(err, ERR_CANCELLED, "interrupted after %zu of %zu databases", w->ended, w->planned);
-        return err_hint(err, stopped ? "The sidecar was told to stop the others" : "The others go on in the sidecar, 'status' shows them");
+        return err_hint(err, stopped ? "The sidecar was told to stop the others"
+                                     : "The others go on in the sidecar, 'status' shows them");
     }
     if (rc < 0)
-        return w->request_id ? err_context(err, "%zu of %zu databases were done, the others may go on in the sidecar", w->ended, w->planned) : -1;
+        return w->request_id
+                   ? err_context(err, "%zu of %zu databases were done, the others may go on in the sidecar", w->ended, w->planned)
+                   : -1;
     if (!w->summary || w->ended < w->planned)
         return err_set(err, ERR_PROTOCOL, "the sidecar ended the stream after %zu of %zu databases", w->ended, w->planned);
     if (w->worst.class == ERR_NONE)

@@ -161,8 +161,9 @@ static const char *notes_of(const Mssql__V1__Backup *b, struct buf *out) {
     const struct {
         bool is;
         const char *word;
-    } words[] = {{b->damaged, "DAMAGED"}, {b->foreign, "foreign"}, {b->held, "held"}, {b->copy_only, "copy-only"}, {b->tail, "tail"},
-                 {b->bulk_logged, "bulk-logged"}, {b->snapshot, "snapshot"}, {b->read_only, "read-only"}};
+    } words[] = {{b->damaged, "DAMAGED"},     {b->foreign, "foreign"},    {b->held, "held"},
+                 {b->copy_only, "copy-only"}, {b->tail, "tail"},          {b->bulk_logged, "bulk-logged"},
+                 {b->snapshot, "snapshot"},   {b->read_only, "read-only"}};
     buf_reset(out);
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
         if (words[i].is)
@@ -171,8 +172,9 @@ static const char *notes_of(const Mssql__V1__Backup *b, struct buf *out) {
 }
 
 static void print(const struct cli *cli, const Mssql__V1__ListBackupsResponse *r) {
-    static const struct cli_column columns[] = {{"DATABASE", 12, false}, {"KIND", 0, false},   {"FINISHED", 0, false}, {"SIZE", 0, true},
-                                                {"STORED", 0, true},     {"SET", 0, false},    {"NOTES", 6, false}};
+    static const struct cli_column columns[] = {{"DATABASE", 12, false}, {"KIND", 0, false},  {"FINISHED", 0, false},
+                                                {"SIZE", 0, true},       {"STORED", 0, true}, {"SET", 0, false},
+                                                {"NOTES", 6, false}};
     struct cli_table *t = table_new(cli, columns, ARRAY_LEN(columns));
     char text[TEXT_MAX];
     struct buf notes;

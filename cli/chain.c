@@ -116,22 +116,24 @@ static void print_state(const struct cli *cli, const Mssql__V1__Chain *m, int64_
     const char *text = *m->message ? m->message : m->reason;
     bool intact = m->state == MSSQL__V1__CHAIN_STATE__CHAIN_STATE_INTACT;
     cli_field(cli, "  chain", color_chain(m->state), "%s%s%s%s%s%s%s", word_chain(m->state), m->since_at ? ", since " : "",
-              m->since_at ? text_ago(ago, m->since_at, now) : "", *m->by_whom ? ", by " : "", m->by_whom, *text && !intact ? ": " : "",
-              intact ? "" : text);
+              m->since_at ? text_ago(ago, m->since_at, now) : "", *m->by_whom ? ", by " : "", m->by_whom,
+              *text && !intact ? ": " : "", intact ? "" : text);
 }
 
 static void print_edges(const struct cli *cli, const Mssql__V1__Chain *m, int64_t now) {
     char time[TEXT_MAX], ago[TEXT_MAX], size[TEXT_MAX];
     if (m->base_full)
-        cli_field(cli, "  newest full", CLI_PLAIN, "%s (%s)%s", text_time(time, m->base_full->finish_at), text_ago(ago, m->base_full->finish_at, now),
-                  m->base_full->copy_only ? ", copy-only" : "");
+        cli_field(cli, "  newest full", CLI_PLAIN, "%s (%s)%s", text_time(time, m->base_full->finish_at),
+                  text_ago(ago, m->base_full->finish_at, now), m->base_full->copy_only ? ", copy-only" : "");
     if (m->tip)
         cli_field(cli, "  newest backup", CLI_PLAIN, "%s of %s (%s)", word_kind(m->tip->kind), text_time(time, m->tip->finish_at),
                   text_ago(ago, m->tip->finish_at, now));
-    cli_field(cli, "  in the store", CLI_PLAIN, "%llu backups, %s", (unsigned long long)m->backups, text_bytes(size, m->stored_bytes));
+    cli_field(cli, "  in the store", CLI_PLAIN, "%llu backups, %s", (unsigned long long)m->backups,
+              text_bytes(size, m->stored_bytes));
     if (m->next && m->next->at)
-        cli_field(cli, "  next", CLI_PLAIN, "%s %s%s%s%s", word_kind(m->next->kind), m->next->at <= now ? "due" : text_ago(ago, m->next->at, now),
-                  *m->next->why ? " (" : "", m->next->why, *m->next->why ? ")" : "");
+        cli_field(cli, "  next", CLI_PLAIN, "%s %s%s%s%s", word_kind(m->next->kind),
+                  m->next->at <= now ? "due" : text_ago(ago, m->next->at, now), *m->next->why ? " (" : "", m->next->why,
+                  *m->next->why ? ")" : "");
 }
 
 static void print_interval(const struct cli *cli, const Mssql__V1__Interval *v) {

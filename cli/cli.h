@@ -37,9 +37,9 @@ struct cli {
     char program[32]; /* how it was called: "mssqlctl" or "kubectl mssql" */
     struct cli_args args;
     enum cli_output output;
-    bool color;         /* on out */
+    bool color; /* on out */
     int64_t timeout_ms; /* of one question */
-    int64_t now;        /* when the program began; ages count from the sidecar's clock where there is one */
+    int64_t now; /* when the program began; ages count from the sidecar's clock where there is one */
     struct rpc_client *client;
     struct err later; /* what was said already and decides the exit code although the rest worked; ERR_NONE: nothing */
 };

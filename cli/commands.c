@@ -7,7 +7,8 @@
 #define MANY 1000000u
 
 const struct cli_option cli_globals[] = {
-    {"--address", 'a', "ADDRESS", NULL, "MSSQLCTL_ADDRESS", CLI_ADDRESS_DEFAULT, "the sidecar: unix:///path, host:port or [v6]:port"},
+    {"--address", 'a', "ADDRESS", NULL, "MSSQLCTL_ADDRESS", CLI_ADDRESS_DEFAULT,
+     "the sidecar: unix:///path, host:port or [v6]:port"},
     {"--tls-ca", 0, "FILE", NULL, NULL, NULL, "PEM roots that the sidecar's certificate must lead to"},
     {"--tls-cert", 0, "FILE", NULL, NULL, NULL, "PEM certificate to show to the sidecar"},
     {"--tls-key", 0, "FILE", NULL, NULL, NULL, "its private key"},
@@ -68,8 +69,10 @@ const struct cli_command cli_commands[] = {
         .flags = CLI_DATABASES,
         .run = cmd_status,
         .summary = "what is protected, to which moment, and what is wrong",
-        .text = "Conditions that are not fine come first. One line per database says whether it is protected and what can be restored, a second\n"
-                "table when backups were taken and when the next ones come. With databases (names or patterns with * and ?) it says all of each.\n",
+        .text = "Conditions that are not fine come first. One line per database says whether it is protected and what can be "
+                "restored, a second\n"
+                "table when backups were taken and when the next ones come. With databases (names or patterns with * and ?) it "
+                "says all of each.\n",
         .examples = "status\nstatus orders\nstatus 'sales*' -o json\n",
     },
     {
@@ -79,7 +82,8 @@ const struct cli_command cli_commands[] = {
         .flags = CLI_DATABASES | CLI_OFFLINE,
         .run = cmd_chain,
         .summary = "restorable intervals, the holes between them and their causes",
-        .text = "Every moment inside an interval can be restored. With --store the intervals are computed from the manifests alone; what only a\n"
+        .text = "Every moment inside an interval can be restored. With --store the intervals are computed from the manifests "
+                "alone; what only a\n"
                 "running sidecar knows (the state of the chain, quiet time after the last log) is then left out.\n",
         .examples = "chain orders\nchain --store file:///backup-store --scope default/sql\n",
     },
@@ -101,8 +105,10 @@ const struct cli_command cli_commands[] = {
         .run = cmd_backup_now,
         OPTIONS(backup_now_options),
         .summary = "take backups now, of all protected databases or of these",
-        .text = "Ends with 0 only when every database has a new backup in the store. Skipped, deferred and failed are different results and none\n"
-                "of them is success. Ctrl-C ends the watching; the backups go on in the sidecar, unless --stop-on-interrupt was given.\n",
+        .text = "Ends with 0 only when every database has a new backup in the store. Skipped, deferred and failed are different "
+                "results and none\n"
+                "of them is success. Ctrl-C ends the watching; the backups go on in the sidecar, unless --stop-on-interrupt was "
+                "given.\n",
         .examples = "backup now\nbackup now --kind full --copy-only --reason 'before the upgrade' orders\n",
     },
     {
@@ -175,7 +181,12 @@ const struct cli_command cli_commands[] = {
         .run = cmd_help,
         .summary = "this help, or that of a command",
     },
-    {.name = "__complete", .words = "WORD...", .max = MANY, .flags = CLI_HIDDEN | CLI_VERBATIM, .run = cmd_complete, .summary = "candidates"},
+    {.name = "__complete",
+     .words = "WORD...",
+     .max = MANY,
+     .flags = CLI_HIDDEN | CLI_VERBATIM,
+     .run = cmd_complete,
+     .summary = "candidates"},
     {.name = "__reference", .words = "", .flags = CLI_HIDDEN, .run = cmd_reference, .summary = "docs/reference/mssqlctl.md"},
 };
 const size_t cli_command_count = ARRAY_LEN(cli_commands);

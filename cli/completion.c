@@ -15,16 +15,15 @@
 
 #define ASK_MS 1000 /* nobody waits longer for a name */
 
-static const char bash_script[] =
-    "# bash completion of mssqlctl\n"
-    "_mssqlctl() {\n"
-    "    local line\n"
-    "    COMPREPLY=()\n"
-    "    while IFS=$'\\t' read -r line _; do\n"
-    "        COMPREPLY+=(\"$(printf '%q' \"$line\")\")\n"
-    "    done < <(\"${COMP_WORDS[0]}\" __complete \"${COMP_WORDS[@]:1:COMP_CWORD}\" 2>/dev/null)\n"
-    "}\n"
-    "complete -o default -F _mssqlctl mssqlctl\n";
+static const char bash_script[] = "# bash completion of mssqlctl\n"
+                                  "_mssqlctl() {\n"
+                                  "    local line\n"
+                                  "    COMPREPLY=()\n"
+                                  "    while IFS=$'\\t' read -r line _; do\n"
+                                  "        COMPREPLY+=(\"$(printf '%q' \"$line\")\")\n"
+                                  "    done < <(\"${COMP_WORDS[0]}\" __complete \"${COMP_WORDS[@]:1:COMP_CWORD}\" 2>/dev/null)\n"
+                                  "}\n"
+                                  "complete -o default -F _mssqlctl mssqlctl\n";
 
 static const char zsh_script[] =
     "#compdef mssqlctl\n"
@@ -42,13 +41,12 @@ static const char zsh_script[] =
     "}\n"
     "if [ \"$funcstack[1]\" = _mssqlctl ]; then _mssqlctl \"$@\"; else compdef _mssqlctl mssqlctl; fi\n";
 
-static const char fish_script[] =
-    "# fish completion of mssqlctl\n"
-    "function __mssqlctl_complete\n"
-    "    set -l words (commandline -opc) (commandline -ct)\n"
-    "    mssqlctl __complete $words[2..-1] 2>/dev/null\n"
-    "end\n"
-    "complete -c mssqlctl -f -a '(__mssqlctl_complete)'\n";
+static const char fish_script[] = "# fish completion of mssqlctl\n"
+                                  "function __mssqlctl_complete\n"
+                                  "    set -l words (commandline -opc) (commandline -ct)\n"
+                                  "    mssqlctl __complete $words[2..-1] 2>/dev/null\n"
+                                  "end\n"
+                                  "complete -c mssqlctl -f -a '(__mssqlctl_complete)'\n";
 
 int cmd_completion(struct cli *cli, struct err *err) {
     static const struct {

@@ -43,7 +43,8 @@ static void print_examples(FILE *out, const char *program, const char *lines, co
 static void print_command(const struct cli *cli, const struct cli_command *c) {
     FILE *out = cli->io->out;
     fprintf(out, "%s %s - %s\n\n", cli->program, c->name, c->summary);
-    fprintf(out, "Usage: %s %s%s%s%s\n", cli->program, c->name, c->option_count ? " [FLAG...]" : "", *c->words ? " " : "", c->words);
+    fprintf(out, "Usage: %s %s%s%s%s\n", cli->program, c->name, c->option_count ? " [FLAG...]" : "", *c->words ? " " : "",
+            c->words);
     if (c->text)
         fprintf(out, "\n%s", c->text);
     print_options(out, "Flags", c->options, c->option_count);
@@ -56,15 +57,16 @@ static void print_command(const struct cli *cli, const struct cli_command *c) {
 
 static void print_program(const struct cli *cli) {
     FILE *out = cli->io->out;
-    fprintf(out, "%s - what a mssql-sidecar does, and what its backups hold\n\nUsage: %s [FLAG...] COMMAND\n\nCommands:\n", cli->program,
-            cli->program);
+    fprintf(out, "%s - what a mssql-sidecar does, and what its backups hold\n\nUsage: %s [FLAG...] COMMAND\n\nCommands:\n",
+            cli->program, cli->program);
     for (size_t i = 0; i < cli_command_count; i++) {
         const struct cli_command *c = &cli_commands[i];
         if (!(c->flags & CLI_HIDDEN))
             fprintf(out, "  %-*s%s\n", 16, c->name, c->summary);
     }
     print_options(out, "Flags of every command", cli_globals, cli_global_count);
-    fprintf(out, "\n'%s help COMMAND' says more. Exit codes: 0 success, 2 wrong usage, others by the class of the error.\n", cli->program);
+    fprintf(out, "\n'%s help COMMAND' says more. Exit codes: 0 success, 2 wrong usage, others by the class of the error.\n",
+            cli->program);
 }
 
 void help_print(const struct cli *cli, const struct cli_command *command) {
@@ -141,7 +143,8 @@ static void reference_command(FILE *out, const struct cli_command *c) {
 }
 
 static void reference_exit_codes(FILE *out) {
-    fputs("\n## Exit codes\n\nThe word is also the one in logs, in metrics and in the trailer `mssql-error-class` of gRPC answers.\n\n"
+    fputs("\n## Exit codes\n\nThe word is also the one in logs, in metrics and in the trailer `mssql-error-class` of gRPC "
+          "answers.\n\n"
           "| code | word |\n|---|---|\n| 0 | success |\n",
           out);
     for (unsigned i = 1; i < ERR_CLASS_COUNT; i++)
@@ -152,9 +155,12 @@ int cmd_reference(struct cli *cli, struct err *err) {
     (void)err;
     FILE *out = cli->io->out;
     fputs("<!-- Made by `mssqlctl __reference`; a test compares. -->\n# mssqlctl\n\n"
-          "Asks a sidecar what it does, tells it what to do, and reads a backup store without one. Results go to standard output; progress and\n"
-          "errors (one line, `mssqlctl: ...`) to standard error. Times are UTC, RFC 3339. `-o json` and `-o yaml` hold the messages of\n"
-          "`proto/mssql/v1` with their names in lowerCamelCase, and are what programs should read: tables may change.\n\n## Every command\n",
+          "Asks a sidecar what it does, tells it what to do, and reads a backup store without one. Results go to standard "
+          "output; progress and\n"
+          "errors (one line, `mssqlctl: ...`) to standard error. Times are UTC, RFC 3339. `-o json` and `-o yaml` hold the "
+          "messages of\n"
+          "`proto/mssql/v1` with their names in lowerCamelCase, and are what programs should read: tables may change.\n\n## "
+          "Every command\n",
           out);
     reference_options(out, cli_globals, cli_global_count);
     for (size_t i = 0; i < cli_command_count; i++)

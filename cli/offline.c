@@ -119,8 +119,9 @@ static int on_hold(void *user, const struct hold *hold, struct err *err) {
         return 0;
     for (size_t i = 0; i < l->db.count; i++) {
         struct backup *b = &l->db.sets[i].backup;
-        bool kept = !guid_is_zero(&hold->set_guid) ? guid_eq(&hold->set_guid, &b->set_guid)
-                                                   : b->finish_at >= hold->from_at && (!hold->until_at || b->start_at <= hold->until_at);
+        bool kept = !guid_is_zero(&hold->set_guid)
+                        ? guid_eq(&hold->set_guid, &b->set_guid)
+                        : b->finish_at >= hold->from_at && (!hold->until_at || b->start_at <= hold->until_at);
         if (kept)
             b->flags |= BACKUP_HELD;
     }

@@ -14,7 +14,8 @@ enum cli_color { CLI_PLAIN, CLI_GOOD, CLI_BAD, CLI_WARN, CLI_DIM, CLI_BOLD };
 /* One line, cleaned, without being cut. */
 void cli_say(const struct cli *cli, enum cli_color color, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* "label   text": the label in a column of its own, the text as it is, in lines of its own when it does not fit. */
-void cli_field(const struct cli *cli, const char *label, enum cli_color color, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void cli_field(const struct cli *cli, const char *label, enum cli_color color, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 /* Columns that a line may have. */
 size_t cli_width(const struct cli *cli);
 /* The escape sequence of a colour, "" without colours; and the one that ends it. */

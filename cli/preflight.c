@@ -12,8 +12,8 @@ static void print_check(const struct cli *cli, const Mssql__V1__Check *c) {
         enum cli_color color;
     } states[] = {{"?", CLI_WARN}, {"ok", CLI_GOOD}, {"WARNING", CLI_WARN}, {"FAILED", CLI_BAD}, {"not run", CLI_WARN}};
     size_t state = (size_t)c->state < sizeof(states) / sizeof(states[0]) ? (size_t)c->state : 0;
-    cli_field(cli, states[state].word, states[state].color, "%s%s%s%s%s%s%s", c->name, *c->subject ? " " : "", c->subject, *c->message ? ": " : "",
-              c->message, *c->hint ? ". " : "", c->hint);
+    cli_field(cli, states[state].word, states[state].color, "%s%s%s%s%s%s%s", c->name, *c->subject ? " " : "", c->subject,
+              *c->message ? ": " : "", c->message, *c->hint ? ". " : "", c->hint);
 }
 
 int cmd_preflight(struct cli *cli, struct err *err) {

@@ -61,8 +61,8 @@ static void draw_bar(const struct progress *p, const struct bar *b) {
         text_bytes(done, b->done_bytes);
     _cleanup_free_ char *name = text_fit(b->database, NAME_WIDTH);
     int pad = NAME_WIDTH - (int)text_width(name);
-    fprintf(out, "%s%*s  %-4s [%s] %4s %-10s %10s %s\n", name, pad, "", b->kind ? word_kind(b->kind) : "", bar, percent, word_phase(b->phase), done,
-            b->started ? text_span(span, clock_mono_us() - b->begun_us) : "");
+    fprintf(out, "%s%*s  %-4s [%s] %4s %-10s %10s %s\n", name, pad, "", b->kind ? word_kind(b->kind) : "", bar, percent,
+            word_phase(b->phase), done, b->started ? text_span(span, clock_mono_us() - b->begun_us) : "");
 }
 
 static void draw(struct progress *p) {
@@ -99,8 +99,10 @@ static struct bar *find(struct progress *p, const char *database) {
 
 void progress_add(struct progress *p, const Mssql__V1__BackupPlanned *planned) {
     p->bars = mem_grow(p->bars, &p->cap, p->count + 1, sizeof(*p->bars));
-    p->bars[p->count++] = (struct bar){
-        .database = mem_strdup(planned->database), .kind = planned->kind, .phase = MSSQL__V1__JOB_PHASE__JOB_PHASE_QUEUED, .percent = -1};
+    p->bars[p->count++] = (struct bar){.database = mem_strdup(planned->database),
+                                       .kind = planned->kind,
+                                       .phase = MSSQL__V1__JOB_PHASE__JOB_PHASE_QUEUED,
+                                       .percent = -1};
     draw(p);
 }
 
@@ -121,7 +123,8 @@ void progress_update(struct progress *p, const Mssql__V1__BackupProgress *event)
         draw(p);
     } else if (changed && !p->quiet && event->phase != MSSQL__V1__JOB_PHASE__JOB_PHASE_DONE) {
         _cleanup_free_ char *name = text_clean(b->database);
-        fprintf(p->cli->io->err, "%s: %s%s%s\n", name, word_phase(b->phase), b->kind ? " " : "", b->kind ? word_kind(b->kind) : "");
+        fprintf(p->cli->io->err, "%s: %s%s%s\n", name, word_phase(b->phase), b->kind ? " " : "",
+                b->kind ? word_kind(b->kind) : "");
         fflush(p->cli->io->err);
     }
 }

@@ -30,7 +30,8 @@ int status_ask(struct cli *cli, char **databases, size_t count, Mssql__V1__Statu
 
 static bool is_fine(const Mssql__V1__Condition *c) {
     bool bad_when_true = !strcmp(c->type, "Paused");
-    return c->status == (bad_when_true ? MSSQL__V1__CONDITION_STATUS__CONDITION_STATUS_FALSE : MSSQL__V1__CONDITION_STATUS__CONDITION_STATUS_TRUE);
+    return c->status == (bad_when_true ? MSSQL__V1__CONDITION_STATUS__CONDITION_STATUS_FALSE
+                                       : MSSQL__V1__CONDITION_STATUS__CONDITION_STATUS_TRUE);
 }
 
 static void print_conditions(const struct cli *cli, const Mssql__V1__Status *s) {
@@ -43,9 +44,9 @@ static void print_conditions(const struct cli *cli, const Mssql__V1__Status *s) 
         bool is_minor = !strcmp(c->type, "Encrypted") || !strcmp(c->type, "FailureDomainSeparated") || !strcmp(c->type, "Paused");
         bool known = c->status != MSSQL__V1__CONDITION_STATUS__CONDITION_STATUS_UNKNOWN;
         cli_field(cli, "!", known && !is_minor ? CLI_BAD : CLI_WARN, "%s is %s (%s%s%s): %s", c->type,
-                  !known                                                              ? "not known"
+                  !known                                                            ? "not known"
                   : c->status == MSSQL__V1__CONDITION_STATUS__CONDITION_STATUS_TRUE ? "true"
-                                                                                      : "false",
+                                                                                    : "false",
                   c->reason, c->since_at ? ", since " : "", c->since_at ? text_ago(ago, c->since_at, s->now_at) : "", c->message);
         any = true;
     }
@@ -62,15 +63,18 @@ static void print_server(const struct cli *cli, const Mssql__V1__Status *s) {
     if (!q)
         return;
     if (q->reachable && q->started_at)
-        cli_field(cli, "SQL Server", CLI_GOOD, "%s, %s, at %s, up %s", q->version, q->edition, q->address, text_span(up, s->now_at - q->started_at));
+        cli_field(cli, "SQL Server", CLI_GOOD, "%s, %s, at %s, up %s", q->version, q->edition, q->address,
+                  text_span(up, s->now_at - q->started_at));
     else if (q->reachable)
         cli_field(cli, "SQL Server", CLI_GOOD, "%s, %s, at %s", q->version, q->edition, q->address);
     else
-        cli_field(cli, "SQL Server", CLI_BAD, "not reachable at %s: %s%s%s", q->address, *q->last_error ? q->last_error : "not asked yet",
-                  q->last_error_at ? ", " : "", q->last_error_at ? text_ago(ago, q->last_error_at, s->now_at) : "");
+        cli_field(cli, "SQL Server", CLI_BAD, "not reachable at %s: %s%s%s", q->address,
+                  *q->last_error ? q->last_error : "not asked yet", q->last_error_at ? ", " : "",
+                  q->last_error_at ? text_ago(ago, q->last_error_at, s->now_at) : "");
     int64_t off = q->clock_offset_ms < 0 ? -q->clock_offset_ms : q->clock_offset_ms;
     if (q->reachable && off >= 2000)
-        cli_field(cli, "", CLI_WARN, "its clock is %s %s of the sidecar's", text_span(up, off * 1000), q->clock_offset_ms > 0 ? "ahead" : "behind");
+        cli_field(cli, "", CLI_WARN, "its clock is %s %s of the sidecar's", text_span(up, off * 1000),
+                  q->clock_offset_ms > 0 ? "ahead" : "behind");
 }
 
 static void print_store(const struct cli *cli, const Mssql__V1__Status *s) {
@@ -89,7 +93,8 @@ static void print_store(const struct cli *cli, const Mssql__V1__Status *s) {
         cli_field(cli, "store", CLI_BAD, "%s is not reachable: %s%s%s", t->url, *t->last_error ? t->last_error : "not asked yet",
                   t->last_error_at ? ", " : "", t->last_error_at ? text_ago(ago, t->last_error_at, s->now_at) : "");
     cli_field(cli, "off volume", t->off_volume_until_at ? CLI_PLAIN : CLI_WARN, "%s",
-              t->off_volume_until_at ? text_time(time, t->off_volume_until_at) : "nothing can be restored without the data volume");
+              t->off_volume_until_at ? text_time(time, t->off_volume_until_at)
+                                     : "nothing can be restored without the data volume");
 }
 
 static void print_staging(const struct cli *cli, const Mssql__V1__Status *s) {
@@ -97,11 +102,16 @@ static void print_staging(const struct cli *cli, const Mssql__V1__Status *s) {
     char used[TEXT_MAX], quota[TEXT_MAX], left[TEXT_MAX], ago[TEXT_MAX];
     if (!g)
         return;
-    cli_field(cli, "staging", !g->writable ? CLI_BAD : g->unshipped ? CLI_WARN : CLI_PLAIN, "%s%s, %s of %s used, %s free%s", g->path,
-              g->writable ? "" : " is NOT writable", text_bytes(used, g->used_bytes), text_bytes(quota, g->quota_bytes),
-              text_bytes(left, g->free_bytes), g->unshipped ? "" : ", nothing waits for the store");
+    cli_field(cli, "staging",
+              !g->writable   ? CLI_BAD
+              : g->unshipped ? CLI_WARN
+                             : CLI_PLAIN,
+              "%s%s, %s of %s used, %s free%s", g->path, g->writable ? "" : " is NOT writable", text_bytes(used, g->used_bytes),
+              text_bytes(quota, g->quota_bytes), text_bytes(left, g->free_bytes),
+              g->unshipped ? "" : ", nothing waits for the store");
     if (g->unshipped)
-        cli_field(cli, "", CLI_WARN, "%u backups wait for the store, the oldest of %s", g->unshipped, text_ago(ago, g->oldest_unshipped_at, s->now_at));
+        cli_field(cli, "", CLI_WARN, "%u backups wait for the store, the oldest of %s", g->unshipped,
+                  text_ago(ago, g->oldest_unshipped_at, s->now_at));
 }
 
 static void print_policy(const struct cli *cli, const Mssql__V1__Status *s) {
@@ -149,8 +159,9 @@ enum cli_color status_word(const Mssql__V1__Database *d, char *dst, size_t dst_b
 }
 
 static void print_recovery(const struct cli *cli, const Mssql__V1__Status *s) {
-    static const struct cli_column columns[] = {{"DATABASE", 10, false}, {"PROTECTED", 12, false},   {"RESTORABLE FROM", 0, false}, {"UNTIL", 0, false},
-                                                {"OFF VOLUME", 0, false}, {"LAST LOG", 0, true}, {"HOLES", 0, true}};
+    static const struct cli_column columns[] = {{"DATABASE", 10, false}, {"PROTECTED", 12, false}, {"RESTORABLE FROM", 0, false},
+                                                {"UNTIL", 0, false},     {"OFF VOLUME", 0, false}, {"LAST LOG", 0, true},
+                                                {"HOLES", 0, true}};
     struct cli_table *t = table_new(cli, columns, ARRAY_LEN(columns));
     char a[TEXT_MAX], word[160];
     bool roomy = cli_width(cli) >= CLI_WIDTH_DEFAULT; /* else an age is shorter */
@@ -162,7 +173,8 @@ static void print_recovery(const struct cli *cli, const Mssql__V1__Status *s) {
         table_cell(t, color, "%s", word);
         table_cell(t, CLI_PLAIN, "%s", text_time(a, d->restorable_from_at));
         table_cell(t, d->restorable_until_at || !d->protected_ ? CLI_PLAIN : CLI_BAD, "%s", text_time(a, d->restorable_until_at));
-        table_cell(t, CLI_PLAIN, "%s", roomy ? text_time(a, d->off_volume_until_at) : text_ago(a, d->off_volume_until_at, s->now_at));
+        table_cell(t, CLI_PLAIN, "%s",
+                   roomy ? text_time(a, d->off_volume_until_at) : text_ago(a, d->off_volume_until_at, s->now_at));
         table_cell(t, CLI_PLAIN, "%s", text_ago(a, log_at, s->now_at));
         table_cell(t, d->holes_total ? CLI_WARN : CLI_PLAIN, "%u", d->holes_total);
     }
@@ -180,8 +192,9 @@ static void job_text(const Mssql__V1__Job *j, char *dst, size_t dst_bytes) {
 }
 
 static void print_runs(const struct cli *cli, const Mssql__V1__Status *s) {
-    static const struct cli_column columns[] = {{"DATABASE", 12, false},  {"LAST FULL", 0, true}, {"LAST DIFF", 0, true}, {"LAST LOG", 0, true},
-                                                {"NEXT FULL", 0, true},   {"NEXT DIFF", 0, true}, {"NEXT LOG", 0, true},  {"RUNNING", 12, false}};
+    static const struct cli_column columns[] = {{"DATABASE", 12, false}, {"LAST FULL", 0, true}, {"LAST DIFF", 0, true},
+                                                {"LAST LOG", 0, true},   {"NEXT FULL", 0, true}, {"NEXT DIFF", 0, true},
+                                                {"NEXT LOG", 0, true},   {"RUNNING", 12, false}};
     struct cli_table *t = table_new(cli, columns, ARRAY_LEN(columns));
     char a[TEXT_MAX], job[64];
     for (size_t i = 0; i < s->n_databases; i++) {
@@ -228,7 +241,8 @@ int cmd_status(struct cli *cli, struct err *err) {
     }
     fputc('\n', cli->io->out);
     if (!s->n_databases) {
-        cli_say(cli, CLI_WARN, "no databases%s", s->sql_server && s->sql_server->reachable ? "" : " are known: SQL Server was not reached yet");
+        cli_say(cli, CLI_WARN, "no databases%s",
+                s->sql_server && s->sql_server->reachable ? "" : " are known: SQL Server was not reached yet");
         return 0;
     }
     print_recovery(cli, s);

@@ -8,11 +8,13 @@
 #define HOLES_SHOWN 3
 
 static bool is_failure(const Mssql__V1__LastResult *r) {
-    return r && (r->state == MSSQL__V1__RESULT_STATE__RESULT_STATE_FAILED || r->state == MSSQL__V1__RESULT_STATE__RESULT_STATE_DEFERRED);
+    return r && (r->state == MSSQL__V1__RESULT_STATE__RESULT_STATE_FAILED ||
+                 r->state == MSSQL__V1__RESULT_STATE__RESULT_STATE_DEFERRED);
 }
 
 static bool chain_needs_words(const Mssql__V1__Database *d) {
-    return d->protected_ && d->chain_state != MSSQL__V1__CHAIN_STATE__CHAIN_STATE_UNSPECIFIED && d->chain_state != MSSQL__V1__CHAIN_STATE__CHAIN_STATE_INTACT;
+    return d->protected_ && d->chain_state != MSSQL__V1__CHAIN_STATE__CHAIN_STATE_UNSPECIFIED &&
+           d->chain_state != MSSQL__V1__CHAIN_STATE__CHAIN_STATE_INTACT;
 }
 
 /* The newest backups reach nothing, but older ones may. */
@@ -21,15 +23,16 @@ static bool only_older(const Mssql__V1__Database *d) {
 }
 
 bool status_has_notes(const Mssql__V1__Database *d) {
-    return only_older(d) || *d->unprotected_message || *d->skip_message || chain_needs_words(d) || d->n_holes || is_failure(d->last_result);
+    return only_older(d) || *d->unprotected_message || *d->skip_message || chain_needs_words(d) || d->n_holes ||
+           is_failure(d->last_result);
 }
 
 static void print_chain(const struct cli *cli, const Mssql__V1__Database *d, int64_t now, const char **label) {
     char ago[TEXT_MAX];
     const char *text = *d->chain_message ? d->chain_message : d->chain_reason;
-    cli_field(cli, *label, color_chain(d->chain_state), "%s%s%s%s%s%s%s", word_chain(d->chain_state), d->chain_since_at ? " since " : "",
-              d->chain_since_at ? text_ago(ago, d->chain_since_at, now) : "", *d->chain_by_whom ? ", by " : "", d->chain_by_whom,
-              *text ? ": " : "", text);
+    cli_field(cli, *label, color_chain(d->chain_state), "%s%s%s%s%s%s%s", word_chain(d->chain_state),
+              d->chain_since_at ? " since " : "", d->chain_since_at ? text_ago(ago, d->chain_since_at, now) : "",
+              *d->chain_by_whom ? ", by " : "", d->chain_by_whom, *text ? ": " : "", text);
     *label = "";
 }
 
@@ -38,8 +41,8 @@ static void print_hole(const struct cli *cli, const Mssql__V1__Hole *h, const ch
     if (*h->message)
         cli_field(cli, *label, CLI_WARN, "hole: %s", h->message);
     else
-        cli_field(cli, *label, CLI_WARN, "hole: %s to %s, %s%s%s", text_time(from, h->from_at), h->until_at ? text_time(until, h->until_at) : "now",
-                  h->cause, *h->by_whom ? " by " : "", h->by_whom);
+        cli_field(cli, *label, CLI_WARN, "hole: %s to %s, %s%s%s", text_time(from, h->from_at),
+                  h->until_at ? text_time(until, h->until_at) : "now", h->cause, *h->by_whom ? " by " : "", h->by_whom);
     *label = "";
 }
 
@@ -61,7 +64,8 @@ void status_print_notes(const struct cli *cli, const Mssql__V1__Database *d, int
     if (chain_needs_words(d))
         print_chain(cli, d, now, &left);
     if (only_older(d)) {
-        cli_field(cli, left, CLI_WARN, "the newest backups do not join anything; 'chain' shows which older moments can be restored");
+        cli_field(cli, left, CLI_WARN,
+                  "the newest backups do not join anything; 'chain' shows which older moments can be restored");
         left = "";
     }
     if (*d->skip_message) {
@@ -86,9 +90,11 @@ static void print_moment(const struct cli *cli, const char *label, int64_t at, i
 
 static void print_sizes(const struct cli *cli, const Mssql__V1__Database *d) {
     char a[TEXT_MAX], b[TEXT_MAX], c[TEXT_MAX];
-    cli_field(cli, "  in the store", CLI_PLAIN, "%llu backups, %s", (unsigned long long)d->backups, text_bytes(a, d->stored_bytes));
+    cli_field(cli, "  in the store", CLI_PLAIN, "%llu backups, %s", (unsigned long long)d->backups,
+              text_bytes(a, d->stored_bytes));
     if (d->changed_percent >= 0)
-        cli_field(cli, "  data", CLI_PLAIN, "%s, %.1f %% changed since the last full", text_bytes(a, d->data_bytes), d->changed_percent);
+        cli_field(cli, "  data", CLI_PLAIN, "%s, %.1f %% changed since the last full", text_bytes(a, d->data_bytes),
+                  d->changed_percent);
     else
         cli_field(cli, "  data", CLI_PLAIN, "%s", text_bytes(a, d->data_bytes));
     cli_field(cli, "  log", CLI_PLAIN, "%s of %s used%s%s", text_bytes(b, d->log_used_bytes), text_bytes(c, d->log_bytes),
@@ -114,9 +120,11 @@ void status_print_database(const struct cli *cli, const Mssql__V1__Status *s, co
     fputc('\n', cli->io->out);
     cli_say(cli, CLI_BOLD, "%s", d->name);
     cli_field(cli, "  protected", color, "%s%s", d->protected_ ? "yes, " : "", word);
-    cli_field(cli, "  on the server", CLI_PLAIN, "%s, recovery model %s", d->state, *d->recovery_model ? d->recovery_model : "not known");
+    cli_field(cli, "  on the server", CLI_PLAIN, "%s, recovery model %s", d->state,
+              *d->recovery_model ? d->recovery_model : "not known");
     if (d->restorable_until_at)
-        cli_field(cli, "  restorable", CLI_PLAIN, "%s to %s", text_time(from, d->restorable_from_at), text_time(until, d->restorable_until_at));
+        cli_field(cli, "  restorable", CLI_PLAIN, "%s to %s", text_time(from, d->restorable_from_at),
+                  text_time(until, d->restorable_until_at));
     else
         cli_field(cli, "  restorable", d->protected_ ? CLI_BAD : CLI_PLAIN, "nothing");
     print_moment(cli, "  off volume", d->off_volume_until_at, now);

@@ -8,7 +8,7 @@
 struct cli_column {
     const char *title;
     size_t shrink_to; /* columns that it needs at least; 0: it never shrinks */
-    bool right;       /* numbers */
+    bool right; /* numbers */
 };
 
 struct cli_table;

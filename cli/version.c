@@ -9,7 +9,8 @@ static void print(const struct cli *cli, const Mssql__V1__Status *s) {
     cli_field(cli, cli->program, CLI_PLAIN, "%s", MSSQLCTL_VERSION);
     if (!s || !s->versions)
         return;
-    cli_field(cli, "mssql-sidecar", CLI_PLAIN, "%s (%s, gRPC core %s)", s->versions->sidecar, s->versions->api, s->versions->grpc_core);
+    cli_field(cli, "mssql-sidecar", CLI_PLAIN, "%s (%s, gRPC core %s)", s->versions->sidecar, s->versions->api,
+              s->versions->grpc_core);
     if (s->sql_server && *s->sql_server->version)
         cli_field(cli, "SQL Server", CLI_PLAIN, "%s, %s", s->sql_server->version, s->sql_server->edition);
 }

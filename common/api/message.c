@@ -4,10 +4,10 @@
 #include "common/base/mem.h"
 
 /* Appends to a repeated field. */
-#define APPEND(message, field, item)                                                                                                 \
-    do {                                                                                                                             \
-        (message)->field = mem_realloc((message)->field, ((message)->n_##field + 1) * sizeof(*(message)->field));                    \
-        (message)->field[(message)->n_##field++] = (item);                                                                           \
+#define APPEND(message, field, item)                                                                                             \
+    do {                                                                                                                         \
+        (message)->field = mem_realloc((message)->field, ((message)->n_##field + 1) * sizeof(*(message)->field));                \
+        (message)->field[(message)->n_##field++] = (item);                                                                       \
     } while (0)
 
 Mssql__V1__BackupKind message_kind(enum backup_kind kind) {

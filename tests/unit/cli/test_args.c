@@ -36,7 +36,9 @@ static int parse(const char *line, struct cli_args *args, struct err *err) {
 static void words_and_options_may_stand_in_any_order(void **state) {
     (void)state;
     static const char *const lines[] = {
-        "-o json backup now --kind full a b", "backup -o json now a --kind=full b", "backup now a b -k full -ojson",
+        "-o json backup now --kind full a b",
+        "backup -o json now a --kind=full b",
+        "backup now a b -k full -ojson",
         "backup now --output=json -kfull -- a b",
     };
     struct err err;
@@ -107,9 +109,15 @@ static void mistakes_are_named_with_the_nearest_right_thing(void **state) {
         {"hold", "'hold' needs more: hold DATABASE"},
         {"hold release orders", "'hold release' needs more"},
         {"hold a b", "'hold' takes no argument 'b'"},
-        {"status or\x01" "ders", "not clean UTF-8"},
-        {"status or\xff" "ders", "not clean UTF-8"},
-        {"pause --reason a\xff" "b", "the value of --reason is not clean UTF-8"},
+        {"status or\x01"
+         "ders",
+         "not clean UTF-8"},
+        {"status or\xff"
+         "ders",
+         "not clean UTF-8"},
+        {"pause --reason a\xff"
+         "b",
+         "the value of --reason is not clean UTF-8"},
     };
     struct err err;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -173,7 +181,8 @@ static void moments(void **state) {
     assert_int_equal(at, NOW - 90 * CLOCK_MINUTE);
     assert_succeeds(cli_time("--expires", "7d", NOW, 1, &at, &err), err);
     assert_int_equal(at, NOW + 7 * CLOCK_DAY);
-    static const char *const bad[] = {"", "yesterday", "2026-11-21T02:47:00", "2026-13-01", "1795270800", "-5m", "9999999999999d", "2026-11-2x"};
+    static const char *const bad[] = {"",           "yesterday", "2026-11-21T02:47:00", "2026-13-01",
+                                      "1795270800", "-5m",       "9999999999999d",      "2026-11-2x"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         assert_fails(cli_time("--since", bad[i], NOW, -1, &at, &err), err, ERR_USAGE, "--since: '");
 }

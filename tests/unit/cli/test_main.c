@@ -62,7 +62,8 @@ static void errors_are_one_line(void **state) {
     (void)state;
     complains(RUN("stauts"), 2, "mssqlctl: there is no command 'stauts'. Did you mean 'status'?\n");
     complains(RUN("sta\033[2Jtus\n"), 2, "mssqlctl: there is no command 'sta\xef\xbf\xbd[2Jtus '. 'help' lists what there is\n");
-    complains(RUN("--store", "/nowhere", "status"), 2, "mssqlctl: 'status' needs a sidecar: --store is for 'backups' and 'chain'\n");
+    complains(RUN("--store", "/nowhere", "status"), 2,
+              "mssqlctl: 'status' needs a sidecar: --store is for 'backups' and 'chain'\n");
     complains(RUN("--scope", "a/b", "chain"), 2, "mssqlctl: --scope belongs to --store\n");
     complains(RUN("backup", "now", "--copy-only"), 2, "mssqlctl: --copy-only needs --kind full or --kind log\n");
     complains(RUN("completion", "tcsh"), 2, "mssqlctl: there is no completion for 'tcsh': bash, zsh or fish\n");
@@ -103,7 +104,8 @@ static void nobody_answers(void **state) {
     (void)state;
     env_address = "unix:///nowhere/s.sock";
     complains(RUN("status"), 15,
-              "mssqlctl: no sidecar at unix:///nowhere/s.sock: No such file or directory. Does it run? Another place is named with --address or "
+              "mssqlctl: no sidecar at unix:///nowhere/s.sock: No such file or directory. Does it run? Another place is named "
+              "with --address or "
               "MSSQLCTL_ADDRESS\n");
     struct ran r = RUN("-a", "127.0.0.1:1", "--timeout", "5s", "status");
     assert_int_equal(r.code, 15);

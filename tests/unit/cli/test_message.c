@@ -35,7 +35,8 @@ static Mssql__V1__Chain *chain_of(const struct backup *sets, size_t count) {
 static void a_chain_with_a_hole(void **state) {
     (void)state;
     const struct backup sets[] = {
-        make_full(1, 10, 12, 100), make_log(2, 10, 20, 110), make_log(3, 30, 40, 130), make_full(4, 44, 46, 140), make_log(5, 40, 50, 150),
+        make_full(1, 10, 12, 100), make_log(2, 10, 20, 110), make_log(3, 30, 40, 130),
+        make_full(4, 44, 46, 140), make_log(5, 40, 50, 150),
     };
     Mssql__V1__Chain *m = chain_of(sets, ARRAY_LEN(sets));
     assert_int_equal(m->n_intervals, 2);

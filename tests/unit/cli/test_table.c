@@ -123,9 +123,9 @@ static void fields_break_at_words(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(columns_are_as_wide_as_they_must_be), cmocka_unit_test(the_widest_that_may_shrinks_first),
+        cmocka_unit_test(columns_are_as_wide_as_they_must_be),   cmocka_unit_test(the_widest_that_may_shrinks_first),
         cmocka_unit_test(a_column_that_may_not_shrink_does_not), cmocka_unit_test(colours_take_no_columns),
-        cmocka_unit_test(names_cannot_write_on_the_terminal), cmocka_unit_test(fields_break_at_words),
+        cmocka_unit_test(names_cannot_write_on_the_terminal),    cmocka_unit_test(fields_break_at_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,7 +15,9 @@ static void width_counts_columns(void **state) {
     assert_int_equal(text_width("日本語"), 6);
     assert_int_equal(text_width("한국"), 4);
     assert_int_equal(text_width("\xf0\x9f\x98\x80"), 2);
-    assert_int_equal(text_width("a\xff" "b"), 3);
+    assert_int_equal(text_width("a\xff"
+                                "b"),
+                     3);
 }
 
 static void fits(const char *text, size_t width, const char *want) {
@@ -46,8 +48,14 @@ static void cleaning_disarms_what_others_named(void **state) {
         {"a\nb\tc", "a b c"},
         {"\033[31mred", "\xef\xbf\xbd[31mred"},
         {"a\x7f", "a\xef\xbf\xbd"},
-        {"\xc2\x9b" "1m", "\xef\xbf\xbd" "1m"}, /* CSI in one character */
-        {"abc\xe2\x80\xae" "def", "abc\xef\xbf\xbd" "def"}, /* right-to-left override */
+        {"\xc2\x9b"
+         "1m",
+         "\xef\xbf\xbd"
+         "1m"}, /* CSI in one character */
+        {"abc\xe2\x80\xae"
+         "def",
+         "abc\xef\xbf\xbd"
+         "def"}, /* right-to-left override */
         {"\xff\xfe", "\xef\xbf\xbd\xef\xbf\xbd"},
         {"\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd"}, /* overlong */
         {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"}, /* a surrogate */
@@ -91,8 +99,12 @@ static void spans(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(width_counts_columns), cmocka_unit_test(cutting_keeps_characters_whole),
-        cmocka_unit_test(cleaning_disarms_what_others_named), cmocka_unit_test(times), cmocka_unit_test(ages), cmocka_unit_test(spans),
+        cmocka_unit_test(width_counts_columns),
+        cmocka_unit_test(cutting_keeps_characters_whole),
+        cmocka_unit_test(cleaning_disarms_what_others_named),
+        cmocka_unit_test(times),
+        cmocka_unit_test(ages),
+        cmocka_unit_test(spans),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,8 +30,8 @@ static void scalars(void **state) {
 
 static void text_stays_text(void **state) {
     (void)state;
-    static const char *const quoted[] = {"yes", "No", "null", "TRUE", "y", "off", "12", "1e3", "0x1F", "2026-11-21", "", "a: b", "a #b", "- a",
-                                         "~", "=", "<<", "@x", " a", "a "};
+    static const char *const quoted[] = {"yes", "No",   "null", "TRUE", "y", "off", "12", "1e3", "0x1F", "2026-11-21",
+                                         "",    "a: b", "a #b", "- a",  "~", "=",   "<<", "@x",  " a",   "a "};
     gives("\"plain-word_1.x/y\"", "plain-word_1.x/y\n");
     for (size_t i = 0; i < ARRAY_LEN(quoted); i++) {
         char json[64], want[64];
@@ -47,15 +47,15 @@ static void text_stays_text(void **state) {
 static void nesting(void **state) {
     (void)state;
     gives("{\"a\":{\"b\":[1,{\"c\":2,\"d\":[]}],\"e\":[[1,2],[]]},\"yes\":null}", "a:\n"
-                                                                           "  b:\n"
-                                                                           "    - 1\n"
-                                                                           "    - c: 2\n"
-                                                                           "      d: []\n"
-                                                                           "  e:\n"
-                                                                           "    - - 1\n"
-                                                                           "      - 2\n"
-                                                                           "    - []\n"
-                                                                           "\"yes\": null\n");
+                                                                                  "  b:\n"
+                                                                                  "    - 1\n"
+                                                                                  "    - c: 2\n"
+                                                                                  "      d: []\n"
+                                                                                  "  e:\n"
+                                                                                  "    - - 1\n"
+                                                                                  "      - 2\n"
+                                                                                  "    - []\n"
+                                                                                  "\"yes\": null\n");
 }
 
 int main(void) {
