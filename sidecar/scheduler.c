@@ -32,6 +32,8 @@ struct job_options scheduler_job_options(const struct agent *agent, const struct
         .dry_run = agent->policy->dry_run,
     };
     str_copy(o.codec, sizeof(o.codec), policy_codec_name(policy_codec_of(r)));
+    if (!strcmp(o.codec, "none"))
+        o.codec_level = 0; /* it has none, and says so */
     o.compression = r->server_compression == POLICY_SERVER_ON ? SQL_COMPRESSION_ON : SQL_COMPRESSION_OFF;
     /* a staging that runs full: the same log would only grow uncompressed */
     if (r->server_compression == POLICY_SERVER_AUTO && agent->space.total_bytes &&
