@@ -13,6 +13,7 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from fixtures.lab import Lab
+from fixtures.load import check_nothing_lost
 from fixtures.sidecar import Sidecar
 
 MIB = 1 << 20
@@ -190,8 +191,8 @@ def test_store_is_away_for_a_while(lab: Lab) -> None:
         if number == 1:
             sidecar.kill()
             sidecar.start()
-    c = condition(sidecar, "StoreReachable", "False")
-    assert c["reason"] == "NotReachable" and "4 backups wait in staging" in c["message"], c
+    sidecar.wait_until("the condition to count them", lambda s: "4 backups wait in staging" in s.condition("StoreReachable")["message"])
+    assert condition(sidecar, "StoreReachable", "False")["reason"] == "NotReachable"
     assert sidecar.metrics()["mssql_sidecar_unshipped_backups"] == 4
     assert sidecar.status()["staging"]["oldestUnshippedAt"]
     away.rename(sidecar.store)
@@ -242,8 +243,6 @@ def test_a_manifest_that_is_damaged(lab: Lab) -> None:
     sidecar.drained()
     assert sidecar.stop() == 0
     newest.unlink()
-    from fixtures.load import check_nothing_lost
-
     check_nothing_lost(sidecar.store, lab.load, lab.target, lab.folder)
 
 
