@@ -42,7 +42,7 @@ bool media_window_read(struct media_window *w, uint64_t at, void *dst, size_t le
 /* Ends a walk; the sets that were found stay. */
 static bool stop(struct walk *w, enum media_problem problem, uint64_t at) {
     w->media->problem = problem;
-    w->media->problem_at = at;
+    w->media->problem_at = at < w->window.source->bytes ? at : w->window.source->bytes;
     return false;
 }
 

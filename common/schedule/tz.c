@@ -194,6 +194,9 @@ static bool step_next(const struct tz *tz, int64_t at_s, struct tz_step *ret_ste
     uint32_t i = steps_after(tz, at_s);
     if (i < tz->count) {
         *ret_step = tz->steps[i];
+        /* the rule holds from the last change on, also in a file that says something else in its list */
+        if (i + 1 == tz->count && tz->rule.present)
+            ret_step->offset_s = offset_at(tz, ret_step->at_s);
         return true;
     }
     return tz->rule.present && tz_rule_next(&tz->rule, at_s, ret_step);

@@ -105,6 +105,7 @@ static void cut_anywhere(void **state) {
         struct media media = read_bytes(m.out.data, len);
         bool complete = media.set_count && media.sets[0].complete;
         assert_int_equal(complete, len >= end);
+        assert_true(media.problem_at <= len);
         if (media.kind == MEDIA_PLAIN && len < end)
             assert_int_equal(media.problem, MEDIA_CUT);
         if (len >= end)
@@ -197,6 +198,24 @@ static void bad_streams(void **state) {
         if (media.problem != rows[i].problem)
             fail_msg("%s: %s", rows[i].what, media_problem_name(media.problem));
         assert_true(media.set_count == 1 && !media.sets[0].complete && !media.sets[0].end);
+        media_done(&media);
+        buf_done(&m.out);
+    }
+}
+
+/* A stream of an odd length that ends the file: the padding up to the next one would lie outside. */
+static void cut_in_padding(void **state) {
+    (void)state;
+    for (size_t odd = 1; odd < 4; odd++) {
+        struct make m;
+        make_media(&m, 0x11, 99);
+        make_set_begin(&m, 1, 1);
+        make_block(&m, "MSTL", 64, true);
+        make_stream(&m, "MQTL", "abcd", 4);
+        make_stream(&m, "MQTL", "abcd", odd);
+        size_t end = (size_t)m.out.len - 4 + (odd + 22) % 4;
+        struct media media = read_bytes(m.out.data, end);
+        assert_true(media.problem == MEDIA_CUT && media.problem_at <= end);
         media_done(&media);
         buf_done(&m.out);
     }
@@ -374,6 +393,7 @@ int main(void) {
         cmocka_unit_test(zeros_behind),
         cmocka_unit_test(damage_is_seen),
         cmocka_unit_test(bad_streams),
+        cmocka_unit_test(cut_in_padding),
         cmocka_unit_test(the_last_record_counts),
         cmocka_unit_test(forks_bases_and_copies),
         cmocka_unit_test(other_files),

@@ -196,6 +196,35 @@ static void names(void **state) {
     assert_string_equal(tz_name(NULL), "UTC");
 }
 
+/* The list ends on an offset that the rule behind it does not have: the rule holds, and no change is told that is none. */
+static void a_list_that_disagrees_with_its_rule(void **state) {
+    (void)state;
+    static const char empty[44] = "TZif2", rule[] = "\n<+13>-13\n";
+    uint8_t data[2 * 44 + 8 + 1 + 12 + 4 + sizeof(rule) - 1] = {0};
+    uint8_t *second = data + 44, *p = second + 44;
+    struct tz *tz;
+    struct err err;
+    int64_t at;
+    memcpy(data, empty, 44);
+    memcpy(second, empty, 44);
+    second[35] = 1; /* changes */
+    second[39] = 2; /* types */
+    second[43] = 4; /* bytes of names */
+    p[4] = 0x70; /* the change, in 2029 */
+    p[8] = 1; /* to the second type */
+    p += 9;
+    p[2] = 0xb6; /* first type: +13 */
+    p[3] = 0xd0;
+    p += 12; /* second type: 0 */
+    memcpy(p, "X\0Y", 4);
+    memcpy(p + 4, rule, sizeof(rule) - 1);
+    assert_succeeds(tz_parse("x", data, sizeof(data), &tz, &err), err);
+    assert_int_equal(tz_offset_s(tz, 0), 13 * 3600);
+    assert_int_equal(tz_offset_s(tz, seconds_of(2040, 1, 1) * CLOCK_SECOND), 13 * 3600);
+    assert_false(tz_next_change(tz, 0, &at));
+    tz_free(tz);
+}
+
 static void the_ends_of_time(void **state) {
     (void)state;
     struct err err;
@@ -254,6 +283,7 @@ int main(void) {
         cmocka_unit_test(rules_of_posix),
         cmocka_unit_test(all_year_daylight_saving_has_one_offset),
         cmocka_unit_test(names),
+        cmocka_unit_test(a_list_that_disagrees_with_its_rule),
         cmocka_unit_test(the_ends_of_time),
         cmocka_unit_test(damaged_files),
     };
