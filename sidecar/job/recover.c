@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs of an earlier life, and runs whose end nobody heard: one at a time per database and lane, oldest first. Loop thread. */
+#include "sidecar/job/flow.h"
+
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+#include "sidecar/job/draft.h"
+
+#define RESUME_RETRY_US (5 * CLOCK_SECOND)
+#define RESUME_MAX_US (5 * CLOCK_MINUTE)
+
+/* Is there still something to find out? A file that is damaged for good is not: it stays for people, and the chain heals behind it. */
+static bool not_settled(const struct job *job) {
+    if (job->outcome == OUTCOME_DEFERRED)
+        return true;
+    return job->outcome == OUTCOME_FAILED && !job->taken && strcmp(job->reason, "interrupted") && job->err.class != ERR_CORRUPT &&
+           job->err.class != ERR_CONFLICT;
+}
+
+/* Until each orphan was asked about once, a new log could begin behind one that is staged and not known. */
+static void note_asked(struct job *job) {
+    if (job->orphan)
+        job->agent->orphans_unasked--;
+    job->orphan = false;
+}
+
+static void on_resumed(struct pool_item *item) {
+    struct job *job = container_of(item, struct job, item);
+    struct agent *agent = job->agent;
+    if (job->db->resuming == job)
+        job->db->resuming = NULL;
+    note_asked(job);
+    if (not_settled(job)) {
+        log_bind("database", job->entry.database);
+        log_bind("run", job->entry.run_id);
+        log_error(LOG_WARN, &job->err, "what became of an interrupted backup is not known yet; asked again", NULL);
+        log_unbind(2);
+        job_resume_later(job);
+        return;
+    }
+    job->db->recovering[job->lane]--;
+    if (job->entry.database[0] && !str_ieq(job->db->name, job->entry.database))
+        job->db = databases_find_or_add(agent, job->entry.database); /* an adopted one: its header said whose it is */
+    job->ambiguous = false;
+    if (job->taken) {
+        job_note_set(job);
+        databases_judge(agent, job->db, NULL, 0);
+        job_enqueue(job);
+    } else {
+        job_finish(job);
+    }
+    scheduler_wake(agent);
+}
+
+static void resume_work(struct pool_item *item) {
+    struct job *job = container_of(item, struct job, item);
+    job->outcome = OUTCOME_NONE;
+    err_clear(&job->err);
+    manifest_done(&job->manifest);
+    manifest_init(&job->manifest);
+    if (job->entry.database[0])
+        job_resume(job);
+    else
+        job_adopt(job);
+}
+
+static void submit_resume(struct job *job) {
+    struct agent *agent = job->agent;
+    job->server = agent->server;
+    if (job->db->present)
+        job->info = job->db->info;
+    atomic_store(&job->cancel, atomic_load(&agent->stopping)); /* it meant the statement, not finding out about it */
+    job->item = (struct pool_item){.work = resume_work, .done = on_resumed};
+    if (pool_submit(agent->log, &job->item))
+        job->db->resuming = job;
+    else
+        job_resume_later(job);
+}
+
+/* In the agent's list, oldest first. */
+void job_await_resume(struct job *job) {
+    struct job **p = &job->agent->resuming;
+    while (*p && (*p)->entry.planned_at <= job->entry.planned_at)
+        p = &(*p)->next;
+    job->next = *p;
+    *p = job;
+}
+
+/* Waits in the agent's list; job_recover_tick() takes it up. */
+void job_resume_later(struct job *job) {
+    job->resume_pause_us = !job->resume_pause_us ? RESUME_RETRY_US : job->resume_pause_us < RESUME_MAX_US ? 2 * job->resume_pause_us : RESUME_MAX_US;
+    job->resume_us = clock_mono_us() + job->resume_pause_us;
+    job_await_resume(job);
+}
+
+/* One at a time per database, oldest first: logs enter the tip and the store in their order. */
+static bool may_resume(const struct job *job, const struct job *waiting, int64_t now_us) {
+    if (job->db->resuming || job->resume_us > now_us)
+        return false;
+    for (; waiting && waiting != job; waiting = waiting->next)
+        if (waiting->db == job->db && waiting->lane == job->lane)
+            return false;
+    return true;
+}
+
+void job_recover_tick(struct agent *agent) {
+    int64_t now_us = clock_mono_us();
+    struct job **p = &agent->resuming;
+    while (*p) {
+        struct job *job = *p;
+        if (!may_resume(job, agent->resuming, now_us)) {
+            p = &job->next;
+            continue;
+        }
+        *p = job->next;
+        job->next = NULL;
+        submit_resume(job); /* when the queue is full it comes back to its place, to be asked later */
+    }
+}
+
+static struct job *recover_one(struct agent *agent, const struct journal_entry *entry, struct database *db) {
+    struct job *job = job_new(agent, db, lane_of(entry->kind), entry->trigger);
+    job->entry = *entry;
+    job->resumed = true;
+    job->asked_us = job->begun_us;
+    job->options = scheduler_job_options(agent, db);
+    db->recovering[job->lane]++;
+    return job;
+}
+
+static void recover_orphans(struct agent *agent, const struct journal_found *known, unsigned known_count) {
+    struct staged_file *files = NULL;
+    unsigned count = 0;
+    struct err err;
+    if (staging_scan(agent->staging, &files, &count, &err) < 0) {
+        log_error(LOG_ERROR, &err, "staging could not be scanned", NULL);
+        return;
+    }
+    for (unsigned i = 0; i < count;) {
+        unsigned n = 1;
+        while (i + n < count && !strcmp(files[i + n].run_id, files[i].run_id))
+            n++;
+        bool journaled = false;
+        for (unsigned k = 0; k < known_count && !journaled; k++)
+            journaled = !strcmp(known[k].entry.run_id, files[i].run_id);
+        if (!journaled) {
+            struct journal_entry entry = {.step = JOURNAL_PLANNED, .kind = files[i].kind, .stripes = n, .planned_at = clock_wall()};
+            str_copy(entry.run_id, sizeof(entry.run_id), files[i].run_id);
+            struct job *job = recover_one(agent, &entry, databases_find_or_add(agent, ""));
+            job->orphan = true;
+            agent->orphans_unasked++;
+            job_await_resume(job);
+        }
+        i += n;
+    }
+    mem_free(files);
+}
+
+/* Already on its way, by its draft? */
+static bool under_way(const struct agent *agent, const char *run_id) {
+    for (size_t i = 0; i < agent->database_count; i++)
+        for (enum lane lane = 0; lane < LANE_COUNT; lane++)
+            for (const struct job *job = agent->databases[i]->ship[lane].head; job; job = job->next)
+                if (!strcmp(job->entry.run_id, run_id))
+                    return true;
+    return false;
+}
+
+void job_recover_drafts(struct agent *agent) {
+    unsigned count;
+    struct journal_found *found = journal_list(agent->journal, &count);
+    for (unsigned i = 0; i < count; i++) {
+        struct err err;
+        struct database *db = databases_find_or_add(agent, found[i].entry.database);
+        struct job *job = recover_one(agent, &found[i].entry, db);
+        db->recovering[job->lane]--; /* nothing has to be asked */
+        job->slot = found[i].slot;
+        job->journaled = true;
+        if (job->entry.step != JOURNAL_TAKEN || draft_load(job, &err) < 0 ||
+            staging_sync(agent->staging, job->entry.run_id, job->entry.kind, job->entry.stripes, &job->staged_bytes, &err) < 0) {
+            job_free(job);
+            continue;
+        }
+        log_event(LOG_WARN, "backup of an earlier run is staged; shipping it", "database", db->name, "run", job->entry.run_id, NULL);
+        job->taken = true;
+        job->outcome = OUTCOME_COMPLETED;
+        job_enqueue(job);
+    }
+    mem_free(found);
+}
+
+void job_recover_all(struct agent *agent) {
+    unsigned count;
+    struct journal_found *found = journal_list(agent->journal, &count);
+    for (unsigned i = 0; i < count; i++) {
+        if (under_way(agent, found[i].entry.run_id))
+            continue;
+        struct job *job = recover_one(agent, &found[i].entry, databases_find_or_add(agent, found[i].entry.database));
+        job->slot = found[i].slot;
+        job->journaled = true;
+        job_await_resume(job);
+    }
+    if (count) {
+        char n[16];
+        str_format(n, sizeof(n), "%u", count);
+        log_event(LOG_WARN, "backups of an earlier run are not through yet; going on with them", "count", n, NULL);
+    }
+    recover_orphans(agent, found, count);
+    mem_free(found);
+    job_recover_tick(agent);
+}
