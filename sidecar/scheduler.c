@@ -186,6 +186,54 @@ static bool log_too_large(const struct database *db) {
     return db->rules->log_size_bytes && db->sizes.log_bytes > (uint64_t)db->rules->log_size_bytes && db->info.recovery != SQL_RECOVERY_SIMPLE;
 }
 
+static bool serve_requests(struct agent *agent, struct database *db, int64_t now) {
+    for (enum lane lane = 0; lane < LANE_COUNT; lane++)
+        if (lane_open(agent, db, lane) && serve_request(agent, db, lane, now))
+            return true;
+    return false;
+}
+
+/* Something is due that cannot be begun: one skip per due run is counted, not one per tick. */
+static void skip_due(struct agent *agent, struct database *db, const struct chain_due *due, const char *reason, int64_t now) {
+    const bool flags[POLICY_KIND_COUNT] = {[POLICY_FULL] = due->full, [POLICY_DIFF] = due->diff, [POLICY_LOG] = due->log};
+    databases_skip(db, reason, "");
+    if (due->full || due->diff || due->log)
+        instruments_skipped(agent, db, reason);
+    for (unsigned kind = 0; kind < POLICY_KIND_COUNT; kind++)
+        if (flags[kind])
+            due_retry(&db->due[kind], now + CLOCK_MINUTE);
+}
+
+static bool stands_still(struct agent *agent, struct database *db, int64_t now) {
+    bool paused = pause_of(agent, db->name, now) != NULL;
+    if (db->was_paused && !paused)
+        for (unsigned kind = 0; kind < POLICY_KIND_COUNT; kind++)
+            due_resumed(&db->due[kind], now);
+    db->was_paused = paused;
+    return paused || agent->draining;
+}
+
+static void begin_due(struct agent *agent, struct database *db, const struct chain_due *due, int64_t now) {
+    bool waiting = db->not_before_at > now && db->not_before_at < now + CLOCK_DAY;
+    if ((due->full || due->diff) && lane_open(agent, db, LANE_DATA)) {
+        struct chain_due data = {.full = due->full, .diff = due->diff};
+        begin(agent, db, LANE_DATA, &data, "schedule", NULL, now);
+        return;
+    }
+    /* a chain that is broken heals on the data lane: what it needs is a full or a differential */
+    if (db->heal_now && !waiting && lane_open(agent, db, LANE_DATA)) {
+        struct chain_due none = {0};
+        db->heal_now = false;
+        begin(agent, db, LANE_DATA, &none, "healing", NULL, now);
+        return;
+    }
+    if ((due->log || log_too_large(db)) && lane_open(agent, db, LANE_LOG)) {
+        struct chain_due log = {.log = true};
+        begin(agent, db, LANE_LOG, &log, due->log ? "schedule" : "size", NULL, now);
+        db->sizes.log_bytes = 0;
+    }
+}
+
 static void look_at(struct agent *agent, struct database *db, int64_t now, int64_t *next_at) {
     struct chain_due due = {0};
     if (!db->tips_known && db->present) { /* also of a database that is closed and was never looked at */
@@ -199,51 +247,16 @@ static void look_at(struct agent *agent, struct database *db, int64_t now, int64
         refuse_late(agent, db);
     if (!database_wanted(db)) {
         memset(db->next_at, 0, sizeof(db->next_at));
-        for (enum lane lane = 0; lane < LANE_COUNT && !reason; lane++)
-            if (lane_open(agent, db, lane) && serve_request(agent, db, lane, now))
-                return;
+        if (!reason)
+            serve_requests(agent, db, now);
         return;
     }
     poll(agent, db, now, &due, next_at);
     reason = why_not(agent, db);
-    if (reason) {
-        databases_skip(db, reason, "");
-        if (due.full || due.diff || due.log)
-            instruments_skipped(agent, db, reason);
-        /* one skip per due run is counted, not one per tick */
-        for (unsigned kind = 0; kind < POLICY_KIND_COUNT; kind++)
-            if ((kind == POLICY_FULL && due.full) || (kind == POLICY_DIFF && due.diff) || (kind == POLICY_LOG && due.log))
-                due_retry(&db->due[kind], now + CLOCK_MINUTE);
-        return;
-    }
-    for (enum lane lane = 0; lane < LANE_COUNT; lane++)
-        if (lane_open(agent, db, lane) && serve_request(agent, db, lane, now))
-            return;
-    bool paused = pause_of(agent, db->name, now) != NULL;
-    if (db->was_paused && !paused)
-        for (unsigned kind = 0; kind < POLICY_KIND_COUNT; kind++)
-            due_resumed(&db->due[kind], now);
-    db->was_paused = paused;
-    if (paused || agent->draining)
-        return;
-    bool waiting = db->not_before_at > now && db->not_before_at < now + CLOCK_DAY;
-    if ((due.full || due.diff) && lane_open(agent, db, LANE_DATA)) {
-        struct chain_due data = {.full = due.full, .diff = due.diff};
-        begin(agent, db, LANE_DATA, &data, "schedule", NULL, now);
-        return;
-    }
-    /* a chain that is broken heals on the data lane: what it needs is a full or a differential */
-    if (db->heal_now && !waiting && lane_open(agent, db, LANE_DATA)) {
-        struct chain_due none = {0};
-        db->heal_now = false;
-        begin(agent, db, LANE_DATA, &none, "healing", NULL, now);
-        return;
-    }
-    if ((due.log || log_too_large(db)) && lane_open(agent, db, LANE_LOG)) {
-        struct chain_due log = {.log = true};
-        begin(agent, db, LANE_LOG, &log, due.log ? "schedule" : "size", NULL, now);
-        db->sizes.log_bytes = 0;
-    }
+    if (reason)
+        skip_due(agent, db, &due, reason, now);
+    else if (!serve_requests(agent, db, now) && !stands_still(agent, db, now))
+        begin_due(agent, db, &due, now);
 }
 
 static void measure(struct agent *agent) {

@@ -12,8 +12,7 @@ void job_finish(struct job *job);
 void job_enqueue(struct job *job);
 /* The set belongs to the chain from now on. */
 void job_note_set(struct job *job);
-/* What became of a run is not known: it is asked, soon or after a pause that grows. */
-void job_await_resume(struct job *job);
+/* What became of a run is not known: it is asked after a pause that grows. */
 void job_resume_later(struct job *job);
 
 #endif

@@ -83,7 +83,7 @@ static void submit_resume(struct job *job) {
 }
 
 /* In the agent's list, oldest first. */
-void job_await_resume(struct job *job) {
+static void await_resume(struct job *job) {
     struct job **p = &job->agent->resuming;
     while (*p && (*p)->entry.planned_at <= job->entry.planned_at)
         p = &(*p)->next;
@@ -95,7 +95,7 @@ void job_await_resume(struct job *job) {
 void job_resume_later(struct job *job) {
     job->resume_pause_us = !job->resume_pause_us ? RESUME_RETRY_US : job->resume_pause_us < RESUME_MAX_US ? 2 * job->resume_pause_us : RESUME_MAX_US;
     job->resume_us = clock_mono_us() + job->resume_pause_us;
-    job_await_resume(job);
+    await_resume(job);
 }
 
 /* One at a time per database, oldest first: logs enter the tip and the store in their order. */
@@ -154,7 +154,7 @@ static void recover_orphans(struct agent *agent, const struct journal_found *kno
             struct job *job = recover_one(agent, &entry, databases_find_or_add(agent, ""));
             job->orphan = true;
             agent->orphans_unasked++;
-            job_await_resume(job);
+            await_resume(job);
         }
         i += n;
     }
@@ -203,7 +203,7 @@ void job_recover_all(struct agent *agent) {
         struct job *job = recover_one(agent, &found[i].entry, databases_find_or_add(agent, found[i].entry.database));
         job->slot = found[i].slot;
         job->journaled = true;
-        job_await_resume(job);
+        await_resume(job);
     }
     if (count) {
         char n[16];
