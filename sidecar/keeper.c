@@ -57,6 +57,7 @@ struct keeper {
     enum op op;
     struct err op_err; /* class NONE: success */
     struct store *op_store;
+    uint64_t op_known_sets; /* that the catalog has */
     struct catalog *op_catalog;
     struct catalog_rebuild_result op_rebuilt;
     struct lineage op_lineage, op_before;
@@ -81,6 +82,16 @@ static void work_open(struct keeper *k) {
     str_copy(want.kube_namespace, sizeof(want.kube_namespace), k->options.kube_namespace);
     str_copy(want.instance, sizeof(want.instance), k->options.instance);
     str_copy(want.holder, sizeof(want.holder), k->options.holder);
+    struct lineage there;
+    if (k->op_known_sets && !k->options.adopt && lineage_read(k->op_store, k->options.scope, &there, err) < 0) {
+        if (err->class == ERR_NOT_FOUND) {
+            err_set(err, ERR_STORE, "store %s is empty, but %llu backups of ours should be in it", k->url, (unsigned long long)k->op_known_sets);
+            err_hint(err, "Is the backup volume mounted? To begin anew in an empty store, start once with store.adopt: true");
+        }
+        store_free(k->op_store);
+        k->op_store = NULL;
+        return;
+    }
     if (lineage_claim(k->op_store, &want, k->options.adopt, clock_wall(), &k->op_lineage, &k->op_before, &k->op_outcome, err) < 0) {
         store_free(k->op_store);
         k->op_store = NULL;
@@ -298,6 +309,11 @@ static void begin(struct keeper *k, enum op op) {
     err_clear(&k->op_err);
     k->op_new_catalog = false;
     memset(&k->op_rebuilt, 0, sizeof(k->op_rebuilt));
+    if (k->catalog) {
+        struct catalog_stats stats;
+        catalog_stats_of(k->catalog, &stats);
+        k->op_known_sets = stats.live;
+    }
     if (op != OP_OPEN) { /* the worker is a user like any other: a store that is given up meanwhile must outlive it */
         k->op_store = k->current->store;
         k->current->users++;

@@ -107,10 +107,22 @@ int fs_dir_sync_of(const char *path, struct err *err) {
     return dir_sync(dir, err);
 }
 
+int fs_root_check(const struct fs_store *fs, struct err *err) {
+    struct stat st;
+    if (stat(fs->root, &st) < 0)
+        return fs_error(err, errno, "store %s", fs->root);
+    if (st.st_dev == fs->root_dev && st.st_ino == fs->root_ino)
+        return 0;
+    err_set(err, ERR_STORE, "store %s is not the folder any more that was opened", fs->root);
+    return err_hint(err, "Was the backup volume unmounted?");
+}
+
 /* An earlier life may have made a folder and died before its parent was synced, so each is synced once by this one. */
 int fs_dir_prepare(struct fs_store *fs, const char *path, struct err *err) {
     _cleanup_free_ char *dir = mem_strndup(path, (size_t)(strrchr(path, '/') - path));
     uint64_t hash = hash_path(dir);
+    if (fs_root_check(fs, err) < 0)
+        return -1;
     if (dir_is_known(fs, hash) && access(dir, F_OK) == 0)
         return 0;
     for (size_t at = strlen(fs->root); dir[at];) {
@@ -328,6 +340,8 @@ int store_fs_open(const char *path, const struct store_options *options, struct 
     fs->base.ops = &fs_ops;
     fs->base.local_path = mem_strdup(root);
     fs->root = root;
+    fs->root_dev = st.st_dev;
+    fs->root_ino = st.st_ino;
     root = NULL;
     fs->writer = mem_strdup(options->writer ? options->writer : "writer");
     fs->alive_fd = -1;

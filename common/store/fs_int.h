@@ -21,6 +21,8 @@
 struct fs_store {
     struct store base;
     char *root;
+    dev_t root_dev; /* which folder it was at open */
+    ino_t root_ino;
     char *writer;
     pthread_mutex_t lock; /* of what follows */
     char *writer_dir; /* NULL until the first write */
@@ -41,6 +43,9 @@ int fs_error(struct err *err, int errno_value, const char *fmt, ...) __attribute
 char *fs_path(const struct fs_store *fs, const char *name);
 /* A new file for writing in our folder of unfinished objects, made when it is missing. mem_free() the path. */
 int fs_temp_open(struct fs_store *fs, const char *suffix, char **ret_path, int *ret_fd, struct err *err) ERR_CHECK;
+/* Is the root still the folder that was opened? A volume that is unmounted leaves an empty folder of the same name: what is written there
+ * is lost when the volume comes back. ERR_STORE then. */
+int fs_root_check(const struct fs_store *fs, struct err *err) ERR_CHECK;
 /* The folder that will hold `path`, with its parents down from the root, exists and is durable. */
 int fs_dir_prepare(struct fs_store *fs, const char *path, struct err *err) ERR_CHECK;
 int fs_dir_sync_of(const char *path, struct err *err) ERR_CHECK;

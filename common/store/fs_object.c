@@ -181,6 +181,8 @@ int fs_object_commit(struct store_object *object, struct err *err) {
     }
     if (rc == 0)
         rc = dir_sync_step(o->path, STORE_STEP_OBJECT_DIR_SYNC, err);
+    if (rc == 0)
+        rc = fs_root_check(fs_of(object->store), err);
     if (rc < 0)
         (void)unlink(o->temp); /* gone already when the rename was done */
     free_object(o);
@@ -262,5 +264,7 @@ int fs_put(struct store *store, const char *name, const void *bytes, size_t len,
         (void)unlink(temp);
         return -1;
     }
-    return dir_sync_step(path, steps->dir_sync, err);
+    if (dir_sync_step(path, steps->dir_sync, err) < 0)
+        return -1;
+    return fs_root_check(fs, err);
 }
