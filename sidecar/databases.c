@@ -200,6 +200,9 @@ void databases_judge(struct agent *agent, struct database *db, const struct chai
     };
     struct chain_status fresh;
     chain_state_of(&view, now, &fresh);
+    bool foreign_known = db->status.reason == CHAIN_REASON_FOREIGN_LOG || db->status.reason == CHAIN_REASON_FOREIGN_LOG_NUL;
+    if (fresh.state == CHAIN_BROKEN && db->status.state == CHAIN_BROKEN && fresh.reason == CHAIN_REASON_LOG_MISSING && foreign_known && !foreign_count)
+        fresh = db->status; /* the same break: without msdb's rows it only looks like nobody's */
     bool same_cause = db->status.reason == fresh.reason && db->status.state == fresh.state;
     if (same_cause && !fresh.who[0]) { /* who it was is asked for once */
         memcpy(fresh.who, db->status.who, sizeof(fresh.who));

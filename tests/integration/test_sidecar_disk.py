@@ -300,7 +300,7 @@ def test_store_of_another_cluster_is_refused_however_old(lab: Lab) -> None:
     sidecar.start()
     c = condition(sidecar, "StoreReachable", "False")
     assert c["reason"] == "ForeignOwner" and "another cluster or instance wrote it" in c["message"], c
-    assert any(e.get("class") == "conflict" and "store adopt" in json.dumps(e) for e in sidecar.events()), "the way out is told"
+    assert any(e.get("class") == "conflict" and "store.adopt" in json.dumps(e) for e in sidecar.events()), "the way out is told"
     lab.write()
     edit(lineage(sidecar), clusterId=mine)
     sidecar.force(lab.database)
