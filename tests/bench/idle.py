@@ -39,7 +39,7 @@ def run(build: Path, folder: Path) -> None:
         _settle(sidecar, names)
         rows = [_row("after the first backups", sidecar, None)]
         sidecar.stop()
-        command = [str(build / "tests" / "bench" / "catalog_grow"), str(sidecar.state / "catalog"), sidecar.config["store"]["url"], "tests/sql", str(SETS)]
+        command = [str(build / "tests" / "bench" / "catalog_grow"), str(sidecar.state / "catalog"), str(sidecar.store), "tests/sql", str(SETS)]
         subprocess.run(command, check=True)
         sidecar.config["policy"]["logBackup"]["interval"] = "5m"
         with kit.group("idle") as group:

@@ -52,13 +52,14 @@ static inline void *ship_one(void *user) {
     return NULL;
 }
 
-/* Seconds; ends the program when it fails. */
-static inline double ship_all(struct store *store, const char *file, const char *codec, unsigned streams, uint64_t *ret_stored) {
+/* One file for each stream, or the same one. Seconds; ends the program when it fails. */
+static inline double ship_all(struct store *store, const char *const *files, const char *codec, unsigned streams,
+                              uint64_t *ret_stored) {
     struct ship *ships = mem_array(streams, sizeof(*ships));
     pthread_t *threads = mem_array(streams, sizeof(*threads));
     int64_t start = clock_mono_us();
     for (unsigned i = 0; i < streams; i++) {
-        ships[i] = (struct ship){.store = store, .file = file, .codec = codec, .number = i, .streams = streams};
+        ships[i] = (struct ship){.store = store, .file = files[i], .codec = codec, .number = i, .streams = streams};
         if (pthread_create(&threads[i], NULL, ship_one, &ships[i]) != 0)
             abort();
     }

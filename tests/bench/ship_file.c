@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ship_file FILE STREAMS FOLDER: ships a file into a store in FOLDER, and says what that took: seconds, peak of resident
+/* ship_file FOLDER FILE...: ships files at once into a store in FOLDER, and says what that took: seconds, peak of resident
  * memory and of anonymous memory in KiB, both above what the process had before. */
 #include <string.h>
 
@@ -21,17 +21,17 @@ static long status_kib(const char *key) {
 int main(int argc, char **argv) {
     struct store *store;
     struct err err;
-    uint64_t streams, stored;
-    if (argc != 4 || !str_to_u64(argv[2], 64, &streams) || !streams) {
-        fprintf(stderr, "usage: ship_file FILE STREAMS FOLDER\n");
+    uint64_t stored;
+    if (argc < 3) {
+        fprintf(stderr, "usage: ship_file FOLDER FILE...\n");
         return 2;
     }
-    if (store_open(argv[3], NULL, &store, &err) < 0) {
+    if (store_open(argv[1], NULL, &store, &err) < 0) {
         fprintf(stderr, "%s\n", err.text);
         return 1;
     }
     long before = status_kib("VmRSS:");
-    double seconds = ship_all(store, argv[1], "zstd:1", (unsigned)streams, &stored);
+    double seconds = ship_all(store, (const char *const *)(argv + 2), "zstd:1", (unsigned)argc - 2, &stored);
     printf("%.3f %ld %ld\n", seconds, status_kib("VmHWM:") - before, status_kib("RssAnon:"));
     store_free(store);
     return 0;
