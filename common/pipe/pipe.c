@@ -11,6 +11,8 @@
 #define BUFFERS_PER_STREAM 4
 #define WAIT_SLICE_US 50000
 
+#define PIPE_CACHE_BLOCK (4 << 20)
+
 size_t pipe_record_bytes(unsigned streams) {
     size_t share = STREAMS_BUDGET / BUFFERS_PER_STREAM / (streams ? streams : 1);
     size_t bytes = PIPE_RECORD_BYTES_MAX;
@@ -101,8 +103,12 @@ int pipe_run_read(struct pipe_run *run, uint8_t *dst, size_t len, size_t *ret_le
     }
     if (run->start_at >= 0 && have) {
         off_t end = run->start_at + (off_t)run->taken;
-        (void)posix_fadvise(run->source->fd, run->dropped_at, end - run->dropped_at, POSIX_FADV_DONTNEED);
-        run->dropped_at = end & ~(off_t)4095; /* a page that is read in two goes is dropped with the second */
+        /* The kernel caches a file in blocks of many pages, and drops a block only when the range holds all of it: so the
+         * range begins again where the largest block that the last one cut began. Records of a stream among many are smaller
+         * than such a block. */
+        off_t from = run->dropped_at & ~(off_t)(PIPE_CACHE_BLOCK - 1);
+        (void)posix_fadvise(run->source->fd, from, have < len ? 0 : end - from, POSIX_FADV_DONTNEED); /* 0: to the end */
+        run->dropped_at = end;
     }
     *ret_len = have;
     return 0;

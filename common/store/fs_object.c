@@ -13,6 +13,7 @@
  * written at once share this much of the cache, so that a backup of any size leaves no more behind. */
 #define FLUSH_STEP (512u << 10)
 #define CACHE_BUDGET (8u << 20)
+#define CACHE_BLOCK (4 << 20) /* no block of the page cache is larger */
 #define STATE_TAG "fs1"
 
 struct fs_object {
@@ -125,7 +126,9 @@ static void flush_behind(struct fs_object *o) {
         return;
     off_t from = (off_t)o->dropped, len = (off_t)(upto - o->dropped);
     (void)sync_file_range(o->fd, from, len, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
-    (void)posix_fadvise(o->fd, from, len, POSIX_FADV_DONTNEED);
+    /* blocks of many pages are dropped only as a whole: those that the last range cut are in this one again */
+    off_t block = from & ~(off_t)(CACHE_BLOCK - 1);
+    (void)posix_fadvise(o->fd, block, from + len - block, POSIX_FADV_DONTNEED);
     o->dropped = upto;
 }
 
