@@ -12,7 +12,8 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 
-void cli_complain(const struct cli *cli, const struct err *err) {
+/* "mssqlctl: <text>" on the error stream, in one line without control characters. */
+static void cli_complain(const struct cli *cli, const struct err *err) {
     _cleanup_free_ char *text = text_clean(err->text);
     fprintf(cli->io->err, "%s: %s\n", cli->program, text);
 }

@@ -46,8 +46,6 @@ struct cli {
 
 /* argv[0] included. The exit code. */
 int cli_main(const struct cli_io *io, int argc, char **argv);
-/* "mssqlctl: <text>" on the error stream, in one line without control characters. */
-void cli_complain(const struct cli *cli, const struct err *err);
 /* Complains and remembers: the program goes on and ends with the exit code of the first one. */
 void cli_fail_later(struct cli *cli, const struct err *err);
 

@@ -12,7 +12,8 @@
 #define PAGE 8192
 #define SCOPES_SHOWN 20
 
-bool offline_wanted(const struct cli *cli, const char *name) {
+/* Does the database fit one of the command's words (names or patterns)? Without words every one does. */
+static bool offline_wanted(const struct cli *cli, const char *name) {
     for (size_t i = 0; i < cli->args.word_count; i++)
         if (str_glob(cli->args.words[i], name))
             return true;

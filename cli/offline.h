@@ -27,7 +27,5 @@ struct offline_list {
 /* Of the scope of --scope, or the only one that there is. */
 int offline_load(struct cli *cli, struct offline_list *ret_list, struct err *err) ERR_CHECK;
 void offline_done(struct offline_list *list);
-/* Does the database fit one of the command's words (names or patterns)? Without words every one does. */
-bool offline_wanted(const struct cli *cli, const char *name);
 
 #endif

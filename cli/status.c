@@ -129,7 +129,7 @@ static void print_policy(const struct cli *cli, const Mssql__V1__Status *s) {
     }
 }
 
-void status_print_head(const struct cli *cli, const Mssql__V1__Status *s) {
+static void status_print_head(const struct cli *cli, const Mssql__V1__Status *s) {
     print_conditions(cli, s);
     print_server(cli, s);
     print_store(cli, s);
@@ -139,7 +139,7 @@ void status_print_head(const struct cli *cli, const Mssql__V1__Status *s) {
 
 /* ---- the databases ---- */
 
-bool status_is_trouble(const Mssql__V1__Database *d) {
+static bool status_is_trouble(const Mssql__V1__Database *d) {
     return !d->protected_ && (!strcmp(d->unprotected_reason, "permission") || !strcmp(d->unprotected_reason, "no_store"));
 }
 

@@ -7,9 +7,6 @@
 
 /* Names or patterns; count 0: all. */
 int status_ask(struct cli *cli, char **databases, size_t count, Mssql__V1__Status **ret_status, struct err *err) ERR_CHECK;
-void status_print_head(const struct cli *cli, const Mssql__V1__Status *s);
-/* Not protected although the policy wants it: a right or the store is missing. */
-bool status_is_trouble(const Mssql__V1__Database *d);
 /* "intact", "BROKEN: ForeignLog", "NO: ..." with its colour. */
 enum cli_color status_word(const Mssql__V1__Database *d, char *dst, size_t dst_bytes);
 

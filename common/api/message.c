@@ -19,7 +19,7 @@ Mssql__V1__BackupKind message_kind(enum backup_kind kind) {
     return kinds[kind];
 }
 
-char *message_lsn(struct lsn lsn) {
+static char *message_lsn(struct lsn lsn) {
     char text[LSN_TEXT_MAX];
     return mem_strdup(lsn_is_zero(lsn) ? "" : lsn_format(text, lsn));
 }
@@ -94,7 +94,7 @@ Mssql__V1__Hole *message_hole(const struct chain_hole *hole) {
     return m;
 }
 
-Mssql__V1__Interval *message_interval(const struct chain_interval *interval) {
+static Mssql__V1__Interval *message_interval(const struct chain_interval *interval) {
     Mssql__V1__Interval *m = mem_alloc(sizeof(*m));
     mssql__v1__interval__init(m);
     m->from_at = interval->from_at;

@@ -12,11 +12,9 @@
 
 Mssql__V1__BackupKind message_kind(enum backup_kind kind);
 /* "" when it is zero. */
-char *message_lsn(struct lsn lsn);
 char *message_guid(const struct guid *guid);
 Mssql__V1__Backup *message_backup(const struct backup *b, const char *database);
 Mssql__V1__Hole *message_hole(const struct chain_hole *hole);
-Mssql__V1__Interval *message_interval(const struct chain_interval *interval);
 /* intervals, holes, base_full, tip, backups and stored_bytes of `m`, whose database must be set. `input` without its history, which is
  * made here. */
 void message_chain_sets(Mssql__V1__Chain *m, const struct backup *sets, size_t count, const struct chain_interval_input *input);

@@ -75,7 +75,8 @@ int file_mkdirs(const char *path, mode_t mode, struct err *err) {
     return make_one_dir(p, mode, err);
 }
 
-int file_write_full(int fd, const void *data, size_t len, struct err *err) {
+/* Full write at the current position, retrying short writes and EINTR. */
+static int file_write_full(int fd, const void *data, size_t len, struct err *err) {
     const char *p = data;
     while (len) {
         ssize_t n = write(fd, p, len);

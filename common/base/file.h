@@ -25,8 +25,6 @@ int file_unlink_durable(const char *path, struct err *err) ERR_CHECK;
 int file_read_all(const char *path, size_t max_bytes, char **ret_data, size_t *ret_len, struct err *err) ERR_CHECK;
 int file_size(const char *path, uint64_t *ret_bytes, struct err *err) ERR_CHECK;
 bool file_exists(const char *path);
-/* Full write at the current position, retrying short writes and EINTR. */
-int file_write_full(int fd, const void *data, size_t len, struct err *err) ERR_CHECK;
 /* Reads until len or end of file; the number of bytes read or -1. */
 ssize_t file_read_full(int fd, void *data, size_t len, struct err *err) ERR_CHECK;
 

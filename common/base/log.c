@@ -40,15 +40,6 @@ void log_setup(enum log_level level, enum log_format format, const char *program
     conf.program = program;
 }
 
-bool log_level_parse(const char *s, enum log_level *ret_level) {
-    for (unsigned i = 0; i < sizeof(level_names) / sizeof(level_names[0]); i++)
-        if (!strcmp(s, level_names[i])) {
-            *ret_level = (enum log_level)i;
-            return true;
-        }
-    return false;
-}
-
 bool log_enabled(enum log_level level) {
     return level >= conf.level;
 }

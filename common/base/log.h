@@ -16,7 +16,6 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 enum log_format { LOG_LOGFMT, LOG_JSON };
 
 void log_setup(enum log_level level, enum log_format format, const char *program);
-bool log_level_parse(const char *s, enum log_level *ret_level);
 bool log_enabled(enum log_level level);
 
 /* Binds key=value to this thread's lines until log_unbind() of the same depth. key must be static, value is copied. */

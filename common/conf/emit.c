@@ -38,7 +38,7 @@ static void quoted(struct buf *out, const char *text) {
 }
 
 /* Plain when it is made of harmless characters and reads as nothing but text or a number. */
-void conf_emit_scalar(struct buf *out, const char *text) {
+static void conf_emit_scalar(struct buf *out, const char *text) {
     bool plain = *text && (isalnum((unsigned char)*text) || *text == '/' || *text == '_');
     for (const char *s = text; *s && plain; s++)
         plain = isalnum((unsigned char)*s) || strchr("/_.+-", *s) || (*s == ':' && isalnum((unsigned char)s[1]));

@@ -13,8 +13,6 @@ typedef void conf_emit_own(const struct conf_key *key, const void *object, struc
 void conf_emit_yaml(const struct conf_schema *schema, const void *object, struct buf *out, unsigned indent, conf_emit_own *own);
 /* One JSON object without line breaks. */
 void conf_emit_json(const struct conf_schema *schema, const void *object, struct buf *out, conf_emit_own *own);
-/* A scalar in YAML, quoted when it must be. */
-void conf_emit_scalar(struct buf *out, const char *text);
 /* Table rows: key, value, default, how it can be set, what for. */
 void conf_emit_reference(const struct conf_schema *schema, const char *prefix, const char *env_prefix, struct buf *out);
 

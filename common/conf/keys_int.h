@@ -20,8 +20,6 @@ int conf_fail_at(struct err *err, enum err_class class, const struct conf_where 
 /* Parses the text of a scalar into the field. False when it is not of the kind or out of bounds; the field is
  * untouched then. Not for lists. */
 bool conf_value_parse(const struct conf_key *key, const char *text, void *object);
-/* "1h30m", exact. */
-void conf_duration_text(int64_t ms, struct buf *out);
 const struct conf_gap *conf_gap_find(const struct conf_schema *schema, const char *path, const char *value);
 /* What a value of the key is: "a number", "a duration". */
 const char *conf_kind_noun(enum conf_kind kind);

@@ -77,7 +77,8 @@ bool conf_value_parse(const struct conf_key *key, const char *text, void *object
     }
 }
 
-void conf_duration_text(int64_t ms, struct buf *out) {
+/* "1h30m", exact. */
+static void conf_duration_text(int64_t ms, struct buf *out) {
     static const struct {
         int64_t ms;
         const char *unit;

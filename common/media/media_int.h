@@ -35,9 +35,6 @@ int64_t media_date(struct media_bytes b, size_t at);
  * characters are spaces; outside of the bytes it is empty. */
 void media_text(struct media_bytes b, size_t at, bool utf16, char *dst, size_t dst_bytes);
 
-/* Copies; false when the source ends before, or (err is set then, its class not ERR_NONE) cannot be read. */
-bool media_window_read(struct media_window *w, uint64_t at, void *dst, size_t len, struct err *err);
-
 /* Fills a set from its SSET block, its VOLB block and its configuration record. */
 void media_set_begin(struct media_set *set, struct media_bytes block);
 void media_set_volume(struct media_set *set, struct media_bytes block);

@@ -21,7 +21,8 @@ struct walk {
     struct err *err;
 };
 
-bool media_window_read(struct media_window *w, uint64_t at, void *dst, size_t len, struct err *err) {
+/* Copies; false when the source ends before, or (err is set then, its class not ERR_NONE) cannot be read. */
+static bool media_window_read(struct media_window *w, uint64_t at, void *dst, size_t len, struct err *err) {
     uint64_t bytes = w->source->bytes;
     if (at > bytes || bytes - at < len)
         return false;

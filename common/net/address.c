@@ -92,7 +92,8 @@ char *address_format(char dst[ADDRESS_TEXT_MAX], const struct address *a) {
     return dst;
 }
 
-int address_to_sockaddr(const struct address *a, struct sockaddr_storage *ret_sa, socklen_t *ret_len, struct err *err) {
+/* The socket address to bind; the host must be an IP address, "localhost" or empty (ERR_CONFIG). */
+static int address_to_sockaddr(const struct address *a, struct sockaddr_storage *ret_sa, socklen_t *ret_len, struct err *err) {
     struct sockaddr_storage sa = {0};
     struct sockaddr_un *un = (struct sockaddr_un *)&sa;
     struct sockaddr_in *in4 = (struct sockaddr_in *)&sa;

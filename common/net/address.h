@@ -23,9 +23,6 @@ struct address {
 int address_parse(const char *text, struct address *ret_address, struct err *err) ERR_CHECK;
 /* The text that gRPC's client takes as target: "unix:/path", "host:port", "[v6]:port". */
 char *address_format(char dst[ADDRESS_TEXT_MAX], const struct address *address);
-/* The socket address to bind; the host must be an IP address, "localhost" or empty (ERR_CONFIG). */
-int address_to_sockaddr(const struct address *address, struct sockaddr_storage *ret_sa, socklen_t *ret_len,
-                        struct err *err) ERR_CHECK;
 /* A listening, non-blocking socket. A Unix socket gets `mode`, and takes the place of one at which nobody listens any more;
  * ERR_CONFLICT when somebody does, or when the port is in use. */
 int address_listen(const struct address *address, unsigned mode, int *ret_fd, struct err *err) ERR_CHECK;

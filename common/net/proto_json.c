@@ -39,7 +39,8 @@ static size_t enum_prefix(const ProtobufCEnumDescriptor *d, const char *value_na
     return value_name[n] == '_' ? n + 1 : 0;
 }
 
-char *proto_json_enum_word(const ProtobufCEnumDescriptor *descriptor, int value) {
+/* "BACKUP_KIND_FULL" of an enum BackupKind -> "Full"; NULL for UNSPECIFIED and unknown numbers. mem_free() it. */
+static char *proto_json_enum_word(const ProtobufCEnumDescriptor *descriptor, int value) {
     const ProtobufCEnumValue *v = protobuf_c_enum_descriptor_get_value(descriptor, value);
     if (!v)
         return NULL;

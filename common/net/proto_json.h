@@ -13,7 +13,5 @@
 
 /* A new reference; never NULL. */
 json_t *proto_json_from(const ProtobufCMessage *message, bool brief);
-/* "BACKUP_KIND_FULL" of an enum BackupKind -> "Full"; NULL for UNSPECIFIED and unknown numbers. mem_free() it. */
-char *proto_json_enum_word(const ProtobufCEnumDescriptor *descriptor, int value);
 
 #endif

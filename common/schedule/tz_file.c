@@ -8,7 +8,8 @@
 
 #define FILE_BYTES_MAX (256 * 1024)
 
-bool tz_name_valid(const char *name) {
+/* Is the name one that cannot leave the directory? */
+static bool tz_name_valid(const char *name) {
     if (!*name || strlen(name) >= TZ_NAME_MAX || *name == '/' || str_ends(name, "/") || strstr(name, "//"))
         return false;
     /* no dots at all: no zone has one, and no path can go up without them */

@@ -37,7 +37,4 @@ bool tz_rule_next(const struct tz_rule *rule, int64_t at_s, struct tz_step *ret_
 /* A zone without offset and changes. */
 struct tz *tz_new_utc(const char *name);
 
-/* Is the name one that cannot leave the directory? */
-bool tz_name_valid(const char *name);
-
 #endif

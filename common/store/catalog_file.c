@@ -49,7 +49,7 @@ int catalog_record(const struct catalog *c, uint32_t index, const struct record 
 
 /* ---- the map: larger than the file, so that it is made anew only when the file doubles ---- */
 
-int catalog_map_grow(struct catalog *c, struct err *err) {
+static int catalog_map_grow(struct catalog *c, struct err *err) {
     size_t need = sizeof(struct catalog_header) + (size_t)c->count * CATALOG_RECORD;
     if (c->map && need <= c->map_bytes)
         return 0;

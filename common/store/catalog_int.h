@@ -116,7 +116,6 @@ int catalog_create(const char *path, const struct hash *identity, uint64_t gener
 int catalog_take_lock(const char *path, int *ret_fd, struct err *err) ERR_CHECK;
 /* Makes `from` durable and gives it the name of `to`. */
 int catalog_install(struct catalog *from, const char *to, struct err *err) ERR_CHECK;
-int catalog_map_grow(struct catalog *c, struct err *err) ERR_CHECK;
 /* The path's header and records; cut says how many bytes at the end do not count. */
 int catalog_attach(struct catalog *c, uint64_t *ret_cut_bytes, struct err *err) ERR_CHECK;
 void catalog_detach(struct catalog *c); /* map, descriptor and databases */

@@ -28,10 +28,6 @@ const char *const *store_fault_points(size_t *ret_count) {
     return names;
 }
 
-const char *store_step_name(enum store_step step) {
-    return step == STORE_STEP_NONE ? "" : names[step];
-}
-
 int store_step_before(enum store_step step, struct err *err) {
     return step == STORE_STEP_NONE ? 0 : fault_point(names[step], FAULT_BEFORE, err);
 }

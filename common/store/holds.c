@@ -44,7 +44,7 @@ static int check(const struct hold *h, enum err_class class, struct err *err) {
     return 0;
 }
 
-int hold_parse(const char *data, size_t len, struct hold *ret_hold, struct err *err) {
+static int hold_parse(const char *data, size_t len, struct hold *ret_hold, struct err *err) {
     json_t *root;
     if (document_parse(data, len, "hold", &root, err) < 0)
         return -1;

@@ -27,6 +27,5 @@ typedef int hold_fn(void *user, const struct hold *hold, struct err *err);
 int hold_list(struct store *store, const char *scope, const char *folder, hold_fn *fn, void *user, struct err *err) ERR_CHECK;
 /* ERR_NOT_FOUND when there is none of that id. */
 int hold_release(struct store *store, const char *scope, const char *folder, const char *id, struct err *err) ERR_CHECK;
-int hold_parse(const char *data, size_t len, struct hold *ret_hold, struct err *err) ERR_CHECK;
 
 #endif

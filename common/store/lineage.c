@@ -25,7 +25,8 @@ static int read_fields(const json_t *root, struct lineage *l, struct err *err) {
     return 0;
 }
 
-int lineage_parse(const char *data, size_t len, struct lineage *ret_lineage, struct err *err) {
+/* Total over any bytes. */
+static int lineage_parse(const char *data, size_t len, struct lineage *ret_lineage, struct err *err) {
     json_t *root;
     if (document_parse(data, len, "lineage.json", &root, err) < 0)
         return -1;

@@ -49,8 +49,6 @@ int lineage_claim(struct store *store, const struct lineage *want, bool adopt, i
 int lineage_heartbeat(struct store *store, struct lineage *mine, int64_t now, struct err *err) ERR_CHECK;
 /* ERR_NOT_FOUND when the scope has none. */
 int lineage_read(struct store *store, const char *scope, struct lineage *ret_lineage, struct err *err) ERR_CHECK;
-/* Total over any bytes. */
-int lineage_parse(const char *data, size_t len, struct lineage *ret_lineage, struct err *err) ERR_CHECK;
 
 /* instance.json: what a replacement needs. `document` is borrowed. */
 int instance_write(struct store *store, const char *scope, const json_t *document, struct err *err) ERR_CHECK;

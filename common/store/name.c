@@ -83,7 +83,8 @@ int name_scope(char dst[NAME_SCOPE_MAX], const char *kube_namespace, const char 
     return 0;
 }
 
-void name_stem(char dst[NAME_STEM_MAX], const struct backup *backup) {
+/* "<first>-<last>-<finish-utc>-<set8>": LSNs padded to 25 digits, time as 20261121T024700Z. */
+static void name_stem(char dst[NAME_STEM_MAX], const struct backup *backup) {
     char first[LSN_TEXT_MAX], last[LSN_TEXT_MAX], id[ID_DIGITS + 1];
     struct clock_civil at;
     lsn_format_padded(first, backup->first_lsn);

@@ -30,8 +30,6 @@ void name_folder(char dst[NAME_FOLDER_MAX], const char *database, const struct g
 /* ERR_CONFIG unless both are DNS names as Kubernetes has them (lower case, digits, '-', '.'). */
 int name_scope(char dst[NAME_SCOPE_MAX], const char *kube_namespace, const char *instance, struct err *err) ERR_CHECK;
 
-/* "<first>-<last>-<finish-utc>-<set8>": LSNs padded to 25 digits, time as 20261121T024700Z. */
-void name_stem(char dst[NAME_STEM_MAX], const struct backup *backup);
 /* "<kind>/<stem>.json", relative to the folder. */
 void name_manifest(char dst[STORE_NAME_MAX], const struct backup *backup);
 /* "<kind>/<stem>.bak.zst", relative to the folder: .trn for logs, ".s<stripe>" when there are more stripes than one;

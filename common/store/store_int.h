@@ -71,7 +71,6 @@ enum store_step {
     STORE_STEP_COUNT,
     STORE_STEP_NONE = -1,
 };
-const char *store_step_name(enum store_step step);
 /* fault_point() by number; 0 for STORE_STEP_NONE. */
 int store_step_before(enum store_step step, struct err *err) ERR_CHECK;
 int store_step_after(enum store_step step, struct err *err) ERR_CHECK;

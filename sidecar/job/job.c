@@ -11,11 +11,6 @@
 #include "common/sql/errors.h"
 #include "sidecar/job/draft.h"
 
-const char *job_phase_name(enum job_phase phase) {
-    static const char *const names[JOB_PHASE_COUNT] = {"queued", "taking", "inspecting", "shipping", "committing", "done"};
-    return names[phase];
-}
-
 const char *outcome_name(enum outcome outcome) {
     static const char *const names[OUTCOME_COUNT] = {"none", "completed", "quiet", "skipped", "deferred", "failed"};
     return names[outcome];

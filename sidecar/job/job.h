@@ -23,7 +23,6 @@
 #include "sidecar/agent.h"
 
 enum job_phase { JOB_QUEUED, JOB_TAKING, JOB_INSPECTING, JOB_SHIPPING, JOB_COMMITTING, JOB_DONE, JOB_PHASE_COUNT };
-const char *job_phase_name(enum job_phase phase);
 
 /* Read by the loop while a worker writes it. */
 struct job_progress {

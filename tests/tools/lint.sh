@@ -74,6 +74,7 @@ check 'licence lines' licences
 check 'file sizes' sizes
 check 'function sizes' functions
 check 'layers' layers
+check 'global functions' /usr/bin/python3 tests/tools/check_globals.py
 check 'unfinished work' unfinished
 check 'shell scripts' shell
 check 'python syntax' python_syntax
