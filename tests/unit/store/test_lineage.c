@@ -60,7 +60,7 @@ static void test_empty_state_adopts_after_ten_minutes(void **state) {
     (void)state;
     assert_succeeds(claim(who(1, 1), false, NOW), err);
     assert_fails(claim(who(1, 2), false, NOW + LINEAGE_DEAD_AFTER), err, ERR_CONFLICT, "belongs to 'pod-1' (epoch 1");
-    assert_non_null(strstr(err.text, "mssqlctl store adopt"));
+    assert_non_null(strstr(err.text, "store.adopt: true"));
     assert_fails(claim(who(1, 2), false, NOW - CLOCK_DAY), err, ERR_CONFLICT,
                  "alive"); /* a clock that is behind proves nothing */
     assert_succeeds(claim(who(0, 2), false, NOW + LINEAGE_DEAD_AFTER + 1), err); /* cluster id not known: the store's */
