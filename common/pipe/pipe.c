@@ -7,11 +7,12 @@
 #include "common/base/mem.h"
 #include "common/pipe/pipe_int.h"
 
+#define PIPE_CACHE_BLOCK (4 << 20) /* no block of the page cache is larger */
+#define PIPE_CACHE_AHEAD (1 << 20) /* read ahead of what is taken */
+
 #define STREAMS_BUDGET (24u * 1024 * 1024) /* of 32 MiB: the rest is the compressor's and the page cache's */
 #define BUFFERS_PER_STREAM 4
 #define WAIT_SLICE_US 50000
-
-#define PIPE_CACHE_BLOCK (4 << 20)
 
 size_t pipe_record_bytes(unsigned streams) {
     size_t share = STREAMS_BUDGET / BUFFERS_PER_STREAM / (streams ? streams : 1);
@@ -39,10 +40,14 @@ static void open_cache_drop(struct pipe_run *run) {
     run->start_at = source->read ? -1 : lseek(source->fd, 0, SEEK_CUR);
     if (run->start_at < 0)
         return;
-    (void)posix_fadvise(source->fd, run->start_at, 0, POSIX_FADV_SEQUENTIAL);
+    /* Where the cache is to stay small the kernel's own read-ahead (16 MiB a stream on some disks) is off; see
+     * pipe_run_read(). */
+    (void)posix_fadvise(source->fd, run->start_at, 0, source->drop_cache ? POSIX_FADV_RANDOM : POSIX_FADV_SEQUENTIAL);
     run->dropped_at = run->start_at;
     if (!source->drop_cache)
         run->start_at = -1;
+    else
+        (void)posix_fadvise(source->fd, run->start_at, PIPE_CACHE_AHEAD, POSIX_FADV_WILLNEED);
 }
 
 int pipe_run_open(struct pipe_run *run, const struct pipe_spec *spec, bool inverse, const struct pipe_source *source,
@@ -109,6 +114,7 @@ int pipe_run_read(struct pipe_run *run, uint8_t *dst, size_t len, size_t *ret_le
         off_t from = run->dropped_at & ~(off_t)(PIPE_CACHE_BLOCK - 1);
         (void)posix_fadvise(run->source->fd, from, have < len ? 0 : end - from, POSIX_FADV_DONTNEED); /* 0: to the end */
         run->dropped_at = end;
+        (void)posix_fadvise(run->source->fd, end, PIPE_CACHE_AHEAD, POSIX_FADV_WILLNEED);
     }
     *ret_len = have;
     return 0;
