@@ -165,8 +165,9 @@ int agent_new(struct ev_loop *loop, const struct sidecar_config *config, struct 
     ev_async_init(&agent->wake, on_wake);
     agent->wake.data = agent;
     ev_async_start(loop, &agent->wake);
-    if (name_scope(agent->scope, config->identity.namespace_name, config->identity.instance, err) < 0 || open_state(agent, err) < 0 || pauses_load(agent, err) < 0 ||
-        open_store(agent, err) < 0 || sql_global_init(config->paths.state, err) < 0) {
+    if (name_scope(agent->scope, config->identity.namespace_name, config->identity.instance, err) < 0 ||
+        open_state(agent, err) < 0 || pauses_load(agent, err) < 0 || open_store(agent, err) < 0 ||
+        sql_global_init(config->paths.state, err) < 0) {
         agent_free(agent);
         return -1;
     }

@@ -48,7 +48,7 @@ struct last_result {
     enum outcome outcome;
     enum backup_kind kind;
     char reason[64]; /* stable word */
-    struct err err;  /* of FAILED; text also of the others */
+    struct err err; /* of FAILED; text also of the others */
     int64_t at;
 };
 
@@ -70,48 +70,48 @@ struct ship_queue {
 
 struct database {
     char *name;
-    bool present;             /* the server has it */
-    int64_t gone_at;          /* when it was seen to be gone, 0 */
+    bool present; /* the server has it */
+    int64_t gone_at; /* when it was seen to be gone, 0 */
     struct sql_database info; /* last look */
     enum policy_scope scope;
     const struct policy_rules *rules;
     bool access_known, may_data, may_log;
 
     char folder[NAME_FOLDER_MAX]; /* "" before the first commit */
-    uint32_t catalog_id;          /* CATALOG_NONE before the first commit */
-    struct chain_tip taken;       /* with what is staged: decisions are made of it */
-    struct chain_tip committed;   /* what the store has: promises are made of it */
-    bool tips_known;              /* the catalog was there to build them from */
-    uint64_t sets, stored_bytes;  /* in the store */
+    uint32_t catalog_id; /* CATALOG_NONE before the first commit */
+    struct chain_tip taken; /* with what is staged: decisions are made of it */
+    struct chain_tip committed; /* what the store has: promises are made of it */
+    bool tips_known; /* the catalog was there to build them from */
+    uint64_t sets, stored_bytes; /* in the store */
 
     bool server_known;
     struct chain_server_state server; /* last look that could read it */
     int64_t looked_at;
-    int64_t tip_changed_us;       /* monotonic: a look that began before says nothing about the tip since */
+    int64_t tip_changed_us; /* monotonic: a look that began before says nothing about the tip since */
     struct sql_sizes sizes;
     struct chain_memory memory;
     struct chain_status status;
     int64_t quiet_until_at;
     struct chain_hole *holes; /* newest last, at most RECENT_HOLES_MAX */
     unsigned hole_count;
-    uint64_t holes_total;     /* seen by this process */
+    uint64_t holes_total; /* seen by this process */
 
     struct due_state due[POLICY_KIND_COUNT];
     int64_t next_at[POLICY_KIND_COUNT];
     bool was_paused;
-    bool heal_now;             /* decide at the next tick, whatever is due */
-    int64_t not_before_at;     /* of healing and retries */
-    int64_t heal_day;          /* day number of the counters below */
+    bool heal_now; /* decide at the next tick, whatever is due */
+    int64_t not_before_at; /* of healing and retries */
+    int64_t heal_day; /* day number of the counters below */
     unsigned heal_fulls, heal_diffs; /* begun, whatever came of them */
     bool compression_refused;
 
     struct job *running[LANE_COUNT]; /* being taken */
     unsigned recovering[LANE_COUNT]; /* journal entries that are not through yet: nothing new of the lane is taken before */
-    struct job *resuming;            /* the one that a worker asks about */
+    struct job *resuming; /* the one that a worker asks about */
     struct ship_queue ship[LANE_COUNT];
-    bool committing;                 /* one commit per database at a time: manifests name the one before */
-    struct job *commit_wait;         /* shipped, waits for the other lane's commit */
-    char previous[STORE_NAME_MAX];   /* manifest of the newest commit */
+    bool committing; /* one commit per database at a time: manifests name the one before */
+    struct job *commit_wait; /* shipped, waits for the other lane's commit */
+    char previous[STORE_NAME_MAX]; /* manifest of the newest commit */
     uint64_t sequence;
 
     struct last_result last[BACKUP_KIND_COUNT];
@@ -128,7 +128,7 @@ struct agent {
     char name_prefix[64]; /* NAME of our backups begins with it */
     int64_t started_at;
     int64_t started_us; /* monotonic */
-    bool store_asked;   /* the store was reached, or is known to be away: the catalog is as good as it gets */
+    bool store_asked; /* the store was reached, or is known to be away: the catalog is as good as it gets */
 
     const struct policy *policy; /* in force */
     const char *policy_source;
@@ -149,12 +149,12 @@ struct agent {
     ev_timer tick;
     ev_timer discover_timer;
     atomic_bool stopping; /* workers end what they can end safely */
-    bool draining;        /* nothing new but the last logs */
-    bool leaving;         /* this program ends: draining is for good */
+    bool draining; /* nothing new but the last logs */
+    bool leaving; /* this program ends: draining is for good */
     int64_t drained_us, drained_server_at; /* monotonic, when draining began; start of the SQL Server that was to stop */
 
     struct sql_server server;
-    bool server_known;    /* was read at least once */
+    bool server_known; /* was read at least once */
     bool server_reachable;
     struct err server_err;
     int64_t server_err_at, connected_at;
@@ -195,7 +195,8 @@ enum drain_end { DRAIN_DONE, DRAIN_WITHOUT_LOGS, DRAIN_TIME_IS_OVER };
 /* Nothing new begins from here on. Data backups that run are cancelled, log backups end, what is staged is shipped; with
  * `logs` a last log backup of every database is taken first. fn runs on the loop when all of that is committed, or when
  * timeout_ms is over; what is staged then waits for the next start. Several may wait at once. */
-void agent_drain(struct agent *agent, bool logs, int64_t timeout_ms, void (*fn)(void *user, enum drain_end end, unsigned left), void *user);
+void agent_drain(struct agent *agent, bool logs, int64_t timeout_ms, void (*fn)(void *user, enum drain_end end, unsigned left),
+                 void *user);
 /* The server was looked at: SQL Server's container may have been restarted alone, and backups go on. */
 void agent_drain_looked(struct agent *agent);
 /* Called by the scheduler: is it over? */
@@ -213,7 +214,8 @@ void databases_update(struct agent *agent, const struct sql_database_list *list)
 void databases_apply_policy(struct agent *agent);
 /* A look at one database that began at begun_us (monotonic): identity, tips on the first look. False when a backup of ours was taken
  * meanwhile: then the look is older than what is known, and must not be held against it. */
-bool databases_looked(struct agent *agent, struct database *db, const struct chain_server_state *server, const struct sql_sizes *sizes, int64_t begun_us);
+bool databases_looked(struct agent *agent, struct database *db, const struct chain_server_state *server,
+                      const struct sql_sizes *sizes, int64_t begun_us);
 /* A backup of ours is what the server's state now is about. */
 void databases_taken(struct database *db, const struct backup *set);
 /* Builds both tips and the counters from the catalog. */

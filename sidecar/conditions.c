@@ -11,8 +11,11 @@
 #include "sidecar/pause.h"
 
 static const char *const names[CONDITION_COUNT] = {
-    "Ready",        "SqlServerReachable", "LoginSufficient", "StagingWritable", "StoreReachable", "FailureDomainSeparated",
-    "LogChainIntact", "RPOMet",           "Encrypted",       "Paused",
+    "Ready",           "SqlServerReachable",
+    "LoginSufficient", "StagingWritable",
+    "StoreReachable",  "FailureDomainSeparated",
+    "LogChainIntact",  "RPOMet",
+    "Encrypted",       "Paused",
 };
 
 const char *condition_type_name(enum condition_type type) {
@@ -23,10 +26,11 @@ const struct condition *conditions_of(const struct agent *agent) {
     return agent->conditions;
 }
 
-static void put(struct agent *agent, enum condition_type type, enum condition_status status, const char *reason, const char *fmt, ...)
-    __attribute__((format(printf, 5, 6)));
+static void put(struct agent *agent, enum condition_type type, enum condition_status status, const char *reason, const char *fmt,
+                ...) __attribute__((format(printf, 5, 6)));
 
-static void put(struct agent *agent, enum condition_type type, enum condition_status status, const char *reason, const char *fmt, ...) {
+static void put(struct agent *agent, enum condition_type type, enum condition_status status, const char *reason, const char *fmt,
+                ...) {
     struct condition *c = &agent->conditions[type];
     bool changed = c->status != status || strcmp(c->reason, reason) != 0;
     va_list ap;
@@ -40,21 +44,24 @@ static void put(struct agent *agent, enum condition_type type, enum condition_st
     c->status = status;
     str_copy(c->reason, sizeof(c->reason), reason);
     static const char *const words[] = {"unknown", "true", "false"};
-    log_event(LOG_INFO, "condition changed", "type", names[type], "status", words[status], "reason", reason, "detail", c->message, NULL);
+    log_event(LOG_INFO, "condition changed", "type", names[type], "status", words[status], "reason", reason, "detail", c->message,
+              NULL);
 }
 
 static void server(struct agent *agent) {
     if (agent->server_reachable)
-        put(agent, CONDITION_SQL_SERVER_REACHABLE, CONDITION_TRUE, "Connected", "SQL Server %s, %s", agent->server.version, agent->server.edition);
+        put(agent, CONDITION_SQL_SERVER_REACHABLE, CONDITION_TRUE, "Connected", "SQL Server %s, %s", agent->server.version,
+            agent->server.edition);
     else if (agent->server_err.class == ERR_NONE)
         put(agent, CONDITION_SQL_SERVER_REACHABLE, CONDITION_UNKNOWN, "NotAskedYet", "SQL Server was not asked yet");
     else
-        put(agent, CONDITION_SQL_SERVER_REACHABLE, CONDITION_FALSE, agent->server_err.class == ERR_AUTH ? "LoginRefused" : "NotReachable", "%s",
-            agent->server_err.text);
+        put(agent, CONDITION_SQL_SERVER_REACHABLE, CONDITION_FALSE,
+            agent->server_err.class == ERR_AUTH ? "LoginRefused" : "NotReachable", "%s", agent->server_err.text);
     if (!agent->access_at) {
         put(agent, CONDITION_LOGIN_SUFFICIENT, CONDITION_UNKNOWN, "NotAskedYet", "rights were not read yet");
     } else if (agent->login_sufficient) {
-        put(agent, CONDITION_LOGIN_SUFFICIENT, CONDITION_TRUE, "RightsSufficient", "login '%s' may back up every protected database", agent->config->sql.user);
+        put(agent, CONDITION_LOGIN_SUFFICIENT, CONDITION_TRUE, "RightsSufficient",
+            "login '%s' may back up every protected database", agent->config->sql.user);
     } else {
         const char *which = "";
         for (size_t i = 0; i < agent->database_count && !*which; i++) {
@@ -63,7 +70,8 @@ static void server(struct agent *agent) {
                 which = db->name;
         }
         put(agent, CONDITION_LOGIN_SUFFICIENT, CONDITION_FALSE, "RightsMissing",
-            "login '%s' may not back up database '%s'. Run: USE [%s]; CREATE USER [%s] FOR LOGIN [%s]; ALTER ROLE db_backupoperator ADD MEMBER [%s];",
+            "login '%s' may not back up database '%s'. Run: USE [%s]; CREATE USER [%s] FOR LOGIN [%s]; ALTER ROLE "
+            "db_backupoperator ADD MEMBER [%s];",
             agent->config->sql.user, which, which, agent->config->sql.user, agent->config->sql.user, agent->config->sql.user);
     }
 }
@@ -86,7 +94,10 @@ static void store(struct agent *agent) {
     else if (k->usable)
         put(agent, CONDITION_STORE_REACHABLE, CONDITION_TRUE, "Reachable", "%s", agent->config->store.url);
     else
-        put(agent, CONDITION_STORE_REACHABLE, CONDITION_FALSE, k->foreign ? "ForeignOwner" : k->catalog_damaged ? "CatalogRebuilding" : "NotReachable",
+        put(agent, CONDITION_STORE_REACHABLE, CONDITION_FALSE,
+            k->foreign           ? "ForeignOwner"
+            : k->catalog_damaged ? "CatalogRebuilding"
+                                 : "NotReachable",
             "%s; %u backups wait in staging", k->error.text, waiting);
     if (!k->configured || !k->used_at)
         put(agent, CONDITION_FAILURE_DOMAIN_SEPARATED, CONDITION_UNKNOWN, "StoreNotSeen", "the store was not reached yet");
@@ -95,7 +106,8 @@ static void store(struct agent *agent) {
     else
         put(agent, CONDITION_FAILURE_DOMAIN_SEPARATED, CONDITION_FALSE, "SameVolume",
             "store and data are on one volume: losing it loses both. Put the store on another volume or an object store");
-    put(agent, CONDITION_ENCRYPTED, CONDITION_FALSE, "NoKey", "backups are stored as SQL Server wrote them, compressed but not encrypted");
+    put(agent, CONDITION_ENCRYPTED, CONDITION_FALSE, "NoKey",
+        "backups are stored as SQL Server wrote them, compressed but not encrypted");
 }
 
 static void chains(struct agent *agent) {
@@ -113,10 +125,11 @@ static void chains(struct agent *agent) {
             first = db;
     }
     if (broken)
-        put(agent, CONDITION_LOG_CHAIN_INTACT, CONDITION_FALSE, chain_reason_word(first->status.reason), "%u of %u databases; %s: %s", broken, known,
-            first->name, first->status.text);
+        put(agent, CONDITION_LOG_CHAIN_INTACT, CONDITION_FALSE, chain_reason_word(first->status.reason),
+            "%u of %u databases; %s: %s", broken, known, first->name, first->status.text);
     else if (awaiting)
-        put(agent, CONDITION_LOG_CHAIN_INTACT, CONDITION_FALSE, "AwaitingFirstFull", "%u databases have no full backup yet", awaiting);
+        put(agent, CONDITION_LOG_CHAIN_INTACT, CONDITION_FALSE, "AwaitingFirstFull", "%u databases have no full backup yet",
+            awaiting);
     else if (known)
         put(agent, CONDITION_LOG_CHAIN_INTACT, CONDITION_TRUE, "Intact", "no chain is broken");
     else
@@ -171,8 +184,8 @@ void conditions_update(struct agent *agent) {
         put(agent, CONDITION_PAUSED, CONDITION_TRUE, "Paused", "%s (by %s)", pause->reason, pause->by);
     else
         put(agent, CONDITION_PAUSED, CONDITION_FALSE, "NotPaused", "backups run by schedule");
-    static const enum condition_type needed[] = {CONDITION_SQL_SERVER_REACHABLE, CONDITION_STAGING_WRITABLE, CONDITION_STORE_REACHABLE,
-                                                 CONDITION_LOGIN_SUFFICIENT};
+    static const enum condition_type needed[] = {CONDITION_SQL_SERVER_REACHABLE, CONDITION_STAGING_WRITABLE,
+                                                 CONDITION_STORE_REACHABLE, CONDITION_LOGIN_SUFFICIENT};
     for (size_t i = 0; i < ARRAY_LEN(needed); i++) {
         const struct condition *c = &agent->conditions[needed[i]];
         if (c->status != CONDITION_TRUE) {

@@ -60,7 +60,10 @@ static int check_name(const char *text, struct err *err) {
 
 static int check_cluster(const char *text, struct err *err) {
     struct guid guid;
-    return guid_parse(text, &guid) ? 0 : err_set(err, ERR_CONFIG, "'%.200s' is not a cluster id, allowed: a GUID such as 27FF333C-DB84-4AFF-B8CB-684D06418EF6", text);
+    return guid_parse(text, &guid)
+               ? 0
+               : err_set(err, ERR_CONFIG,
+                         "'%.200s' is not a cluster id, allowed: a GUID such as 27FF333C-DB84-4AFF-B8CB-684D06418EF6", text);
 }
 
 static int check_host(const char *text, struct err *err) {
@@ -116,8 +119,7 @@ static const struct conf_key keys[] = {
      .doc = "roots that the server's certificate must lead to"},
     {"sql.checkHostname", CONF_BOOL, 0, AT(sql.check_hostname), "true",
      .doc = "with caFile: the certificate must be for sql.host"},
-    {"sql.loginTimeout", CONF_DURATION, 0, AT(sql.login_timeout_ms), "15s", 1000, 5 * MINUTE_MS,
-     .doc = "time for a login"},
+    {"sql.loginTimeout", CONF_DURATION, 0, AT(sql.login_timeout_ms), "15s", 1000, 5 * MINUTE_MS, .doc = "time for a login"},
     {"sql.progressTimeout", CONF_DURATION, 0, AT(sql.progress_timeout_ms), "10m", 10000, 24 * HOUR_MS,
      .doc = "a BACKUP that makes no progress for so long is given up"},
     {"identity.namespace", CONF_TEXT, 0, AT(identity.namespace_name), "default", .check = check_name,
@@ -162,7 +164,8 @@ static const struct conf_key keys[] = {
     {"log.level", CONF_ENUM, CONF_RELOAD, AT(log.level), "info", .words = level_words, .doc = "least level that is written"},
     {"log.format", CONF_ENUM, CONF_RELOAD, AT(log.format), "logfmt", .words = format_words, .doc = "form of a line"},
     {"limits.sqlWorkers", CONF_INT, 0, AT(limits.sql_workers), "4", 2, 64, .doc = "threads that talk to SQL Server"},
-    {"limits.storeWorkers", CONF_INT, 0, AT(limits.store_workers), "2", 1, 32, .doc = "threads that ship log backups to the store; as many again ship data backups"},
+    {"limits.storeWorkers", CONF_INT, 0, AT(limits.store_workers), "2", 1, 32,
+     .doc = "threads that ship log backups to the store; as many again ship data backups"},
     {"limits.queue", CONF_INT, 0, AT(limits.queue), "1024", 16, 100000, .doc = "work that may wait for a thread"},
     {"limits.retryMin", CONF_DURATION, 0, AT(limits.retry_min_ms), "1s", 10, HOUR_MS,
      .doc = "first wait before something that failed is tried again"},

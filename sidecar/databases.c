@@ -39,7 +39,8 @@ struct database *databases_find_or_add(struct agent *agent, const char *name) {
 }
 
 int64_t database_quiet_until(const struct database *db) {
-    bool stored = guid_eq(&db->committed.last_log.set, &db->taken.last_log.set) && !lsn_cmp(db->committed.log_lsn, db->taken.log_lsn);
+    bool stored = guid_eq(&db->committed.last_log.set, &db->taken.last_log.set) &&
+                  !lsn_cmp(db->committed.log_lsn, db->taken.log_lsn);
     return stored && !db->ship[LANE_LOG].head ? db->quiet_until_at : 0;
 }
 
@@ -58,7 +59,8 @@ static void init_due(struct database *db) {
     int64_t now = clock_wall();
     const int64_t last[POLICY_KIND_COUNT] = {
         [POLICY_FULL] = db->taken.last_full.finish_at,
-        [POLICY_DIFF] = db->taken.last_diff.finish_at > db->taken.last_full.finish_at ? db->taken.last_diff.finish_at : db->taken.last_full.finish_at,
+        [POLICY_DIFF] = db->taken.last_diff.finish_at > db->taken.last_full.finish_at ? db->taken.last_diff.finish_at
+                                                                                      : db->taken.last_full.finish_at,
         [POLICY_LOG] = db->taken.last_log.finish_at,
     };
     for (unsigned kind = 0; kind < POLICY_KIND_COUNT; kind++) /* what began since is newer than what the store has */
@@ -175,8 +177,8 @@ void databases_add_hole(struct agent *agent, struct database *db, const struct c
     }
     keep_hole(db, hole);
     char text[CHAIN_TEXT_MAX];
-    log_event(LOG_ERROR, "hole in the log chain", "database", db->name, "cause", chain_hole_cause_word(hole->cause), "by", hole->who, "device", hole->device,
-              "detail", chain_hole_text(text, hole), NULL);
+    log_event(LOG_ERROR, "hole in the log chain", "database", db->name, "cause", chain_hole_cause_word(hole->cause), "by",
+              hole->who, "device", hole->device, "detail", chain_hole_text(text, hole), NULL);
     instruments_hole(agent, db, hole);
 }
 
@@ -201,7 +203,8 @@ void databases_judge(struct agent *agent, struct database *db, const struct chai
     struct chain_status fresh;
     chain_state_of(&view, now, &fresh);
     bool foreign_known = db->status.reason == CHAIN_REASON_FOREIGN_LOG || db->status.reason == CHAIN_REASON_FOREIGN_LOG_NUL;
-    if (fresh.state == CHAIN_BROKEN && db->status.state == CHAIN_BROKEN && fresh.reason == CHAIN_REASON_LOG_MISSING && foreign_known && !foreign_count)
+    if (fresh.state == CHAIN_BROKEN && db->status.state == CHAIN_BROKEN && fresh.reason == CHAIN_REASON_LOG_MISSING &&
+        foreign_known && !foreign_count)
         fresh = db->status; /* the same break: without msdb's rows it only looks like nobody's */
     bool same_cause = db->status.reason == fresh.reason && db->status.state == fresh.state;
     if (same_cause && !fresh.who[0]) { /* who it was is asked for once */
@@ -210,8 +213,9 @@ void databases_judge(struct agent *agent, struct database *db, const struct chai
     }
     if (!same_cause && db->memory.since) {
         enum log_level level = fresh.state == CHAIN_BROKEN ? LOG_ERROR : LOG_INFO;
-        log_event(level, "chain state changed", "database", db->name, "from", chain_state_name(db->memory.state), "to", chain_state_name(fresh.state), "reason",
-                  chain_reason_word(fresh.reason), "by", fresh.who, "detail", fresh.text, NULL);
+        log_event(level, "chain state changed", "database", db->name, "from", chain_state_name(db->memory.state), "to",
+                  chain_state_name(fresh.state), "reason", chain_reason_word(fresh.reason), "by", fresh.who, "detail", fresh.text,
+                  NULL);
     }
     db->memory.state = fresh.state;
     db->memory.reason = fresh.reason;
@@ -242,12 +246,14 @@ void databases_taken(struct database *db, const struct backup *set) {
         s->log_end_lsn = set->last_lsn;
 }
 
-bool databases_looked(struct agent *agent, struct database *db, const struct chain_server_state *server, const struct sql_sizes *sizes, int64_t begun_us) {
+bool databases_looked(struct agent *agent, struct database *db, const struct chain_server_state *server,
+                      const struct sql_sizes *sizes, int64_t begun_us) {
     if (db->server_known && db->tip_changed_us >= begun_us)
         return false;
     bool readable = server->online && !guid_is_zero(&server->recovery_fork_guid);
     bool other = db->server_known && readable &&
-                 (!guid_eq(&db->server.family_guid, &server->family_guid) || !guid_eq(&db->server.database_guid, &server->database_guid));
+                 (!guid_eq(&db->server.family_guid, &server->family_guid) ||
+                  !guid_eq(&db->server.database_guid, &server->database_guid));
     if (readable) {
         bool first = !db->server_known;
         db->server = *server;
@@ -269,7 +275,10 @@ static void appeared(struct agent *agent, struct database *db) {
     db->server_known = false;
     db->heal_now = true;
     log_event(LOG_INFO, "database found", "database", db->name, "recovery_model",
-              db->info.recovery == SQL_RECOVERY_SIMPLE ? "SIMPLE" : db->info.recovery == SQL_RECOVERY_FULL ? "FULL" : "BULK_LOGGED", NULL);
+              db->info.recovery == SQL_RECOVERY_SIMPLE ? "SIMPLE"
+              : db->info.recovery == SQL_RECOVERY_FULL ? "FULL"
+                                                       : "BULK_LOGGED",
+              NULL);
     (void)agent;
 }
 
@@ -285,7 +294,8 @@ static void disappeared(struct agent *agent, struct database *db) {
 static struct database *renamed_from(struct agent *agent, const struct sql_database *info, const struct sql_database_list *list) {
     for (size_t i = 0; i < agent->database_count; i++) {
         struct database *db = agent->databases[i];
-        if (db->present && db->info.id == info->id && db->info.created_at == info->created_at && !sql_databases_find(list, db->name))
+        if (db->present && db->info.id == info->id && db->info.created_at == info->created_at &&
+            !sql_databases_find(list, db->name))
             return db;
     }
     return NULL;
@@ -336,9 +346,9 @@ static bool same_list(const struct conf_list *a, const struct conf_list *b) {
 
 static bool same_schedule(const struct policy_rules *a, const struct policy_rules *b) {
     return a->full_enabled == b->full_enabled && a->diff_enabled == b->diff_enabled && a->log_enabled == b->log_enabled &&
-           same_text(a->full_schedule, b->full_schedule) && same_text(a->diff_schedule, b->diff_schedule) && a->log_interval_ms == b->log_interval_ms &&
-           same_text(a->time_zone, b->time_zone) && a->jitter_ms == b->jitter_ms && a->missed == b->missed &&
-           same_list(&a->blackout_texts, &b->blackout_texts);
+           same_text(a->full_schedule, b->full_schedule) && same_text(a->diff_schedule, b->diff_schedule) &&
+           a->log_interval_ms == b->log_interval_ms && same_text(a->time_zone, b->time_zone) && a->jitter_ms == b->jitter_ms &&
+           a->missed == b->missed && same_list(&a->blackout_texts, &b->blackout_texts);
 }
 
 void databases_apply_policy(struct agent *agent) {

@@ -68,7 +68,8 @@ static void look_at_states(struct look *look, struct sql_session *session) {
         struct looked *l = &look->states[look->state_count++];
         struct err err;
         str_copy(l->name, sizeof(l->name), db->name);
-        l->ok = sql_database_state(session, db, false, &l->state, &err) == 0 && sql_sizes_read(session, db, false, &l->sizes, &err) == 0;
+        l->ok = sql_database_state(session, db, false, &l->state, &err) == 0 &&
+                sql_sizes_read(session, db, false, &l->sizes, &err) == 0;
         l->state.full_only = str_ieq(db->name, "master");
         l->state.sampled_at = look->server.clock.server_at;
         if (!l->ok && !sql_session_alive(session))
@@ -122,7 +123,8 @@ static void prune_history(struct look *look, struct sql_session *session) {
 }
 
 static int look_with(struct look *look, struct sql_session *session, struct err *err) {
-    if (sql_server_read(session, &look->server, err) < 0 || sql_databases_read(session, &look->server.clock, &look->list, err) < 0)
+    if (sql_server_read(session, &look->server, err) < 0 ||
+        sql_databases_read(session, &look->server.clock, &look->list, err) < 0)
         return -1;
     look_at_states(look, session);
     if (look->want_access)
@@ -298,7 +300,8 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int events) {
         const struct database *db = agent->databases[i];
         if (db->server_known && db->looked_at <= now && now - db->looked_at < STATE_US)
             str_copy(look->fresh[look->fresh_count++], sizeof(look->fresh[0]), db->name);
-        if (db->present && !db->access_known && !db->info.auto_close && !db->info.in_group && !db->info.snapshot && db->info.state == SQL_DB_ONLINE)
+        if (db->present && !db->access_known && !db->info.auto_close && !db->info.in_group && !db->info.snapshot &&
+            db->info.state == SQL_DB_ONLINE)
             look->want_access = true;
     }
     agent->discovering = pool_submit(agent->control, &look->item);

@@ -16,7 +16,7 @@ struct drain {
     struct drain *next;
     struct agent *agent;
     ev_timer timer;
-    bool logs;         /* last logs are wanted */
+    bool logs; /* last logs are wanted */
     bool logs_waiting; /* and not begun: the server was not looked at yet */
     void (*fn)(void *user, enum drain_end end, unsigned left);
     void *user;
@@ -70,7 +70,8 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int events) {
     end(w->data, DRAIN_TIME_IS_OVER);
 }
 
-void agent_drain(struct agent *agent, bool logs, int64_t timeout_ms, void (*fn)(void *user, enum drain_end end, unsigned left), void *user) {
+void agent_drain(struct agent *agent, bool logs, int64_t timeout_ms, void (*fn)(void *user, enum drain_end end, unsigned left),
+                 void *user) {
     struct drain *d = mem_alloc(sizeof(*d));
     d->agent = agent;
     d->fn = fn;

@@ -43,7 +43,9 @@ int identity_load(const char *state_dir, const char *cluster_id, struct identity
         _cleanup_free_ char *data = NULL;
         size_t len;
         if (file_read_all(path, IDENTITY_BYTES_MAX, &data, &len, err) < 0 || parse(path, data, len, &identity, err) < 0)
-            return err_hint(err, "Restore the file or remove it; without it the store is taken over once the old owner is silent for ten minutes");
+            return err_hint(
+                err,
+                "Restore the file or remove it; without it the store is taken over once the old owner is silent for ten minutes");
         before = identity;
     } else {
         guid_random(&identity.owner);

@@ -19,49 +19,63 @@ struct instruments {
     /* events */
     struct metric *backups, *duration, *phase, *bytes, *holes, *ship_errors, *ship_bytes, *rpc, *reloads, *skips;
     /* state, set when somebody looks */
-    struct metric *up, *info, *condition, *databases, *chain_state, *chain_broken_since, *from, *until, *off_volume, *last_success, *log_age, *next,
-        *staged, *staging_quota, *staging_free, *unshipped, *oldest_unshipped, *journal_used, *store_up, *store_bytes, *store_sets, *server_log_used,
-        *paused, *clock_offset, *running, *progress, *rpo_target;
+    struct metric *up, *info, *condition, *databases, *chain_state, *chain_broken_since, *from, *until, *off_volume,
+        *last_success, *log_age, *next, *staged, *staging_quota, *staging_free, *unshipped, *oldest_unshipped, *journal_used,
+        *store_up, *store_bytes, *store_sets, *server_log_used, *paused, *clock_offset, *running, *progress, *rpo_target;
 };
 
 static void make_events(struct instruments *m) {
-    m->backups = metrics_counter(m->reg, P "backups_total", "Finished backup runs by kind and result.", "database", "kind", "result", "reason");
-    m->duration = metrics_histogram(m->reg, P "backup_duration_seconds", "From the start of a backup to its commit in the store.", metric_buckets_seconds, "kind");
-    m->phase = metrics_histogram(m->reg, P "backup_phase_seconds", "Time spent in each phase of a committed backup.", metric_buckets_seconds, "kind", "phase");
-    m->bytes = metrics_counter(m->reg, P "backup_bytes_total", "Bytes of committed backups: raw as SQL Server wrote them, stored as the store holds them.",
+    m->backups = metrics_counter(m->reg, P "backups_total", "Finished backup runs by kind and result.", "database", "kind",
+                                 "result", "reason");
+    m->duration = metrics_histogram(m->reg, P "backup_duration_seconds", "From the start of a backup to its commit in the store.",
+                                    metric_buckets_seconds, "kind");
+    m->phase = metrics_histogram(m->reg, P "backup_phase_seconds", "Time spent in each phase of a committed backup.",
+                                 metric_buckets_seconds, "kind", "phase");
+    m->bytes = metrics_counter(m->reg, P "backup_bytes_total",
+                               "Bytes of committed backups: raw as SQL Server wrote them, stored as the store holds them.",
                                "kind", "stage");
     m->holes = metrics_counter(m->reg, P "chain_gaps_total", "Holes in log chains by cause.", "database", "cause");
-    m->ship_errors = metrics_counter(m->reg, P "ship_errors_total", "Failed attempts to bring a staged backup into the store.", "class");
+    m->ship_errors = metrics_counter(m->reg, P "ship_errors_total", "Failed attempts to bring a staged backup into the store.",
+                                     "class");
     m->ship_bytes = metrics_counter(m->reg, P "ship_bytes_total", "Bytes written to the store.", NULL);
     m->rpc = metrics_counter(m->reg, P "grpc_requests_total", "gRPC calls by method and result.", "method", "class");
     m->reloads = metrics_counter(m->reg, P "config_reloads_total", "Reloads of the configuration.", "result");
-    m->skips = metrics_counter(m->reg, P "schedule_skips_total", "Due backups that were not begun, by reason.", "database", "reason");
+    m->skips = metrics_counter(m->reg, P "schedule_skips_total", "Due backups that were not begun, by reason.", "database",
+                               "reason");
 }
 
 static void make_gauges(struct instruments *m) {
-    m->info = metrics_gauge(m->reg, P "build_info", "Constant 1; versions as labels.", "version", "server_version", "server_edition");
+    m->info = metrics_gauge(m->reg, P "build_info", "Constant 1; versions as labels.", "version", "server_version",
+                            "server_edition");
     m->up = metrics_gauge(m->reg, P "sql_server_up", "1 when SQL Server answered at the last look.", NULL);
     m->condition = metrics_gauge(m->reg, P "condition", "Conditions: 1 true, 0 false, -1 unknown.", "type");
     m->databases = metrics_gauge(m->reg, P "databases", "Databases by whether the policy protects them.", "protected");
-    m->chain_state = metrics_gauge(m->reg, P "chain_state", "1 for the state that the database's log chain is in.", "database", "state");
-    m->chain_broken_since = metrics_gauge(m->reg, P "chain_broken_since_timestamp_seconds", "Since when the chain is broken.", "database");
-    m->from = metrics_gauge(m->reg, P "recoverable_from_timestamp_seconds", "First moment of the current restorable interval.", "database");
+    m->chain_state = metrics_gauge(m->reg, P "chain_state", "1 for the state that the database's log chain is in.", "database",
+                                   "state");
+    m->chain_broken_since = metrics_gauge(m->reg, P "chain_broken_since_timestamp_seconds", "Since when the chain is broken.",
+                                          "database");
+    m->from = metrics_gauge(m->reg, P "recoverable_from_timestamp_seconds", "First moment of the current restorable interval.",
+                            "database");
     m->until = metrics_gauge(m->reg, P "recoverable_until_timestamp_seconds", "Last restorable moment.", "database");
-    m->off_volume = metrics_gauge(m->reg, P "recoverable_off_volume_until_timestamp_seconds", "Last moment restorable without the data volume.", "database");
-    m->last_success = metrics_gauge(m->reg, P "backup_last_success_timestamp_seconds", "Finish of the last committed backup.", "database", "kind");
-    m->log_age = metrics_gauge(m->reg, P "last_log_backup_age_seconds", "Age of the last log backup, or of the last look that found nothing to back up.",
-                               "database");
+    m->off_volume = metrics_gauge(m->reg, P "recoverable_off_volume_until_timestamp_seconds",
+                                  "Last moment restorable without the data volume.", "database");
+    m->last_success = metrics_gauge(m->reg, P "backup_last_success_timestamp_seconds", "Finish of the last committed backup.",
+                                    "database", "kind");
+    m->log_age = metrics_gauge(m->reg, P "last_log_backup_age_seconds",
+                               "Age of the last log backup, or of the last look that found nothing to back up.", "database");
     m->next = metrics_gauge(m->reg, P "next_backup_timestamp_seconds", "Next planned run.", "database", "kind");
     m->staged = metrics_gauge(m->reg, P "staged_bytes", "Bytes of our files in staging.", NULL);
     m->staging_quota = metrics_gauge(m->reg, P "staging_quota_bytes", "What may be in staging.", NULL);
     m->staging_free = metrics_gauge(m->reg, P "staging_free_bytes", "Free space of the staging volume.", NULL);
     m->unshipped = metrics_gauge(m->reg, P "unshipped_backups", "Backups that are staged and not in the store.", NULL);
-    m->oldest_unshipped = metrics_gauge(m->reg, P "oldest_unshipped_seconds", "Age of the oldest of them; 0 when there is none.", NULL);
+    m->oldest_unshipped = metrics_gauge(m->reg, P "oldest_unshipped_seconds", "Age of the oldest of them; 0 when there is none.",
+                                        NULL);
     m->journal_used = metrics_gauge(m->reg, P "journal_entries", "Runs in the journal.", NULL);
     m->store_up = metrics_gauge(m->reg, P "store_up", "1 while the store is usable.", NULL);
     m->store_bytes = metrics_gauge(m->reg, P "store_bytes", "Bytes of a database's backups in the store.", "database");
     m->store_sets = metrics_gauge(m->reg, P "store_backups", "Backups of a database in the store.", "database");
-    m->server_log_used = metrics_gauge(m->reg, P "log_since_last_backup_bytes", "Log written since the last log backup, at the last look.", "database");
+    m->server_log_used = metrics_gauge(m->reg, P "log_since_last_backup_bytes",
+                                       "Log written since the last log backup, at the last look.", "database");
     m->paused = metrics_gauge(m->reg, P "paused", "1 while scheduled backups are paused.", NULL);
     m->clock_offset = metrics_gauge(m->reg, P "server_clock_offset_seconds", "SQL Server's clock minus ours.", NULL);
     m->running = metrics_gauge(m->reg, P "running_backups", "Backups that are being taken.", "kind");
@@ -122,8 +136,9 @@ static void collect_database(struct instruments *m, const struct database *db, i
 }
 
 static void clear_per_database(struct instruments *m) {
-    struct metric *const per_database[] = {m->chain_state, m->chain_broken_since, m->from, m->until, m->off_volume, m->last_success, m->log_age,
-                                           m->next, m->store_bytes, m->store_sets, m->server_log_used, m->progress};
+    struct metric *const per_database[] = {
+        m->chain_state, m->chain_broken_since, m->from,       m->until,           m->off_volume, m->last_success, m->log_age,
+        m->next,        m->store_bytes,        m->store_sets, m->server_log_used, m->progress};
     for (size_t i = 0; i < ARRAY_LEN(per_database); i++)
         metric_clear(per_database[i]);
 }
@@ -145,7 +160,11 @@ static void collect_sidecar(struct instruments *m, struct agent *agent, int64_t 
     metric_set(m->rpo_target, (double)agent->policy->rpo_target_ms / 1000.0);
     const struct condition *c = conditions_of(agent);
     for (unsigned i = 0; i < CONDITION_COUNT; i++)
-        metric_set(m->condition, c[i].status == CONDITION_TRUE ? 1 : c[i].status == CONDITION_FALSE ? 0 : -1, condition_type_name((enum condition_type)i));
+        metric_set(m->condition,
+                   c[i].status == CONDITION_TRUE    ? 1
+                   : c[i].status == CONDITION_FALSE ? 0
+                                                    : -1,
+                   condition_type_name((enum condition_type)i));
 }
 
 static void collect(void *user) {

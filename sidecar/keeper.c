@@ -16,8 +16,8 @@
 
 /* What the worker does. One piece of work at a time, so the worker and the loop never touch the same thing. */
 enum op {
-    OP_OPEN,      /* open the store, claim the scope */
-    OP_CATALOG,   /* rebuild the catalog or catch it up; the worker holds it meanwhile */
+    OP_OPEN, /* open the store, claim the scope */
+    OP_CATALOG, /* rebuild the catalog or catch it up; the worker holds it meanwhile */
     OP_HEARTBEAT, /* lineage and instance.json */
 };
 
@@ -38,19 +38,19 @@ struct keeper {
 
     struct pool *pool;
     ev_async wake;
-    ev_timer retry;     /* the next attempt to open */
+    ev_timer retry; /* the next attempt to open */
     ev_timer heartbeat;
     double retry_s;
 
-    struct lent *current;    /* opened and claimed */
-    struct lent *retired;    /* list */
+    struct lent *current; /* opened and claimed */
+    struct lent *retired; /* list */
     struct catalog *catalog; /* NULL: not there, or the worker has it */
     bool stopping;
-    bool catalog_bad;        /* must be made anew from the store */
-    bool catalog_stale;      /* lacks a set of the store, or cannot be written any more: open it again and catch up */
+    bool catalog_bad; /* must be made anew from the store */
+    bool catalog_stale; /* lacks a set of the store, or cannot be written any more: open it again and catch up */
 
     json_t *document; /* instance.json as it should be */
-    char *written;    /* as it is, by us */
+    char *written; /* as it is, by us */
 
     struct pool_item item;
     bool working;
@@ -85,14 +85,16 @@ static void work_open(struct keeper *k) {
     struct lineage there;
     if (k->op_known_sets && !k->options.adopt && lineage_read(k->op_store, k->options.scope, &there, err) < 0) {
         if (err->class == ERR_NOT_FOUND) {
-            err_set(err, ERR_STORE, "store %s is empty, but %llu backups of ours should be in it", k->url, (unsigned long long)k->op_known_sets);
+            err_set(err, ERR_STORE, "store %s is empty, but %llu backups of ours should be in it", k->url,
+                    (unsigned long long)k->op_known_sets);
             err_hint(err, "Is the backup volume mounted? To begin anew in an empty store, start once with store.adopt: true");
         }
         store_free(k->op_store);
         k->op_store = NULL;
         return;
     }
-    if (lineage_claim(k->op_store, &want, k->options.adopt, clock_wall(), &k->op_lineage, &k->op_before, &k->op_outcome, err) < 0) {
+    if (lineage_claim(k->op_store, &want, k->options.adopt, clock_wall(), &k->op_lineage, &k->op_before, &k->op_outcome, err) <
+        0) {
         store_free(k->op_store);
         k->op_store = NULL;
     }
@@ -119,7 +121,8 @@ static void work_catalog(struct keeper *k) {
     if (k->op_catalog && k->op_reopen) {
         catalog_free(k->op_catalog);
         k->op_catalog = NULL;
-        if (catalog_open(k->catalog_path, k->url, k->options.scope, CATALOG_SYNC_LATER, &k->op_catalog, NULL, err) < 0 && err->class != ERR_CORRUPT)
+        if (catalog_open(k->catalog_path, k->url, k->options.scope, CATALOG_SYNC_LATER, &k->op_catalog, NULL, err) < 0 &&
+            err->class != ERR_CORRUPT)
             return;
         err_clear(err);
     }
@@ -222,11 +225,13 @@ static void opened(struct keeper *k) {
     k->state.lineage = k->op_lineage;
     k->options.adopt = false;
     if (k->op_outcome == LINEAGE_ADOPTED)
-        log_event(LOG_WARN, "took the store's scope over from an earlier owner", "scope", k->options.scope, "holder", k->op_before.holder, NULL);
+        log_event(LOG_WARN, "took the store's scope over from an earlier owner", "scope", k->options.scope, "holder",
+                  k->op_before.holder, NULL);
     struct store_space there;
     struct file_space here;
     k->state.off_volume = store_space_of(k->op_store, &there, NULL) == 0 &&
-                          (!there.known || (file_space_of(k->options.data_path, &here, NULL) == 0 && there.device != here.device));
+                          (!there.known ||
+                           (file_space_of(k->options.data_path, &here, NULL) == 0 && there.device != here.device));
     if (!guid_eq(&k->options.identity.cluster_id, &k->op_lineage.cluster_id)) {
         struct err err;
         k->options.identity.cluster_id = k->op_lineage.cluster_id;
@@ -386,8 +391,8 @@ static int open_catalog(struct keeper *k, struct err *err) {
     return 0;
 }
 
-int keeper_new(struct ev_loop *loop, const struct keeper_options *options, const struct keeper_events *events, struct keeper **ret_keeper,
-               struct err *err) {
+int keeper_new(struct ev_loop *loop, const struct keeper_options *options, const struct keeper_events *events,
+               struct keeper **ret_keeper, struct err *err) {
     struct keeper *k = mem_alloc(sizeof(*k));
     k->loop = loop;
     k->options = *options;
@@ -399,7 +404,8 @@ int keeper_new(struct ev_loop *loop, const struct keeper_options *options, const
     k->state.configured = options->url != NULL;
     ev_async_init(&k->wake, on_wake);
     ev_init(&k->retry, on_retry);
-    ev_timer_init(&k->heartbeat, on_heartbeat, 0., (double)(options->heartbeat_ms ? options->heartbeat_ms : HEARTBEAT_MS) / 1000.0);
+    ev_timer_init(&k->heartbeat, on_heartbeat, 0.,
+                  (double)(options->heartbeat_ms ? options->heartbeat_ms : HEARTBEAT_MS) / 1000.0);
     k->wake.data = k->retry.data = k->heartbeat.data = k;
     if (!options->url) {
         *ret_keeper = k;
@@ -483,8 +489,8 @@ void keeper_catalog_stale(struct keeper *keeper) {
 }
 
 static bool store_itself_is_away(enum err_class class) {
-    return class == ERR_STORE || class == ERR_IO || class == ERR_CONNECT || class == ERR_AUTH || class == ERR_PERMISSION || class == ERR_TIMEOUT ||
-           class == ERR_CONFLICT || class == ERR_NOT_FOUND;
+    return class == ERR_STORE || class == ERR_IO || class == ERR_CONNECT || class == ERR_AUTH || class == ERR_PERMISSION ||
+           class == ERR_TIMEOUT || class == ERR_CONFLICT || class == ERR_NOT_FOUND;
 }
 
 void keeper_failed(struct keeper *keeper, const struct err *err) {

@@ -22,17 +22,17 @@
 struct keeper;
 
 struct keeper_options {
-    const char *url;            /* of the store; NULL: no store is configured */
-    const char *prefix;         /* a folder below it, made when it is missing; "" none */
-    const char *scope;          /* "<namespace>/<instance>" */
+    const char *url; /* of the store; NULL: no store is configured */
+    const char *prefix; /* a folder below it, made when it is missing; "" none */
+    const char *scope; /* "<namespace>/<instance>" */
     const char *kube_namespace;
     const char *instance;
-    const char *holder;         /* pod or host name, for people */
-    const char *state_dir;      /* identity.json and catalog live here */
-    const char *data_path;      /* on SQL Server's data volume: is the store on another one? */
-    bool adopt;                 /* take the scope over whoever owns it: said by an operator */
+    const char *holder; /* pod or host name, for people */
+    const char *state_dir; /* identity.json and catalog live here */
+    const char *data_path; /* on SQL Server's data volume: is the store on another one? */
+    bool adopt; /* take the scope over whoever owns it: said by an operator */
     struct identity identity;
-    int64_t heartbeat_ms;       /* 0 = 60 s */
+    int64_t heartbeat_ms; /* 0 = 60 s */
     int64_t retry_min_ms, retry_max_ms; /* pauses between attempts */
 };
 
@@ -45,8 +45,8 @@ struct keeper_events {
 };
 
 /* Opens the catalog at once when it is good, without the store. ERR_CONFLICT when another process has it. */
-int keeper_new(struct ev_loop *loop, const struct keeper_options *options, const struct keeper_events *events, struct keeper **ret_keeper,
-               struct err *err) ERR_CHECK;
+int keeper_new(struct ev_loop *loop, const struct keeper_options *options, const struct keeper_events *events,
+               struct keeper **ret_keeper, struct err *err) ERR_CHECK;
 /* Waits for the work that is under way. Workers that were lent the store must have ended. */
 void keeper_free(struct keeper *keeper);
 
@@ -66,12 +66,12 @@ void keeper_succeeded(struct keeper *keeper, int64_t now);
 struct keeper_state {
     bool configured;
     bool usable;
-    bool off_volume;       /* store and data are on different volumes */
-    bool catalog_damaged;  /* being rebuilt */
-    bool foreign;          /* the scope belongs to somebody else */
-    struct err error;      /* why it is not usable */
+    bool off_volume; /* store and data are on different volumes */
+    bool catalog_damaged; /* being rebuilt */
+    bool foreign; /* the scope belongs to somebody else */
+    struct err error; /* why it is not usable */
     int64_t error_at;
-    int64_t used_at;       /* last success */
+    int64_t used_at; /* last success */
     struct lineage lineage;
     uint64_t unreadable_manifests; /* left out of the last rebuild */
     char first_unreadable[STORE_NAME_MAX];

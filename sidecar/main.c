@@ -26,7 +26,7 @@ extern char **environ;
 struct program {
     struct ev_loop *loop;
     struct agent *agent;
-    struct sidecar_config *config;   /* of the start: what needs a restart stays as it says */
+    struct sidecar_config *config; /* of the start: what needs a restart stays as it says */
     struct sidecar_config *reloaded; /* the newest one after a reload: policy, log, passwords */
     ev_signal term, interrupt, hup;
     bool stopping;
@@ -164,8 +164,8 @@ static int run(struct program *p, struct err *err) {
         rc = web_start(p->agent, err);
     if (rc == 0) {
         signals(p);
-        log_event(LOG_INFO, "serving", "version", MSSQL_SIDECAR_VERSION, "grpc", p->config->grpc.listen, "http", p->config->http.listen, "scope",
-                  p->agent->scope, NULL);
+        log_event(LOG_INFO, "serving", "version", MSSQL_SIDECAR_VERSION, "grpc", p->config->grpc.listen, "http",
+                  p->config->http.listen, "scope", p->agent->scope, NULL);
         log_event(LOG_WARN, "this version removes nothing from the store: retentionDays and keep have no effect yet", NULL);
         for (size_t i = 0; i < p->config->warnings.count; i++)
             log_event(LOG_WARN, p->config->warnings.items[i], NULL);

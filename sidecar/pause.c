@@ -68,7 +68,8 @@ static int save(struct agent *agent, struct err *err) {
     for (size_t i = 0; i < agent->pauses->count; i++) {
         const struct pause *p = &agent->pauses->items[i];
         char since[CLOCK_TEXT_MAX], until[CLOCK_TEXT_MAX];
-        json_t *o = json_pack("{s:s, s:s, s:s, s:s}", "database", p->database, "reason", p->reason, "by", p->by, "since", clock_format(since, p->since_at));
+        json_t *o = json_pack("{s:s, s:s, s:s, s:s}", "database", p->database, "reason", p->reason, "by", p->by, "since",
+                              clock_format(since, p->since_at));
         if (p->until_at)
             json_object_set_new(o, "until", json_string(clock_format(until, p->until_at)));
         json_array_append_new(root, o);
@@ -109,7 +110,8 @@ int pause_set(struct agent *agent, const struct pause *pause, struct err *err) {
         return err_set(err, ERR_LIMIT, "there are %u pauses already: pause everything, or resume some", PAUSES_MAX);
     p->items = mem_realloc(p->items, (p->count + 1) * sizeof(*pause));
     p->items[p->count++] = *pause;
-    log_event(LOG_WARN, "backups are paused", "database", *pause->database ? pause->database : "*", "reason", pause->reason, "by", pause->by, NULL);
+    log_event(LOG_WARN, "backups are paused", "database", *pause->database ? pause->database : "*", "reason", pause->reason, "by",
+              pause->by, NULL);
     return save(agent, err);
 }
 

@@ -54,8 +54,8 @@ static void add_items(struct agent *agent, const struct request_spec *spec, stru
     }
 }
 
-int request_new(struct agent *agent, const struct request_spec *spec, const struct request_events *events, struct request **ret_request,
-                struct err *err) {
+int request_new(struct agent *agent, const struct request_spec *spec, const struct request_events *events,
+                struct request **ret_request, struct err *err) {
     if (agent->draining && strcmp(spec->trigger, "shutdown"))
         return err_set(err, ERR_STATE, "the sidecar is stopping");
     if (spec->id && strlen(spec->id) >= REQUEST_ID_MAX)

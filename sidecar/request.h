@@ -17,11 +17,11 @@ struct request_item {
     struct request *request;
     struct database *db;
     enum backup_kind kind;
-    bool any_kind;        /* what the chain needs */
+    bool any_kind; /* what the chain needs */
     bool copy_only;
-    bool force;           /* a log although the database is quiet */
+    bool force; /* a log although the database is quiet */
     enum request_state state;
-    struct job *job;      /* while it runs */
+    struct job *job; /* while it runs */
     enum outcome outcome;
 };
 
@@ -58,8 +58,8 @@ struct request_spec {
 };
 
 /* ERR_NOT_FOUND names a database that is not there, ERR_STATE while stopping. The backups begin at the next tick. */
-int request_new(struct agent *agent, const struct request_spec *spec, const struct request_events *events, struct request **ret_request,
-                struct err *err) ERR_CHECK;
+int request_new(struct agent *agent, const struct request_spec *spec, const struct request_events *events,
+                struct request **ret_request, struct err *err) ERR_CHECK;
 struct request *request_find(struct agent *agent, const char *id);
 /* Nobody listens any more. */
 void request_detach(struct agent *agent, struct request *request);

@@ -126,7 +126,8 @@ static bool lane_open(const struct agent *agent, const struct database *db, enum
     if (lane == LANE_LOG)
         return !db->running[LANE_DATA] || atomic_load(&db->running[LANE_DATA]->progress.phase) >= JOB_TAKING;
     /* not more than there are workers: one that waits for a worker would hold up the database's logs */
-    unsigned most = (unsigned)agent->policy->max_concurrent < agent->data_workers ? (unsigned)agent->policy->max_concurrent : agent->data_workers;
+    unsigned most = (unsigned)agent->policy->max_concurrent < agent->data_workers ? (unsigned)agent->policy->max_concurrent
+                                                                                  : agent->data_workers;
     return !db->recovering[LANE_DATA] && !db->running[LANE_LOG] && agent->data_running < most;
 }
 
@@ -157,7 +158,8 @@ static const char *why_not(const struct agent *agent, const struct database *db)
 }
 
 /* What somebody asked for and what cannot be begun ends with the reason, it does not wait for better times. */
-static void refuse_requests(struct agent *agent, struct database *db, enum outcome outcome, const char *reason, const char *text) {
+static void refuse_requests(struct agent *agent, struct database *db, enum outcome outcome, const char *reason,
+                            const char *text) {
     struct request_item *item;
     for (enum lane lane = 0; agent->requests && lane < LANE_COUNT; lane++)
         while ((item = request_waiting(agent, db, lane)))
@@ -183,7 +185,8 @@ static const char *why_not_ever(const struct agent *agent, const struct database
 }
 
 static bool log_too_large(const struct database *db) {
-    return db->rules->log_size_bytes && db->sizes.log_bytes > (uint64_t)db->rules->log_size_bytes && db->info.recovery != SQL_RECOVERY_SIMPLE;
+    return db->rules->log_size_bytes && db->sizes.log_bytes > (uint64_t)db->rules->log_size_bytes &&
+           db->info.recovery != SQL_RECOVERY_SIMPLE;
 }
 
 static bool serve_requests(struct agent *agent, struct database *db, int64_t now) {
@@ -242,7 +245,8 @@ static void look_at(struct agent *agent, struct database *db, int64_t now, int64
     }
     const char *never = why_not_ever(agent, db), *reason = never ? never : why_not(agent, db);
     if (reason)
-        refuse_requests(agent, db, never && db->tips_known ? OUTCOME_SKIPPED : OUTCOME_DEFERRED, reason, "the backup cannot be begun now");
+        refuse_requests(agent, db, never && db->tips_known ? OUTCOME_SKIPPED : OUTCOME_DEFERRED, reason,
+                        "the backup cannot be begun now");
     if (agent->draining)
         refuse_late(agent, db);
     if (!database_wanted(db)) {

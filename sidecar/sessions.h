@@ -32,7 +32,8 @@ void sessions_free(struct sessions *sessions);
 /* New passwords; idle connections with the old ones are closed. */
 void sessions_set_passwords(struct sessions *sessions, const struct secret *password, const struct secret *admin_password);
 /* An idle connection that is alive, or a new one. ERR_CONFIG when the admin login is wanted and not configured. */
-int sessions_take(struct sessions *sessions, enum sessions_login login, struct sql_session **ret_session, struct err *err) ERR_CHECK;
+int sessions_take(struct sessions *sessions, enum sessions_login login, struct sql_session **ret_session,
+                  struct err *err) ERR_CHECK;
 /* Back to the idle ones, or closed when it is dead, an admin's, or there are enough. */
 void sessions_give(struct sessions *sessions, enum sessions_login login, struct sql_session *session);
 /* Closes the idle ones: after a restart of the server, and when nothing has happened for long. */

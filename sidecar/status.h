@@ -17,10 +17,10 @@ Mssql__V1__ResultState status_outcome(enum outcome outcome);
 /* The pauses in force, appended to an empty repeated field. */
 void status_pauses(const struct agent *agent, size_t *n, Mssql__V1__Pause ***list);
 /* Repeated fields: room for one more pointer. */
-#define STATUS_APPEND(message, field, value)                                                                             \
-    do {                                                                                                                 \
-        (message)->field = mem_realloc((message)->field, ((message)->n_##field + 1) * sizeof(*(message)->field));        \
-        (message)->field[(message)->n_##field++] = (value);                                                              \
+#define STATUS_APPEND(message, field, value)                                                                                     \
+    do {                                                                                                                         \
+        (message)->field = mem_realloc((message)->field, ((message)->n_##field + 1) * sizeof(*(message)->field));                \
+        (message)->field[(message)->n_##field++] = (value);                                                                      \
     } while (0)
 
 #endif

@@ -32,12 +32,9 @@ Mssql__V1__ResultState status_outcome(enum outcome outcome) {
 
 static Mssql__V1__Job *job_message(const struct job *job) {
     static const Mssql__V1__JobPhase phases[JOB_PHASE_COUNT] = {
-        [JOB_QUEUED] = MSSQL__V1__JOB_PHASE__JOB_PHASE_QUEUED,
-        [JOB_TAKING] = MSSQL__V1__JOB_PHASE__JOB_PHASE_TAKING,
-        [JOB_INSPECTING] = MSSQL__V1__JOB_PHASE__JOB_PHASE_INSPECTING,
-        [JOB_SHIPPING] = MSSQL__V1__JOB_PHASE__JOB_PHASE_SHIPPING,
-        [JOB_COMMITTING] = MSSQL__V1__JOB_PHASE__JOB_PHASE_COMMITTING,
-        [JOB_DONE] = MSSQL__V1__JOB_PHASE__JOB_PHASE_DONE,
+        [JOB_QUEUED] = MSSQL__V1__JOB_PHASE__JOB_PHASE_QUEUED,         [JOB_TAKING] = MSSQL__V1__JOB_PHASE__JOB_PHASE_TAKING,
+        [JOB_INSPECTING] = MSSQL__V1__JOB_PHASE__JOB_PHASE_INSPECTING, [JOB_SHIPPING] = MSSQL__V1__JOB_PHASE__JOB_PHASE_SHIPPING,
+        [JOB_COMMITTING] = MSSQL__V1__JOB_PHASE__JOB_PHASE_COMMITTING, [JOB_DONE] = MSSQL__V1__JOB_PHASE__JOB_PHASE_DONE,
     };
     Mssql__V1__Job *m = mem_alloc(sizeof(*m));
     mssql__v1__job__init(m);
@@ -51,7 +48,9 @@ static Mssql__V1__Job *job_message(const struct job *job) {
     /* while a worker has the job its entry is the worker's */
     bool staged = phase >= JOB_SHIPPING;
     m->run_id = mem_strdup(staged ? job->entry.run_id : "");
-    m->kind = staged ? message_kind(job->entry.kind) : job->lane == LANE_LOG ? MSSQL__V1__BACKUP_KIND__BACKUP_KIND_LOG : MSSQL__V1__BACKUP_KIND__BACKUP_KIND_UNSPECIFIED;
+    m->kind = staged                  ? message_kind(job->entry.kind)
+              : job->lane == LANE_LOG ? MSSQL__V1__BACKUP_KIND__BACKUP_KIND_LOG
+                                      : MSSQL__V1__BACKUP_KIND__BACKUP_KIND_UNSPECIFIED;
     return m;
 }
 
@@ -158,7 +157,9 @@ Mssql__V1__Database *status_database(const struct agent *agent, const struct dat
     m->data_bytes = db->sizes.full_bytes;
     m->log_bytes = db->sizes.log_file_bytes;
     m->log_used_bytes = db->sizes.log_active_bytes;
-    m->changed_percent = db->server.allocated_pages ? 100.0 * (double)db->server.modified_pages / (double)db->server.allocated_pages : -1;
+    m->changed_percent = db->server.allocated_pages
+                             ? 100.0 * (double)db->server.modified_pages / (double)db->server.allocated_pages
+                             : -1;
     m->stored_bytes = db->stored_bytes;
     m->backups = db->sets;
     m->log_reuse_wait = mem_strdup(db->info.log_reuse_wait);

@@ -61,7 +61,8 @@ static void prestop_done(void *user, enum drain_end end, unsigned left) {
     if (end == DRAIN_DONE)
         http_reply_text(p->request, 200, "everything is in the store\n");
     else if (end == DRAIN_WITHOUT_LOGS)
-        http_reply_text(p->request, 200, "what was staged is in the store; SQL Server is not reachable, so there are no last log backups\n");
+        http_reply_text(p->request, 200,
+                        "what was staged is in the store; SQL Server is not reachable, so there are no last log backups\n");
     else
         http_reply_text(p->request, 200, "time is over: %u backups wait in staging for the next start\n", left);
     mem_free(p);
@@ -84,7 +85,8 @@ static void prestop(void *user, struct http_request *request) {
 }
 
 int web_start(struct agent *agent, struct err *err) {
-    struct http_server_options options = {.listen = agent->config->http.listen, .max_connections = (unsigned)agent->config->http.max_connections};
+    struct http_server_options options = {.listen = agent->config->http.listen,
+                                          .max_connections = (unsigned)agent->config->http.max_connections};
     if (http_server_new(agent->loop, &options, &agent->http, err) < 0)
         return err_context(err, "http.listen");
     http_server_route(agent->http, HTTP_GET, "/metrics", get_metrics, agent);

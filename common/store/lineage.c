@@ -79,8 +79,8 @@ static int refuse(const struct lineage *have, const char *why, struct err *err) 
     err_set(err, ERR_CONFLICT, "%s/%s in the store belongs to '%s' (epoch %llu, last sign of life %s): %s", have->kube_namespace,
             have->instance, *have->holder ? have->holder : "somebody else", (unsigned long long)have->epoch,
             clock_format(at, have->heartbeat_at), why);
-    return err_hint(
-        err, "Give this instance a store prefix of its own, or, when the other one is gone for good, start once with store.adopt: true");
+    return err_hint(err, "Give this instance a store prefix of its own, or, when the other one is gone for good, start once with "
+                         "store.adopt: true");
 }
 
 /* What the rules say of the owner that is there. */

@@ -22,7 +22,8 @@ static int locate(struct job *job, struct catalog *catalog, uint32_t *ret_id, st
     else
         catalog_choose_folder(catalog, job->manifest.database, &job->set.family_guid, folder);
     uint32_t id;
-    if (catalog_database_put(catalog, folder, job->manifest.database, &job->set.family_guid, &job->set.database_guid, &id, err) < 0)
+    if (catalog_database_put(catalog, folder, job->manifest.database, &job->set.family_guid, &job->set.database_guid, &id, err) <
+        0)
         return -1;
     manifest_set(&job->manifest.folder, folder);
     *ret_id = id;
@@ -46,7 +47,8 @@ static int number(struct job *job, struct catalog *catalog, uint32_t id, struct 
 
 static void ship_again_later(struct job *job) {
     struct ship_queue *q = &job->db->ship[job->lane];
-    double first = (double)job->agent->config->limits.retry_min_ms / 1000.0, most = (double)job->agent->config->limits.retry_max_ms / 1000.0;
+    double first = (double)job->agent->config->limits.retry_min_ms / 1000.0,
+           most = (double)job->agent->config->limits.retry_max_ms / 1000.0;
     q->running = false;
     q->retry_s = q->retry_s <= 0 ? first : q->retry_s * 2 < most ? q->retry_s * 2 : most;
     q->retry_us = clock_mono_us() + (int64_t)(q->retry_s * 1e6);

@@ -14,7 +14,10 @@
 
 static void remember_result(struct job *job) {
     struct database *db = job->db;
-    enum backup_kind kind = job->taken || job->journaled || job->decision.action == CHAIN_ACTION_TAKE ? job->entry.kind : job->lane == LANE_LOG ? BACKUP_LOG : job->due.diff && !job->due.full ? BACKUP_DIFF : BACKUP_FULL;
+    enum backup_kind kind = job->taken || job->journaled || job->decision.action == CHAIN_ACTION_TAKE ? job->entry.kind
+                            : job->lane == LANE_LOG                                                   ? BACKUP_LOG
+                            : job->due.diff && !job->due.full                                         ? BACKUP_DIFF
+                                                                                                      : BACKUP_FULL;
     if (job->outcome == OUTCOME_QUIET)
         return;
     struct last_result *last = &db->last[kind];
@@ -35,7 +38,8 @@ static void tell(const struct job *job) {
     const char *kind = backup_kind_name(job->entry.kind);
     switch (job->outcome) {
     case OUTCOME_COMPLETED:
-        log_event(LOG_INFO, "backup committed", "kind", kind, "trigger", job->entry.trigger, "reason", job->entry.reason, "stored_bytes", bytes, "ms", took, NULL);
+        log_event(LOG_INFO, "backup committed", "kind", kind, "trigger", job->entry.trigger, "reason", job->entry.reason,
+                  "stored_bytes", bytes, "ms", took, NULL);
         break;
     case OUTCOME_FAILED:
         log_error(LOG_ERROR, &job->err, "backup failed", "kind", kind, "reason", job->reason, NULL);
@@ -44,7 +48,9 @@ static void tell(const struct job *job) {
         log_event(LOG_DEBUG, "nothing was committed since the last log backup", NULL);
         break;
     default:
-        log_event(job->request || strcmp(job->trigger, "healing") ? LOG_INFO : LOG_DEBUG, job->outcome == OUTCOME_SKIPPED ? "backup skipped" : "backup deferred", "reason", job->reason, "detail", job->err.text, NULL);
+        log_event(job->request || strcmp(job->trigger, "healing") ? LOG_INFO : LOG_DEBUG,
+                  job->outcome == OUTCOME_SKIPPED ? "backup skipped" : "backup deferred", "reason", job->reason, "detail",
+                  job->err.text, NULL);
         break;
     }
     log_unbind(8);
@@ -61,8 +67,8 @@ void job_finish(struct job *job) {
     scheduler_wake(agent);
 }
 
-void job_refuse(struct agent *agent, struct database *db, struct request_item *item, enum lane lane, enum outcome outcome, const char *reason,
-                const char *text) {
+void job_refuse(struct agent *agent, struct database *db, struct request_item *item, enum lane lane, enum outcome outcome,
+                const char *reason, const char *text) {
     struct job *job = job_new(agent, db, lane, item->request->trigger);
     job->info = db->info;
     request_item_started(item, job);

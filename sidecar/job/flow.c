@@ -49,7 +49,8 @@ static void count_healing(struct job *job) {
 /* The due run did not come about. Only what this job carried is due again, after a pause as long as the attempt was: a refused healing
  * must not become a scheduled full. */
 static void due_again(struct job *job, int64_t now) {
-    const bool carried[POLICY_KIND_COUNT] = {[POLICY_FULL] = job->due.full, [POLICY_DIFF] = job->due.diff, [POLICY_LOG] = job->due.log};
+    const bool carried[POLICY_KIND_COUNT] = {
+        [POLICY_FULL] = job->due.full, [POLICY_DIFF] = job->due.diff, [POLICY_LOG] = job->due.log};
     int64_t pause = clock_mono_us() - job->begun_us;
     pause = pause < RETRY_US ? RETRY_US : pause > RETRY_MAX_US ? RETRY_MAX_US : pause;
     if (!job->decision.wait_until_at && !job->request)
@@ -98,7 +99,6 @@ static void lane_free(struct job *job) {
             job->agent->data_running--;
     }
 }
-
 
 static void on_taken(struct pool_item *item) {
     struct job *job = container_of(item, struct job, item);
@@ -179,8 +179,8 @@ unsigned job_unshipped(const struct agent *agent, int64_t *ret_oldest_at) {
 bool job_any_running(const struct agent *agent) {
     for (size_t i = 0; i < agent->database_count; i++) {
         const struct database *db = agent->databases[i];
-        if (db->running[LANE_DATA] || db->running[LANE_LOG] || db->ship[LANE_DATA].head || db->ship[LANE_LOG].head || db->recovering[LANE_DATA] ||
-            db->recovering[LANE_LOG])
+        if (db->running[LANE_DATA] || db->running[LANE_LOG] || db->ship[LANE_DATA].head || db->ship[LANE_LOG].head ||
+            db->recovering[LANE_DATA] || db->recovering[LANE_LOG])
             return true;
     }
     return agent->requests != NULL;

@@ -59,7 +59,8 @@ void job_set_outcome(struct job *job, enum outcome outcome, const char *reason, 
 void job_fail(struct job *job) {
     enum sql_reaction reaction = sql_err_reaction(&job->err);
     bool passes = job->err.class == ERR_CANCELLED || reaction == SQL_RETRY || reaction == SQL_WAIT ||
-                  (job->err.class != ERR_SPACE && job->err.class != ERR_CONNECT && err_class_transient(job->err.class) && reaction == SQL_FAIL);
+                  (job->err.class != ERR_SPACE && job->err.class != ERR_CONNECT && err_class_transient(job->err.class) &&
+                   reaction == SQL_FAIL);
     job->outcome = passes ? OUTCOME_DEFERRED : reaction == SQL_SKIP ? OUTCOME_SKIPPED : OUTCOME_FAILED;
     str_copy(job->reason, sizeof(job->reason), err_class_name(job->err.class));
 }

@@ -53,7 +53,7 @@ struct job {
     struct agent *agent; /* a worker uses: sessions, journal, staging, pending_bytes, name_prefix, holder */
     struct database *db; /* the loop's */
     struct request_item *request; /* the loop's; NULL when nobody waits */
-    struct job *next;             /* of a queue */
+    struct job *next; /* of a queue */
     enum lane lane;
     atomic_bool cancel;
     struct job_progress progress;
@@ -70,10 +70,10 @@ struct job {
     struct staging_limits limits;
     int64_t foreign_id;
     int64_t begun_at;
-    int64_t begun_us;  /* monotonic */
+    int64_t begun_us; /* monotonic */
     int64_t resume_us, resume_pause_us; /* monotonic; in agent->resuming: when to ask again */
     int64_t asked_us; /* monotonic; since when it is not known what became of the run */
-    bool orphan;       /* a staged file without journal entry that was not asked about yet */
+    bool orphan; /* a staged file without journal entry that was not asked about yet */
 
     /* what take or resume found */
     bool resumed;
@@ -81,23 +81,23 @@ struct job {
     unsigned slot;
     bool journaled;
     uint64_t pending_bytes; /* added to agent->pending_bytes */
-    bool looked;            /* server_state and sizes are filled in */
+    bool looked; /* server_state and sizes are filled in */
     struct chain_server_state server_state;
     struct sql_sizes sizes;
     struct chain_decision decision;
-    bool to_data_lane;      /* a log job found that the chain needs a data backup: not in the lane of the logs */
+    bool to_data_lane; /* a log job found that the chain needs a data backup: not in the lane of the logs */
     struct chain_verdict verdict;
     struct chain_foreign *foreign;
     size_t foreign_count;
     struct chain_restore restore; /* newest restore over it; at 0: none */
     bool compression_refused;
 
-    uint64_t moved_bytes;   /* what the watchdog saw last, and when */
+    uint64_t moved_bytes; /* what the watchdog saw last, and when */
     double moved_percent;
     int64_t moved_us;
 
-    bool taken;             /* staged and inspected: set and manifest are good */
-    bool ambiguous;         /* the connection was lost during BACKUP: resume finds out */
+    bool taken; /* staged and inspected: set and manifest are good */
+    bool ambiguous; /* the connection was lost during BACKUP: resume finds out */
     struct backup set;
     struct manifest manifest;
     uint64_t staged_bytes;
@@ -153,8 +153,8 @@ void job_recover_all(struct agent *agent);
 /* Asks again about runs whose fate is not known yet. */
 void job_recover_tick(struct agent *agent);
 /* Ends what somebody asked for and what cannot be begun. */
-void job_refuse(struct agent *agent, struct database *db, struct request_item *item, enum lane lane, enum outcome outcome, const char *reason,
-                const char *text);
+void job_refuse(struct agent *agent, struct database *db, struct request_item *item, enum lane lane, enum outcome outcome,
+                const char *reason, const char *text);
 /* Gives waiting jobs to the store as far as lanes are free. */
 void job_ship_pending(struct agent *agent);
 /* Jobs that are not finished; oldest_at (may be NULL) is the oldest staged one's begin. */

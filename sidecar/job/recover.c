@@ -93,7 +93,9 @@ static void await_resume(struct job *job) {
 
 /* Waits in the agent's list; job_recover_tick() takes it up. */
 void job_resume_later(struct job *job) {
-    job->resume_pause_us = !job->resume_pause_us ? RESUME_RETRY_US : job->resume_pause_us < RESUME_MAX_US ? 2 * job->resume_pause_us : RESUME_MAX_US;
+    job->resume_pause_us = !job->resume_pause_us                  ? RESUME_RETRY_US
+                           : job->resume_pause_us < RESUME_MAX_US ? 2 * job->resume_pause_us
+                                                                  : RESUME_MAX_US;
     job->resume_us = clock_mono_us() + job->resume_pause_us;
     await_resume(job);
 }
@@ -149,7 +151,8 @@ static void recover_orphans(struct agent *agent, const struct journal_found *kno
         for (unsigned k = 0; k < known_count && !journaled; k++)
             journaled = !strcmp(known[k].entry.run_id, files[i].run_id);
         if (!journaled) {
-            struct journal_entry entry = {.step = JOURNAL_PLANNED, .kind = files[i].kind, .stripes = n, .planned_at = clock_wall()};
+            struct journal_entry entry = {
+                .step = JOURNAL_PLANNED, .kind = files[i].kind, .stripes = n, .planned_at = clock_wall()};
             str_copy(entry.run_id, sizeof(entry.run_id), files[i].run_id);
             struct job *job = recover_one(agent, &entry, databases_find_or_add(agent, ""));
             job->orphan = true;
@@ -186,7 +189,8 @@ void job_recover_drafts(struct agent *agent) {
             job_free(job);
             continue;
         }
-        log_event(LOG_WARN, "backup of an earlier run is staged; shipping it", "database", db->name, "run", job->entry.run_id, NULL);
+        log_event(LOG_WARN, "backup of an earlier run is staged; shipping it", "database", db->name, "run", job->entry.run_id,
+                  NULL);
         job->taken = true;
         job->outcome = OUTCOME_COMPLETED;
         job_enqueue(job);

@@ -30,11 +30,13 @@ static int running_row(void *user, const struct sql_row *row, struct err *err) {
 
 /* Does a BACKUP that may be ours still run on the server (the session that ran it may be in its rollback)? One that began after the run
  * was first looked for is not it. What runs in another database's context than the backup's own is in master's, as ours are. */
-static int still_running(struct job *job, struct sql_session *session, const struct sql_clock *clock, bool *ret_running, struct err *err) {
+static int still_running(struct job *job, struct sql_session *session, const struct sql_clock *clock, bool *ret_running,
+                         struct err *err) {
     struct running r = {.clock = clock, .before_at = clock->server_at - (clock_mono_us() - job->asked_us) + CLOCK_SECOND};
     struct buf text;
     buf_init(&text, SQL_TEXT_MAX);
-    buf_printf(&text, "SELECT start_time FROM sys.dm_exec_requests WHERE command LIKE 'BACKUP %s%%'", job->entry.kind == BACKUP_LOG ? "LOG" : "DATABASE");
+    buf_printf(&text, "SELECT start_time FROM sys.dm_exec_requests WHERE command LIKE 'BACKUP %s%%'",
+               job->entry.kind == BACKUP_LOG ? "LOG" : "DATABASE");
     if (job->entry.database[0]) {
         buf_puts(&text, " AND database_id IN (1, DB_ID(");
         sql_quote_text(&text, job->entry.database);
@@ -78,7 +80,8 @@ static void keep(struct job *job, struct sql_session *session, const struct sql_
     }
     job->staged_bytes = bytes;
     struct err err;
-    if (job->entry.step == JOURNAL_PLANNED && job->journaled && journal_advance(job->agent->journal, job->slot, JOURNAL_TAKEN, &err) < 0)
+    if (job->entry.step == JOURNAL_PLANNED && job->journaled &&
+        journal_advance(job->agent->journal, job->slot, JOURNAL_TAKEN, &err) < 0)
         log_error(LOG_WARN, &err, "journal could not be advanced; going on", NULL);
     if (job_inspect(job, session, clock, &job->err) < 0) {
         job_fail(job);
@@ -170,7 +173,8 @@ static int adopt_header(struct job *job, struct sql_session *session, const stru
     if (rc < 0)
         return -1;
     if (!str_ends(header.name, job->entry.run_id))
-        return err_set(err, ERR_CONFLICT, "staged file of run %s holds a backup set named '%s': it is left alone", job->entry.run_id, header.name);
+        return err_set(err, ERR_CONFLICT, "staged file of run %s holds a backup set named '%s': it is left alone",
+                       job->entry.run_id, header.name);
     str_copy(job->entry.database, sizeof(job->entry.database), header.database);
     job->entry.family_guid = header.backup.family_guid;
     job->entry.database_guid = header.backup.database_guid;

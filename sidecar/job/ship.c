@@ -27,12 +27,14 @@ static int ship_stripe(struct job *job, uint32_t stripe, const struct filter_ops
         return err_os(err, ERR_NONE, errno, "open staged file %s", path);
     char name[STORE_NAME_MAX];
     name_object(name, &job->set, stripe + 1, filter->suffix);
-    struct pipe_spec spec = {.codec = job->options.codec, .level = job->options.codec_level, .record_bytes = job->options.record_bytes};
+    struct pipe_spec spec = {
+        .codec = job->options.codec, .level = job->options.codec_level, .record_bytes = job->options.record_bytes};
     struct pipe_source source = {.fd = fd, .drop_cache = true};
     struct pipe_control control = {.progress = on_progress, .user = job, .cancel = &job->cancel};
     struct manifest_object *object = manifest_add_object(&job->manifest);
     object->stripe = stripe + 1;
-    int rc = store_ship_object(job->store, job->agent->scope, job->manifest.folder, &job->set, name, &spec, &source, &control, object, err);
+    int rc = store_ship_object(job->store, job->agent->scope, job->manifest.folder, &job->set, name, &spec, &source, &control,
+                               object, err);
     close(fd);
     return rc;
 }
@@ -53,7 +55,7 @@ static int ship(struct job *job, struct err *err) {
     if (filter_find(job->options.codec, &filter, err) < 0)
         return -1;
     job_forget_objects(&job->manifest); /* of an earlier attempt */
-    job->manifest.sequence = 0;         /* so is its place: the other lane may have committed since */
+    job->manifest.sequence = 0; /* so is its place: the other lane may have committed since */
     uint64_t stored = 0;
     for (uint32_t i = 0; i < job->entry.stripes; i++)
         if (ship_stripe(job, i, filter, err) < 0)

@@ -36,8 +36,8 @@ static struct chain_view view_of(const struct job *job) {
 static void read_foreign(struct job *job, struct sql_session *session, const struct sql_clock *clock) {
     struct sql_history_list rows = {0};
     struct err err;
-    if (sql_foreign_read(session, &job->server, &job->server_state.family_guid, job->foreign_id, job->agent->name_prefix, FOREIGN_LIMIT,
-                         &rows, &err) < 0) {
+    if (sql_foreign_read(session, &job->server, &job->server_state.family_guid, job->foreign_id, job->agent->name_prefix,
+                         FOREIGN_LIMIT, &rows, &err) < 0) {
         log_error(LOG_DEBUG, &err, "history of other backups could not be read", NULL);
         return;
     }
@@ -110,7 +110,9 @@ static bool decide(struct job *job) {
 }
 
 static uint64_t estimate(const struct job *job) {
-    uint64_t bytes = job->decision.kind == BACKUP_FULL ? job->sizes.full_bytes : job->decision.kind == BACKUP_DIFF ? job->sizes.diff_bytes : job->sizes.log_bytes;
+    uint64_t bytes = job->decision.kind == BACKUP_FULL   ? job->sizes.full_bytes
+                     : job->decision.kind == BACKUP_DIFF ? job->sizes.diff_bytes
+                                                         : job->sizes.log_bytes;
     /* headers, and what is written while the backup runs */
     return bytes + bytes / 20 + (UINT64_C(1) << 20);
 }

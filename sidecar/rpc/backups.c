@@ -26,8 +26,9 @@ static bool kind_wanted(const Mssql__V1__ListBackupsRequest *q, enum backup_kind
 }
 
 static bool wanted(const Mssql__V1__ListBackupsRequest *q, const struct backup *b) {
-    return kind_wanted(q, b->kind) && (!q->from_at || b->finish_at >= q->from_at) && (!q->until_at || b->finish_at < q->until_at) &&
-           (q->with_foreign || !backup_has(b, BACKUP_FOREIGN)) && (!q->held_only || backup_has(b, BACKUP_HELD));
+    return kind_wanted(q, b->kind) && (!q->from_at || b->finish_at >= q->from_at) &&
+           (!q->until_at || b->finish_at < q->until_at) && (q->with_foreign || !backup_has(b, BACKUP_FOREIGN)) &&
+           (!q->held_only || backup_has(b, BACKUP_HELD));
 }
 
 static int newest_first(const void *a, const void *b) {
@@ -37,7 +38,8 @@ static int newest_first(const void *a, const void *b) {
     return lsn_cmp(y->set.last_lsn, x->set.last_lsn);
 }
 
-static int collect(const struct catalog *catalog, const Mssql__V1__ListBackupsRequest *q, struct listed **ret_list, size_t *ret_count, struct err *err) {
+static int collect(const struct catalog *catalog, const Mssql__V1__ListBackupsRequest *q, struct listed **ret_list,
+                   size_t *ret_count, struct err *err) {
     struct listed *list = NULL;
     size_t count = 0, cap = 0;
     bool found = !*q->database;
@@ -96,7 +98,8 @@ void service_list_backups(void *user, struct rpc_call *call, const ProtobufCMess
     struct listed *list = NULL;
     size_t count = 0, begin = 0;
     struct err err;
-    int rc = catalog ? collect(catalog, q, &list, &count, &err) : err_set(&err, ERR_STATE, "the catalog is being rebuilt from the store; try again");
+    int rc = catalog ? collect(catalog, q, &list, &count, &err)
+                     : err_set(&err, ERR_STATE, "the catalog is being rebuilt from the store; try again");
     if (rc == 0)
         rc = page_begin(q, count, &begin, &err);
     if (rc < 0) {

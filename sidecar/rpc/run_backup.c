@@ -25,12 +25,9 @@ static void send(struct watch *w, Mssql__V1__RunBackupEvent *event) {
 
 static void on_progress(void *user, struct request_item *item) {
     static const Mssql__V1__JobPhase phases[JOB_PHASE_COUNT] = {
-        [JOB_QUEUED] = MSSQL__V1__JOB_PHASE__JOB_PHASE_QUEUED,
-        [JOB_TAKING] = MSSQL__V1__JOB_PHASE__JOB_PHASE_TAKING,
-        [JOB_INSPECTING] = MSSQL__V1__JOB_PHASE__JOB_PHASE_INSPECTING,
-        [JOB_SHIPPING] = MSSQL__V1__JOB_PHASE__JOB_PHASE_SHIPPING,
-        [JOB_COMMITTING] = MSSQL__V1__JOB_PHASE__JOB_PHASE_COMMITTING,
-        [JOB_DONE] = MSSQL__V1__JOB_PHASE__JOB_PHASE_DONE,
+        [JOB_QUEUED] = MSSQL__V1__JOB_PHASE__JOB_PHASE_QUEUED,         [JOB_TAKING] = MSSQL__V1__JOB_PHASE__JOB_PHASE_TAKING,
+        [JOB_INSPECTING] = MSSQL__V1__JOB_PHASE__JOB_PHASE_INSPECTING, [JOB_SHIPPING] = MSSQL__V1__JOB_PHASE__JOB_PHASE_SHIPPING,
+        [JOB_COMMITTING] = MSSQL__V1__JOB_PHASE__JOB_PHASE_COMMITTING, [JOB_DONE] = MSSQL__V1__JOB_PHASE__JOB_PHASE_DONE,
     };
     struct watch *w = user;
     if (rpc_call_queued_bytes(w->call) > 64 * 1024)
@@ -57,7 +54,9 @@ static void on_result(void *user, struct request_item *item, const struct job *j
     bool taken = job->entry.run_id[0] != 0;
     r->database = mem_strdup(item->db->name);
     r->run_id = mem_strdup(job->entry.run_id);
-    r->kind = taken ? message_kind(job->entry.kind) : item->any_kind ? MSSQL__V1__BACKUP_KIND__BACKUP_KIND_UNSPECIFIED : message_kind(item->kind);
+    r->kind = taken            ? message_kind(job->entry.kind)
+              : item->any_kind ? MSSQL__V1__BACKUP_KIND__BACKUP_KIND_UNSPECIFIED
+                               : message_kind(item->kind);
     r->state = status_outcome(job->outcome);
     r->reason = mem_strdup(job->reason);
     r->message = mem_strdup(job->err.text);

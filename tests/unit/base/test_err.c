@@ -35,7 +35,8 @@ static void errno_chooses_the_class(void **state) {
     static const struct {
         int os;
         enum err_class class;
-    } cases[] = {{ENOSPC, ERR_SPACE}, {EDQUOT, ERR_SPACE}, {ENOENT, ERR_NOT_FOUND}, {EACCES, ERR_PERMISSION}, {EROFS, ERR_PERMISSION}, {EIO, ERR_IO}};
+    } cases[] = {{ENOSPC, ERR_SPACE},      {EDQUOT, ERR_SPACE},     {ENOENT, ERR_NOT_FOUND},
+                 {EACCES, ERR_PERMISSION}, {EROFS, ERR_PERMISSION}, {EIO, ERR_IO}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         err_os(&err, ERR_NONE, cases[i].os, "write %s", "/x");
         assert_int_equal(err.class, cases[i].class);

@@ -104,7 +104,8 @@ static void log_lines_are_one_line_with_bound_fields(void **state) {
     log_setup(LOG_DEBUG, LOG_JSON, "unit");
     err_sql(&err, ERR_SPACE, 3202, 16, "disk full");
     log_error(LOG_ERROR, &err, "backup failed", NULL);
-    assert_non_null(strstr(lines[1], "\"msg\":\"backup failed\",\"class\":\"space\",\"sql_number\":\"3202\",\"error\":\"disk full\"}"));
+    assert_non_null(
+        strstr(lines[1], "\"msg\":\"backup failed\",\"class\":\"space\",\"sql_number\":\"3202\",\"error\":\"disk full\"}"));
     assert_null(strstr(lines[1], "my db"));
     log_set_sink(NULL, NULL);
     log_setup(LOG_INFO, LOG_LOGFMT, "unit");

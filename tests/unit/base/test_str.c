@@ -27,8 +27,9 @@ static void durations_and_sizes(void **state) {
     static const struct {
         const char *s;
         int64_t ms; /* -1: refused */
-    } durations[] = {{"90", 90000}, {"90s", 90000}, {"5m", 300000}, {"1h30m", 5400000}, {"250ms", 250}, {"2d", 172800000},
-                     {"", -1}, {"5x", -1}, {"m", -1}, {"-5m", -1}, {"5 m", -1}, {"9223372036854775807d", -1}};
+    } durations[] = {{"90", 90000},  {"90s", 90000},    {"5m", 300000}, {"1h30m", 5400000},
+                     {"250ms", 250}, {"2d", 172800000}, {"", -1},       {"5x", -1},
+                     {"m", -1},      {"-5m", -1},       {"5 m", -1},    {"9223372036854775807d", -1}};
     for (size_t k = 0; k < ARRAY_LEN(durations); k++) {
         int64_t ms = -1;
         assert_int_equal(str_to_duration_ms(durations[k].s, &ms), durations[k].ms >= 0);
@@ -37,8 +38,16 @@ static void durations_and_sizes(void **state) {
     static const struct {
         const char *s;
         uint64_t bytes; /* 0: refused */
-    } sizes[] = {{"1000", 1000}, {"64Ki", 65536}, {"10Gi", UINT64_C(10) << 30}, {"5G", UINT64_C(5000000000)}, {"3k", 3000},
-                 {"", 0}, {"Gi", 0}, {"1gb", 0}, {"1.5Gi", 0}, {"99999999999Pi", 0}};
+    } sizes[] = {{"1000", 1000},
+                 {"64Ki", 65536},
+                 {"10Gi", UINT64_C(10) << 30},
+                 {"5G", UINT64_C(5000000000)},
+                 {"3k", 3000},
+                 {"", 0},
+                 {"Gi", 0},
+                 {"1gb", 0},
+                 {"1.5Gi", 0},
+                 {"99999999999Pi", 0}};
     for (size_t k = 0; k < ARRAY_LEN(sizes); k++) {
         uint64_t bytes = 0;
         assert_int_equal(str_to_bytes(sizes[k].s, &bytes), sizes[k].bytes > 0);
@@ -56,8 +65,16 @@ static void patterns(void **state) {
     static const struct {
         const char *pattern, *s;
         bool match;
-    } cases[] = {{"*", "", true}, {"db*", "DB1", true}, {"db?", "db", false}, {"*_old", "sales_old", true}, {"*_old", "sales_older", false},
-                 {"a*b*c", "aXXbYYc", true}, {"a*b*c", "aXXbYY", false}, {"", "", true}, {"", "x", false}, {"**", "x", true}};
+    } cases[] = {{"*", "", true},
+                 {"db*", "DB1", true},
+                 {"db?", "db", false},
+                 {"*_old", "sales_old", true},
+                 {"*_old", "sales_older", false},
+                 {"a*b*c", "aXXbYYc", true},
+                 {"a*b*c", "aXXbYY", false},
+                 {"", "", true},
+                 {"", "x", false},
+                 {"**", "x", true}};
     for (size_t k = 0; k < ARRAY_LEN(cases); k++)
         assert_int_equal(str_glob(cases[k].pattern, cases[k].s), cases[k].match);
 }
@@ -75,8 +92,17 @@ static void utf8_is_checked_to_the_byte(void **state) {
     static const struct {
         const char *s;
         bool ok;
-    } cases[] = {{"Bücher", true}, {"日本", true}, {"a\tb", true}, {"a\nb", false}, {"\xc3", false}, {"\xc0\xaf", false},
-                 {"\xed\xa0\x80", false}, {"\xf4\x90\x80\x80", false}, {"\xf0\x9f\x98\x80", true}, {"\x7f", false}, {"\x80", false}};
+    } cases[] = {{"Bücher", true},
+                 {"日本", true},
+                 {"a\tb", true},
+                 {"a\nb", false},
+                 {"\xc3", false},
+                 {"\xc0\xaf", false},
+                 {"\xed\xa0\x80", false},
+                 {"\xf4\x90\x80\x80", false},
+                 {"\xf0\x9f\x98\x80", true},
+                 {"\x7f", false},
+                 {"\x80", false}};
     for (size_t k = 0; k < ARRAY_LEN(cases); k++)
         assert_int_equal(str_is_clean_utf8(cases[k].s, strlen(cases[k].s)), cases[k].ok);
     assert_false(str_is_clean_utf8("a\0b", 3));
@@ -112,8 +138,12 @@ static void guids(void **state) {
     char text[GUID_TEXT_MAX];
     assert_true(guid_parse("c6c44151-8a2c-4c6c-9bf5-2e02090c8ebc", &g));
     assert_string_equal(guid_format(text, &g), "C6C44151-8A2C-4C6C-9BF5-2E02090C8EBC");
-    static const char *const bad[] = {"", "c6c44151", "c6c44151-8a2c-4c6c-9bf5-2e02090c8eb", "c6c44151-8a2c-4c6c-9bf5-2e02090c8ebcc",
-                                      "c6c44151x8a2c-4c6c-9bf5-2e02090c8ebc", "g6c44151-8a2c-4c6c-9bf5-2e02090c8ebc"};
+    static const char *const bad[] = {"",
+                                      "c6c44151",
+                                      "c6c44151-8a2c-4c6c-9bf5-2e02090c8eb",
+                                      "c6c44151-8a2c-4c6c-9bf5-2e02090c8ebcc",
+                                      "c6c44151x8a2c-4c6c-9bf5-2e02090c8ebc",
+                                      "g6c44151-8a2c-4c6c-9bf5-2e02090c8ebc"};
     for (size_t k = 0; k < ARRAY_LEN(bad); k++)
         assert_false(guid_parse(bad[k], &h));
     guid_random(&g);
@@ -124,9 +154,12 @@ static void guids(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(numbers_are_whole_strings_in_range), cmocka_unit_test(durations_and_sizes),
-        cmocka_unit_test(patterns),                           cmocka_unit_test(suggestions_are_near_or_none),
-        cmocka_unit_test(utf8_is_checked_to_the_byte),        cmocka_unit_test(buffers_keep_their_maximum),
+        cmocka_unit_test(numbers_are_whole_strings_in_range),
+        cmocka_unit_test(durations_and_sizes),
+        cmocka_unit_test(patterns),
+        cmocka_unit_test(suggestions_are_near_or_none),
+        cmocka_unit_test(utf8_is_checked_to_the_byte),
+        cmocka_unit_test(buffers_keep_their_maximum),
         cmocka_unit_test(guids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

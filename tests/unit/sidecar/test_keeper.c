@@ -29,8 +29,16 @@ static void on_lost(void *user, const struct err *why) {
 }
 
 static struct keeper_options options(void) {
-    struct keeper_options o = {.url = store_dir, .scope = "ns/sql", .kube_namespace = "ns", .instance = "sql", .holder = "pod", .state_dir = state_dir,
-                               .data_path = dir, .heartbeat_ms = 20, .retry_min_ms = 10, .retry_max_ms = 50};
+    struct keeper_options o = {.url = store_dir,
+                               .scope = "ns/sql",
+                               .kube_namespace = "ns",
+                               .instance = "sql",
+                               .holder = "pod",
+                               .state_dir = state_dir,
+                               .data_path = dir,
+                               .heartbeat_ms = 20,
+                               .retry_min_ms = 10,
+                               .retry_max_ms = 50};
     assert_succeeds(identity_load(state_dir, NULL, &o.identity, &err), err);
     return o;
 }

@@ -158,8 +158,10 @@ static void test_limits(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_which_databases, setup, teardown),  cmocka_unit_test_setup_teardown(test_not_while_stopping, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_oldest_first_and_end, setup, teardown), cmocka_unit_test_setup_teardown(test_moves_to_the_other_lane, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_which_databases, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_not_while_stopping, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_oldest_first_and_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_moves_to_the_other_lane, setup, teardown),
         cmocka_unit_test_setup_teardown(test_detach, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
     };
