@@ -8,6 +8,8 @@
 #include "cli/status.h"
 #include "cli/text.h"
 #include "cli/words.h"
+#include "common/chain/lsn.h"
+#include "common/base/clock.h"
 #include "common/api/message.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
@@ -154,7 +156,14 @@ static void print_hole(const struct cli *cli, const Mssql__V1__Hole *h) {
 }
 
 static bool is_before(const Mssql__V1__Hole *h, const Mssql__V1__Interval *v) {
-    return h->from_at < v->from_at || (h->until_at && h->until_at <= v->from_at);
+    int64_t later = v->from_at - h->from_at;
+    struct lsn hole, interval;
+    if (later >= CLOCK_SECOND || later <= -CLOCK_SECOND)
+        return later > 0;
+    /* headers have whole seconds: inside one the LSNs know the order */
+    if (lsn_parse(h->from_lsn, &hole) && lsn_parse(v->from_lsn, &interval))
+        return lsn_cmp(hole, interval) < 0;
+    return later > 0 || (h->until_at && h->until_at <= v->from_at);
 }
 
 /* In the order of time, a hole where it is. */

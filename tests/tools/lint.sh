@@ -25,7 +25,7 @@ check() { # check NAME COMMAND...: fails when the command fails or prints someth
 c_files() { git ls-files '*.c' '*.h' '*.inc'; }
 sources() { git ls-files '*.c' '*.h' '*.py' '*.sh' dev .ci/run | grep -v '^tests/data/'; }
 
-format() { git ls-files -z '*.c' '*.h' | xargs -0 clang-format --dry-run -Werror 2>&1 | grep -E 'error:' | cut -d: -f1,2 | sort -u | head -n 20; }
+format() { git ls-files -z '*.c' '*.h' | xargs -0 clang-format --dry-run -Werror 2>&1 | grep -E 'error:' | cut -d: -f1,2 | sort -u | head -n 20; return 0; }
 
 # Calls that have a safe form here: bounded strings (str.h), total parsers (str_to_*), reentrant time, mem_*.
 banned() {
