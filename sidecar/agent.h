@@ -163,7 +163,8 @@ struct agent {
     unsigned discover_failures;
     struct sql_backoff backoff;
     int64_t access_at, pruned_at; /* last look at rights, last cleaning of msdb */
-    int64_t foreign_id; /* newest row of msdb known at the last look */
+    int64_t foreign_id; /* rows of msdb up to here are old news: it follows the newest row at a distance of ten minutes or more */
+    int64_t history_id, history_at; /* where it goes next */
 
     struct database **databases;
     size_t database_count, database_cap;

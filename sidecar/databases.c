@@ -14,7 +14,17 @@
 /* The store answers within this time, or the catalog is believed as it is. */
 #define STORE_PATIENCE_US CLOCK_MINUTE
 
+static struct database *find_exactly(struct agent *agent, const char *name) {
+    for (size_t i = 0; i < agent->database_count; i++)
+        if (!strcmp(agent->databases[i]->name, name))
+            return agent->databases[i];
+    return NULL;
+}
+
 struct database *databases_find(struct agent *agent, const char *name) {
+    struct database *exact = find_exactly(agent, name);
+    if (exact)
+        return exact;
     for (size_t i = 0; i < agent->database_count; i++)
         if (str_ieq(agent->databases[i]->name, name))
             return agent->databases[i];
@@ -302,7 +312,8 @@ static struct database *renamed_from(struct agent *agent, const struct sql_datab
 }
 
 static struct database *entry_for(struct agent *agent, const struct sql_database *info, const struct sql_database_list *list) {
-    struct database *db = databases_find(agent, info->name);
+    /* with a case-sensitive collation [Sales] and [SALES] are two databases: the server's own list is taken to the letter */
+    struct database *db = find_exactly(agent, info->name);
     if (db)
         return db;
     db = renamed_from(agent, info, list);
@@ -320,7 +331,10 @@ void databases_update(struct agent *agent, const struct sql_database_list *list)
     for (size_t i = 0; i < list->count; i++) {
         const struct sql_database *info = &list->items[i];
         struct database *db = entry_for(agent, info, list);
-        bool recreated = db->present && db->info.created_at != info->created_at;
+        /* creation dates are local time with today's offset: they move with summer time. What was really made anew within those hours
+         * has another family, which the next look sees. */
+        int64_t moved = db->info.created_at - info->created_at;
+        bool recreated = db->present && (db->info.id != info->id || moved > 2 * CLOCK_HOUR || moved < -2 * CLOCK_HOUR);
         bool was = db->present && !recreated;
         db->info = *info;
         if (!was)

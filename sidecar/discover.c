@@ -22,6 +22,8 @@
 #define STATE_US (60 * CLOCK_SECOND)
 #define ACCESS_US (300 * CLOCK_SECOND)
 #define HISTORY_US (6 * CLOCK_HOUR)
+#define HISTORY_LAG_US (10 * CLOCK_MINUTE)
+#define HISTORY_FIRST 10000 /* rows that are looked at after a start */
 
 struct looked {
     char name[SQL_NAME_MAX];
@@ -254,6 +256,17 @@ static void take_states(struct agent *agent, const struct look *look) {
     }
 }
 
+/* Who broke a chain is looked for among the rows since then. A break is seen within a minute, so ten are enough, and the rows stay few also
+ * where an Agent job adds one every minute. */
+static void note_history(struct agent *agent, int64_t last_id) {
+    int64_t now = clock_wall();
+    if (agent->history_at && now >= agent->history_at && now - agent->history_at < HISTORY_LAG_US)
+        return;
+    agent->foreign_id = agent->history_at ? agent->history_id : last_id > HISTORY_FIRST ? last_id - HISTORY_FIRST : 0;
+    agent->history_id = last_id;
+    agent->history_at = now;
+}
+
 static void look_done(struct pool_item *item) {
     struct look *look = container_of(item, struct look, item);
     struct agent *agent = look->agent;
@@ -269,7 +282,7 @@ static void look_done(struct pool_item *item) {
     take_states(agent, look);
     if (look->pruned_at)
         agent->pruned_at = look->pruned_at;
-    agent->foreign_id = agent->foreign_id ? agent->foreign_id : look->last_id > 10000 ? look->last_id - 10000 : 0;
+    note_history(agent, look->last_id);
     look_free(look);
     if (!agent->recovery_begun) {
         agent->recovery_begun = true;

@@ -18,34 +18,58 @@ struct hold_work {
     uint32_t catalog_id;
     bool release;
     struct hold hold;
+    struct hold *all; /* of the database, as they are now */
+    size_t count, cap;
 };
+
+static int remember(void *user, const struct hold *hold, struct err *err) {
+    struct hold_work *h = user;
+    (void)err;
+    h->all = mem_grow(h->all, &h->cap, h->count + 1, sizeof(*h->all));
+    h->all[h->count++] = *hold;
+    return 0;
+}
 
 static void run(struct pool_item *item) {
     struct hold_work *h = container_of(item, struct hold_work, work.item);
     const char *scope = h->work.agent->scope;
     err_clear(&h->work.err);
-    if (h->release)
-        (void)!hold_release(h->store, scope, h->folder, h->hold.id, &h->work.err); /* the class is the result */
-    else
-        (void)!hold_create(h->store, scope, h->folder, &h->hold, &h->work.err);
+    int rc = h->release ? hold_release(h->store, scope, h->folder, h->hold.id, &h->work.err)
+                        : hold_create(h->store, scope, h->folder, &h->hold, &h->work.err);
+    if (rc == 0)
+        (void)!hold_list(h->store, scope, h->folder, remember, h, &h->work.err); /* the class is the result */
 }
 
-/* Marks in the catalog what the hold keeps, so that listings show it; the object in the store is what counts. */
+static bool keeps(const struct hold *hold, const struct backup *b) {
+    if (!guid_is_zero(&hold->set_guid))
+        return guid_eq(&b->set_guid, &hold->set_guid);
+    return b->finish_at >= hold->from_at && (!hold->until_at || b->start_at <= hold->until_at);
+}
+
+/* Marks in the catalog what all holds together keep, so that listings show it; the objects in the store are what counts. Gives how many
+ * sets this one keeps. */
 static uint32_t mark(struct hold_work *h) {
     struct catalog *catalog = keeper_catalog(h->work.agent->keeper);
     struct catalog_entry e = {.index = CATALOG_NONE};
     struct err err;
     uint32_t n = 0;
-    if (!catalog)
-        return 0;
-    bool one = !guid_is_zero(&h->hold.set_guid);
-    while (catalog_previous(catalog, h->catalog_id, &e, &err) > 0) {
-        bool kept = one ? guid_eq(&e.backup.set_guid, &h->hold.set_guid)
-                        : e.backup.finish_at >= h->hold.from_at && (!h->hold.until_at || e.backup.start_at <= h->hold.until_at);
-        if (kept && catalog_mark(catalog, e.index, h->release ? 0 : BACKUP_HELD, h->release ? BACKUP_HELD : 0, &err) == 0)
-            n++;
+    while (catalog && catalog_previous(catalog, h->catalog_id, &e, &err) > 0) {
+        bool held = false;
+        for (size_t i = 0; i < h->count && !held; i++)
+            held = keeps(&h->all[i], &e.backup);
+        n += !h->release && keeps(&h->hold, &e.backup);
+        if (held != backup_has(&e.backup, BACKUP_HELD) &&
+            catalog_mark(catalog, e.index, held ? BACKUP_HELD : 0, held ? 0 : BACKUP_HELD, &err) < 0) {
+            keeper_catalog_stale(h->work.agent->keeper); /* it is caught up, and marked, from the store */
+            break;
+        }
     }
     return n;
+}
+
+static void drop(struct hold_work *h) {
+    mem_free(h->all);
+    mem_free(h);
 }
 
 static void done(struct pool_item *item) {
@@ -53,7 +77,7 @@ static void done(struct pool_item *item) {
     keeper_put_store(h->work.agent->keeper, h->store);
     if (h->work.err.class != ERR_NONE) {
         rpc_call_fail(h->work.call, &h->work.err);
-        mem_free(h);
+        drop(h);
         return;
     }
     Mssql__V1__SetHoldResponse *r = mem_alloc(sizeof(*r));
@@ -71,7 +95,7 @@ static void done(struct pool_item *item) {
     r->backups = mark(h);
     rpc_call_reply(h->work.call, &r->base);
     mssql__v1__set_hold_response__free_unpacked(r, NULL);
-    mem_free(h);
+    drop(h);
 }
 
 static int fill(struct agent *agent, const Mssql__V1__SetHoldRequest *q, const char *by, struct hold_work *h, struct err *err) {
@@ -116,11 +140,11 @@ void service_set_hold(void *user, struct rpc_call *call, const ProtobufCMessage 
     struct err err;
     if (fill(agent, (const void *)request, *peer ? peer : rpc_call_peer(call), h, &err) < 0) {
         rpc_call_fail(call, &err);
-        mem_free(h);
+        drop(h);
         return;
     }
     if (service_submit(&h->work))
         return;
     keeper_put_store(agent->keeper, h->store);
-    mem_free(h);
+    drop(h);
 }
