@@ -52,6 +52,9 @@ class Server:
         self.query(f"IF DB_ID('{name}') IS NOT NULL DROP DATABASE [{name}]")
         self.query(f"CREATE DATABASE [{name}]")
         self.query(f"ALTER DATABASE [{name}] SET RECOVERY FULL")
+        # data that does not change, as real databases have it: a differential is then much smaller than a full
+        rows = f"INSERT INTO dbo.archive VALUES (N'{'a' * 4000}');" * 400
+        self.query(f"USE [{name}]; CREATE TABLE dbo.archive (filling nvarchar(4000)); BEGIN TRAN; {rows} COMMIT")
 
     def foreign_log(self, name: str) -> None:
         self.query(f"BACKUP LOG [{name}] TO DISK = N'{self.staging}/somebody-elses.trn' WITH INIT, FORMAT, NAME = N'maintenance plan'")
