@@ -327,14 +327,17 @@ static struct database *entry_for(struct agent *agent, const struct sql_database
     return db;
 }
 
+/* Creation dates are local time with today's offset: at a change to or from summer time they all move, by half an hour or a whole one. */
+static bool same_creation(int64_t before, int64_t now) {
+    int64_t moved = before > now ? before - now : now - before;
+    return moved == 0 || moved == CLOCK_HOUR / 2 || moved == CLOCK_HOUR;
+}
+
 void databases_update(struct agent *agent, const struct sql_database_list *list) {
     for (size_t i = 0; i < list->count; i++) {
         const struct sql_database *info = &list->items[i];
         struct database *db = entry_for(agent, info, list);
-        /* creation dates are local time with today's offset: they move with summer time. What was really made anew within those hours
-         * has another family, which the next look sees. */
-        int64_t moved = db->info.created_at - info->created_at;
-        bool recreated = db->present && (db->info.id != info->id || moved > 2 * CLOCK_HOUR || moved < -2 * CLOCK_HOUR);
+        bool recreated = db->present && (db->info.id != info->id || !same_creation(db->info.created_at, info->created_at));
         bool was = db->present && !recreated;
         db->info = *info;
         if (!was)
