@@ -166,7 +166,7 @@ static int bind_and_listen(int fd, const struct address *a, const struct sockadd
 
 int address_listen(const struct address *a, unsigned mode, int *ret_fd, struct err *err) {
     struct sockaddr_storage sa;
-    socklen_t len;
+    socklen_t len = 0;
     if (address_to_sockaddr(a, &sa, &len, err) < 0)
         return -1;
     if (a->is_unix && unix_make_room(a, &sa, len, err) < 0)

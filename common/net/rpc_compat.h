@@ -27,6 +27,10 @@
 /* The current core holds a dead peer for a minute unless this is set besides KEEPALIVE_TIMEOUT_MS; 1.51 ignores it. */
 #define RPC_ARG_PING_TIMEOUT_MS "grpc.http2.ping_timeout_ms"
 
+/* The current core counts a stream against MAX_CONCURRENT_STREAMS until its memory is freed, which is after the client saw its
+ * end and may have begun the next one: those are refused unless there is room beside the limit. 1.51 ignores it. */
+#define RPC_ARG_ENDED_STREAMS "grpc.http2.max_deallocating_streams"
+
 /* severity: 0 information, 1 warning, 2 error. Runs on any thread. False: this core cannot be redirected from C, its lines
  * go to stderr. Before grpc_init(). */
 typedef void (*rpc_log_fn)(int severity, const char *file, int line, const char *msg, size_t len);

@@ -167,6 +167,7 @@ static void server_args(struct rpc_server *server, struct rpc_args *a) {
     rpc_args_init(a);
     rpc_args_int(a, GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)o->message_max_bytes);
     rpc_args_int(a, GRPC_ARG_MAX_CONCURRENT_STREAMS, (int)o->max_streams);
+    rpc_args_int(a, RPC_ARG_ENDED_STREAMS, (int)o->max_streams);
     rpc_args_int(a, GRPC_ARG_MAX_METADATA_SIZE, METADATA_MAX_BYTES);
     rpc_args_int(a, GRPC_ARG_KEEPALIVE_TIME_MS, (int)o->keepalive_s * 1000);
     rpc_args_int(a, GRPC_ARG_KEEPALIVE_TIMEOUT_MS, PING_TIMEOUT_MS);
