@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The tail of the log of a database that is about to be restored over: everybody is thrown out, BACKUP LOG ... WITH
+ * NORECOVERY leaves it RESTORING in the same moment, so that no commit slips in between, and the file is the only copy of
+ * what was committed last. It must be shipped before anything else is done.
+ */
+#ifndef MSSQL_RESTORE_TAIL_H
+#define MSSQL_RESTORE_TAIL_H
+
+#include "common/restore/target.h"
+#include "common/sql/backup.h"
+#include "common/store/manifest.h"
+#include "common/store/store.h"
+
+#define RESTORE_EVICT_MS_DEFAULT 60000
+
+/* A tail that is a staged file: what ship_tail() gets. */
+struct restore_tail {
+    const char *restore_id;
+    const char *database; /* its name on the instance */
+    const char *folder; /* of its chain in the store */
+    char run_id[SQL_NAME_MAX]; /* NAME of the set */
+    char *server_path; /* as SQL Server sees it */
+    char *local_path; /* as we do */
+    struct backup set;
+    struct manifest manifest; /* complete but for its objects and folder */
+};
+void restore_tail_done(struct restore_tail *tail);
+
+struct restore_tail_request {
+    const char *database;
+    const char *run_id; /* NAME of the set: how it is found again */
+    const char *server_path; /* a fresh file */
+    bool damaged; /* NO_TRUNCATE */
+    enum sql_compression compression;
+    int64_t evict_ms; /* to get the database for ourselves; 0: RESTORE_EVICT_MS_DEFAULT */
+    const atomic_bool *cancel; /* before the backup began; may be NULL */
+    void (*progress)(void *user, double percent); /* may be NULL */
+    void (*evicted)(void *user, const char *who); /* somebody who was thrown out or in the way; may be NULL */
+    void *user;
+};
+
+struct restore_tail_result {
+    unsigned evicted; /* sessions that were in it */
+    unsigned attempts; /* more than one: somebody took the only slot in between */
+};
+
+/*
+ * Throws everybody out and takes the tail; the session must be in another database (master). On failure the database is as
+ * it was before, open to all who could use it; a partial file may be at the path. Only when the connection was lost in the
+ * middle it is not known how it stands (sql_session_alive() is false): restore_tail_find() with another session then.
+ * ERR_BUSY: it could not be had for ourselves in time (who was in the way is said).
+ */
+int restore_tail_take(struct sql_session *session, const struct restore_tail_request *request, struct sql_server *server,
+                      struct restore_tail_result *ret_result, struct err *err) ERR_CHECK;
+/* Throws everybody out of a database that is restored over without a tail, for the RESTORE that comes next on this session. */
+int restore_evict(struct sql_session *session, const struct restore_tail_request *request, struct restore_tail_result *ret_result,
+                  struct err *err) ERR_CHECK;
+
+/* After a crash: what became of it. */
+enum restore_tail_state {
+    RESTORE_TAIL_NOT_TAKEN, /* the database is as it was; may still be in single-user mode */
+    RESTORE_TAIL_TAKEN, /* it is RESTORING and the set with this name is at the path */
+    RESTORE_TAIL_LOST, /* it is RESTORING by this run, and the file is not there: said loudly */
+};
+int restore_tail_find(struct sql_session *session, const struct restore_tail_request *request, enum restore_tail_state *ret_state,
+                      struct err *err) ERR_CHECK;
+/* Puts MULTI_USER back after a take that a crash cut short; nothing to do is success. `access` as it was (sys.databases.
+ * user_access). */
+int restore_tail_undo(struct sql_session *session, const char *database, int access, struct err *err) ERR_CHECK;
+
+/* Reads the file back and fills the manifest. `info`: options of the database before it was RESTORING. */
+struct restore_tail_facts {
+    const char *restore_id;
+    const char *database;
+    const char *folder;
+    const char *run_id;
+    const char *server_path;
+    const char *local_path;
+    const struct restore_target *target;
+    const struct sql_database *info;
+    const char *program_version;
+};
+int restore_tail_inspect(struct sql_session *session, const struct restore_tail_facts *facts, struct restore_tail *ret_tail,
+                         struct err *err) ERR_CHECK;
+
+/* Ships it straight into a store: for those who have no job pipeline. Repeating it is harmless. Incarnation and sequence
+ * are those of the newest manifest in `newest` (NULL: none). */
+int restore_tail_commit(struct store *store, const char *scope, const struct manifest *newest, const char *program_version,
+                        const struct restore_tail *tail, struct err *err) ERR_CHECK;
+
+#endif
