@@ -43,8 +43,6 @@ bool restore_step_parse(const char *word, enum restore_step *ret_step);
 
 /* ---- what is known of one database before anything is done ---- */
 
-struct restore_file; /* place.h: a file of the database and where it goes */
-
 /* What the guard says of a database that is there already. */
 enum restore_over {
     RESTORE_OVER_NOTHING, /* no database of that name */
@@ -71,24 +69,6 @@ struct restore_findings {
 struct restore_finding *restore_findings_add(struct restore_findings *findings, enum restore_verdict verdict, const char *name,
                                              const char *subject, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 void restore_findings_done(struct restore_findings *findings);
-
-/* One database on its way. Filled from the top down by the parts; owned by the engine. */
-struct restore_item {
-    const struct restore_request *request;
-    const struct restore_wish *wish;
-    struct source_database source;
-    struct source_history history;
-    struct chain_history order; /* over history.sets */
-    struct chain_plan plan;
-    struct manifest base; /* of the plan's full: files for MOVE, options, versions */
-    struct manifest last; /* of the plan's last data backup (differential or full): newer files than base has */
-    char target[SQL_NAME_MAX]; /* name on the target instance */
-    struct restore_file *files; /* place.h */
-    size_t file_count;
-    enum restore_over over; /* guard.h */
-    char over_text[1024]; /* why, and what would be lost */
-    char token[RESTORE_TOKEN_MAX]; /* that acknowledges it; "" none is needed */
-};
 
 /* ---- the world around ---- */
 

@@ -49,7 +49,7 @@ struct source_history {
     size_t count;
     struct chain_hole *holes; /* recorded ones, when the source has a record of them */
     size_t hole_count;
-    struct chain_plan_mark *marks; /* filled only when asked for */
+    struct chain_log_mark *marks; /* filled only when asked for; names are on the heap */
     size_t mark_count;
     int64_t quiet_until_at; /* nothing was committed between the last log and this moment; 0 not known */
     struct source_unreadable *unreadable; /* the first few */
@@ -63,6 +63,7 @@ struct source_ops {
     int (*history)(struct source *source, const char *folder, bool with_marks, struct source_history *ret_history,
                    struct err *err);
     int (*manifest)(struct source *source, const char *folder, const struct backup *set, struct manifest *ret_m, struct err *err);
+    int (*probe)(struct source *source, const char *folder, const struct manifest *m, struct err *err);
     int (*fetch)(struct source *source, const char *folder, const struct manifest_object *object, const struct pipe_sink *sink,
                  const struct pipe_control *control, struct err *err);
     void (*free)(struct source *source);
@@ -82,6 +83,8 @@ void source_history_done(struct source_history *history);
 /* The manifest of one set; checked against the set (ERR_CORRUPT when it is another's). ERR_NOT_FOUND. */
 int source_manifest(struct source *source, const char *folder, const struct backup *set, struct manifest *ret_m,
                     struct err *err) ERR_CHECK;
+/* Are its objects there, as large as the manifest says? Reads none of them. ERR_NOT_FOUND, ERR_CORRUPT. */
+int source_probe(struct source *source, const char *folder, const struct manifest *m, struct err *err) ERR_CHECK;
 /* One object (stripe) as plain bytes, sizes and hashes checked on the way: what the sink made is good only when this
  * returned 0. */
 int source_fetch(struct source *source, const char *folder, const struct manifest_object *object, const struct pipe_sink *sink,

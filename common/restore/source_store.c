@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A store alone: everything is found by listing and reading manifests. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/mem.h"
+#include "common/base/str.h"
+#include "common/restore/manifests.h"
+#include "common/restore/source_int.h"
+
+#define READERS_DEFAULT 8
+#define NAMES_FROM_FULLS 64 /* newest ones whose manifests are read for names that the database had */
+
+struct store_source {
+    struct source base;
+    struct store *store;
+    char scope[NAME_SCOPE_MAX];
+    unsigned readers;
+};
+
+static struct store_source *of(struct source *source) {
+    return container_of(source, struct store_source, base);
+}
+
+/* ---- what the databases are called ---- */
+
+struct listing {
+    struct store_source *source;
+    struct source_list list;
+    size_t cap;
+};
+
+static bool has_name(const struct source_database *db, const char *name) {
+    if (!strcmp(db->name, name))
+        return true;
+    for (unsigned i = 0; i < db->older_count; i++)
+        if (!strcmp(db->older[i], name))
+            return true;
+    return false;
+}
+
+/* Manifests come newest first. */
+static int take_names(void *user, const char *name, struct manifest *m, const struct err *why, struct err *err) {
+    struct source_database *db = user;
+    (void)name, (void)err, (void)why;
+    if (!m)
+        return 0; /* found again, and told, when its history is loaded */
+    if (!db->name[0]) {
+        str_copy(db->name, sizeof(db->name), m->database);
+        db->family_guid = m->backup.family_guid;
+        db->database_guid = m->backup.database_guid;
+        db->newest_at = m->backup.finish_at;
+    } else if (db->older_count < SOURCE_OLDER_NAMES_MAX && !has_name(db, m->database)) {
+        str_copy(db->older[db->older_count++], SOURCE_NAME_MAX, m->database);
+    }
+    return 0;
+}
+
+static int newest_finish_first(const void *a, const void *b) {
+    return strncmp(manifest_name_finish(*(char *const *)b), manifest_name_finish(*(char *const *)a), 16);
+}
+
+static bool is_full(const char *name) {
+    return strstr(name, "/full/") != NULL;
+}
+
+static int on_folder(void *user, const char *folder, struct err *err) {
+    struct listing *l = user;
+    struct manifest_names names;
+    struct source_database db = {0};
+    str_copy(db.folder, sizeof(db.folder), folder);
+    if (manifest_names_list(l->source->store, l->source->scope, folder, &names, err) < 0)
+        return -1;
+    if (names.count)
+        qsort(names.items, names.count, sizeof(*names.items), newest_finish_first);
+    /* The newest few, in case the very newest cannot be read, then fulls. */
+    char **wanted = mem_array(NAMES_FROM_FULLS + 4, sizeof(*wanted));
+    size_t count = 0;
+    for (size_t i = 0; i < names.count && count < NAMES_FROM_FULLS; i++)
+        if (i < 4 || is_full(names.items[i]))
+            wanted[count++] = names.items[i];
+    int rc = manifests_read(l->source->store, wanted, count, l->source->readers, take_names, &db, err);
+    if (rc == 0 && db.name[0]) {
+        l->list.items = mem_grow(l->list.items, &l->cap, l->list.count + 1, sizeof(*l->list.items));
+        l->list.items[l->list.count++] = db;
+    }
+    mem_free(wanted);
+    manifest_names_done(&names);
+    return rc;
+}
+
+static int store_source_list(struct source *source, struct source_list *ret_list, struct err *err) {
+    struct listing l = {.source = of(source)};
+    if (store_list_databases(l.source->store, l.source->scope, on_folder, &l, err)) {
+        source_list_done(&l.list);
+        return -1;
+    }
+    *ret_list = l.list;
+    return 0;
+}
+
+/* ---- histories ---- */
+
+struct loading {
+    struct source_history *h;
+    size_t cap, mark_cap, unreadable_cap;
+    bool with_marks;
+};
+
+static int take_set(void *user, const char *name, struct manifest *m, const struct err *why, struct err *err) {
+    struct loading *l = user;
+    struct source_history *h = l->h;
+    if (!m && why->class == ERR_NOT_FOUND)
+        return 0; /* pruned meanwhile */
+    if (!m && why->class != ERR_CORRUPT && why->class != ERR_UNSUPPORTED && why->class != ERR_LIMIT) {
+        err_copy(err, why);
+        return -1;
+    }
+    if (!m) {
+        source_history_unreadable(h, &l->unreadable_cap, name, why);
+        return 0;
+    }
+    h->sets = mem_grow(h->sets, &l->cap, h->count + 1, sizeof(*h->sets));
+    h->sets[h->count++] = m->backup;
+    if (l->with_marks)
+        source_history_marks(h, &l->mark_cap, m);
+    return 0;
+}
+
+static int store_source_history(struct source *source, const char *folder, bool with_marks, struct source_history *ret_history,
+                                struct err *err) {
+    struct store_source *s = of(source);
+    struct loading l = {.h = ret_history, .with_marks = with_marks};
+    struct manifest_names names;
+    if (manifest_names_list(s->store, s->scope, folder, &names, err) < 0)
+        return -1;
+    int rc = manifests_read(s->store, names.items, names.count, s->readers, take_set, &l, err);
+    manifest_names_done(&names);
+    return rc;
+}
+
+/* ---- one set ---- */
+
+static int store_source_manifest(struct source *source, const char *folder, const struct backup *set, struct manifest *ret_m,
+                                 struct err *err) {
+    struct store_source *s = of(source);
+    return store_find_backup(s->store, s->scope, folder, set, ret_m, err);
+}
+
+static int store_source_probe(struct source *source, const char *folder, const struct manifest *m, struct err *err) {
+    struct store_source *s = of(source);
+    return source_store_probe(s->store, s->scope, folder, m, err);
+}
+
+static int store_source_fetch(struct source *source, const char *folder, const struct manifest_object *object,
+                              const struct pipe_sink *sink, const struct pipe_control *control, struct err *err) {
+    struct store_source *s = of(source);
+    return store_fetch_object(s->store, s->scope, folder, object, sink, control, err);
+}
+
+static void store_source_free(struct source *source) {
+    mem_free(of(source));
+}
+
+int source_store_open(struct store *store, const char *scope, unsigned readers, struct source **ret_source, struct err *err) {
+    static const struct source_ops ops = {
+        .list = store_source_list,
+        .history = store_source_history,
+        .manifest = store_source_manifest,
+        .probe = store_source_probe,
+        .fetch = store_source_fetch,
+        .free = store_source_free,
+    };
+    struct store_source *s = mem_alloc(sizeof(*s));
+    s->base.ops = &ops;
+    s->store = store;
+    s->readers = readers ? readers : READERS_DEFAULT;
+    if (!str_copy(s->scope, sizeof(s->scope), scope)) {
+        mem_free(s);
+        return err_set(err, ERR_USAGE, "the scope is too long");
+    }
+    *ret_source = &s->base;
+    return 0;
+}
