@@ -43,7 +43,7 @@ void restore_taken_free(struct restore_taken *taken); /* NULL is allowed */
 void restore_taken_add_target(struct restore_taken *taken, const struct restore_target *target, const char *except);
 /* `owner`: whose it is, for messages ("database 'x'"). */
 void restore_taken_add(struct restore_taken *taken, const char *path, const char *owner);
-/* The owner of a path (or of a directory that it is in or that it is), NULL when it is free. */
+/* The owner of a path, or of a directory of memory-optimised data that it would be in; NULL when it is free. */
 const char *restore_taken_find(const struct restore_taken *taken, const char *path);
 
 struct restore_place {
@@ -66,7 +66,7 @@ struct restore_place {
  */
 int restore_place_files(const struct restore_place *place, const struct manifest *m, struct restore_file **files, size_t *count,
                         struct err *err) ERR_CHECK;
-/* After all sets known so far: does every move name a file? */
+/* After the full, the newest data backup and the newest log: does every move name a file? ERR_USAGE lists the names. */
 int restore_place_check(const struct restore_place *place, const struct restore_file *files, size_t count,
                         struct err *err) ERR_CHECK;
 /* Logical names compare without case. */

@@ -22,16 +22,11 @@ struct target_file {
 
 struct target_db {
     struct sql_database info;
-    char owner[SQL_NAME_MAX]; /* login; "" unknown or gone */
     bool mine; /* our login owns it: it may restore over it without being dbcreator */
     bool has_snapshots; /* database snapshots of it exist: it cannot be restored over */
-    struct guid database_guid; /* these five are zero while it is not open */
-    struct guid family_guid;
-    struct guid recovery_fork;
-    struct lsn last_log_backup_lsn;
-    struct guid differential_base;
     struct lsn redo_start_lsn; /* where a RESTORING one goes on; zero: not RESTORING, or in the middle of a set */
     struct guid redo_start_fork;
+    struct guid differential_base; /* of file 1: what a differential must build on */
     /* Filled by target_state_read() for a database that is about to be restored over. */
     bool state_known;
     struct chain_server_state state;
@@ -82,9 +77,8 @@ struct restore_target {
 
 /* Everything but state. Only a failing connection, or a server that does not even list its databases, is an error. */
 int target_read(struct sql_session *session, struct restore_target *ret_target, struct err *err) ERR_CHECK;
-/* What the chain logic wants of one database; opens it when it is closed. Nothing when it is not there any more. */
-int target_state_read(struct sql_session *session, const struct restore_target *target, struct target_db *db,
-                      struct err *err) ERR_CHECK;
+/* What the chain logic wants of one database; opens it when it is closed. ERR_NOT_FOUND when it is not there any more. */
+int target_state_read(struct sql_session *session, struct target_db *db, struct err *err) ERR_CHECK;
 void target_done(struct restore_target *target); /* {0} is allowed */
 
 /* NULL: no such database. Names compare without case, as most servers do. */
