@@ -14,6 +14,7 @@
 #include "sidecar/job/job.h"
 #include "sidecar/pause.h"
 #include "sidecar/request.h"
+#include "sidecar/volume.h"
 
 #define LOG_SHARE_PERCENT 25
 
@@ -94,8 +95,7 @@ static int open_state(struct agent *agent, struct err *err) {
         str_format(n, sizeof(n), "%u", damaged);
         log_event(LOG_ERROR, "damaged journal entries: what they staged is looked for by name", "count", n, NULL);
     }
-    struct staging_limits limits = limits_of(c, agent->policy);
-    return staging_open(c->paths.staging, &limits, &agent->staging, err);
+    return 0;
 }
 
 static int open_store(struct agent *agent, struct err *err) {
@@ -152,6 +152,76 @@ static void start_pools(struct agent *agent) {
     agent->ship_data = pool_new("ship-data", shippers, queue, wake_loop, agent);
 }
 
+static void close_all(struct agent *agent) {
+    keeper_free(agent->keeper);
+    sessions_free(agent->sessions);
+    if (agent->sql_ready)
+        sql_global_done();
+    journal_close(agent->journal);
+    agent->keeper = NULL;
+    agent->sessions = NULL;
+    agent->sql_ready = false;
+    agent->journal = NULL;
+}
+
+/* Everything that needs the state directory. */
+static int open_all(struct agent *agent, struct err *err) {
+    int rc = open_state(agent, err);
+    if (rc == 0)
+        rc = pauses_load(agent, err);
+    if (rc == 0) {
+        rc = sql_global_init(agent->config->paths.state, err);
+        agent->sql_ready = rc == 0;
+    }
+    if (rc == 0)
+        rc = open_store(agent, err);
+    if (rc < 0) {
+        close_all(agent);
+        return -1;
+    }
+    open_sessions(agent);
+    agent->opened = true;
+    err_clear(&agent->state_err);
+    discover_start(agent);
+    return 0;
+}
+
+/* What does not pass by itself, and what nobody repairs while the program runs. */
+static bool ends_the_program(enum err_class class) {
+    return class == ERR_CONFIG || class == ERR_USAGE || class == ERR_CONFLICT || class == ERR_CORRUPT || class == ERR_INTERNAL;
+}
+
+static void open_later(struct agent *agent, const struct err *err) {
+    const struct sidecar_config *c = agent->config;
+    bool told = agent->state_err.class == err->class;
+    agent->state_err = *err;
+    if (!told)
+        log_error(LOG_ERROR, err, "the state directory cannot be used, so nothing is backed up; tried again until it can", "path",
+                  c->paths.state, NULL);
+    agent->open_pause_ms = !agent->open_pause_ms ? c->limits.retry_min_ms : 2 * agent->open_pause_ms;
+    if (agent->open_pause_ms > c->limits.retry_max_ms)
+        agent->open_pause_ms = c->limits.retry_max_ms;
+    ev_timer_stop(agent->loop, &agent->open_timer);
+    ev_timer_set(&agent->open_timer, (double)agent->open_pause_ms / 1000.0, 0.);
+    ev_timer_start(agent->loop, &agent->open_timer);
+    conditions_update(agent);
+}
+
+static void on_open(struct ev_loop *loop, ev_timer *w, int events) {
+    (void)loop, (void)events;
+    struct agent *agent = w->data;
+    struct err err;
+    if (agent->draining)
+        return;
+    if (open_all(agent, &err) < 0) {
+        open_later(agent, &err);
+        return;
+    }
+    log_event(LOG_INFO, "the state directory can be used", "path", agent->config->paths.state, NULL);
+    conditions_update(agent);
+    scheduler_wake(agent);
+}
+
 int agent_new(struct ev_loop *loop, const struct sidecar_config *config, struct agent **ret_agent, struct err *err) {
     struct agent *agent = mem_alloc(sizeof(*agent));
     agent->loop = loop;
@@ -165,17 +235,24 @@ int agent_new(struct ev_loop *loop, const struct sidecar_config *config, struct 
     ev_async_init(&agent->wake, on_wake);
     agent->wake.data = agent;
     ev_async_start(loop, &agent->wake);
-    if (name_scope(agent->scope, config->identity.namespace_name, config->identity.instance, err) < 0 ||
-        open_state(agent, err) < 0 || pauses_load(agent, err) < 0 || open_store(agent, err) < 0 ||
-        sql_global_init(config->paths.state, err) < 0) {
+    ev_init(&agent->open_timer, on_open);
+    agent->open_timer.data = agent;
+    agent->pauses = mem_alloc(sizeof(*agent->pauses));
+    struct staging_limits limits = limits_of(config, agent->policy);
+    agent->staging = staging_new(config->paths.staging, &limits);
+    start_pools(agent);
+    int rc = name_scope(agent->scope, config->identity.namespace_name, config->identity.instance, err);
+    if (rc == 0 && open_all(agent, err) < 0) {
+        rc = ends_the_program(err->class) ? -1 : 0;
+        if (rc == 0)
+            open_later(agent, err);
+    }
+    if (rc < 0) {
         agent_free(agent);
         return -1;
     }
-    open_sessions(agent);
-    start_pools(agent);
+    volume_start(agent);
     conditions_update(agent);
-    job_recover_drafts(agent);
-    discover_start(agent);
     scheduler_start(agent);
     *ret_agent = agent;
     return 0;
@@ -202,24 +279,23 @@ void agent_free(struct agent *agent) {
     atomic_store(&agent->stopping, true);
     scheduler_stop(agent);
     discover_stop(agent);
+    ev_timer_stop(agent->loop, &agent->open_timer);
     cancel_all(agent);
     pool_free(agent->data);
     pool_free(agent->log);
     pool_free(agent->control);
     pool_free(agent->ship_data);
     pool_free(agent->ship_log);
+    volume_stop(agent);
     scheduler_stop(agent);
     discover_stop(agent);
     ev_async_stop(agent->loop, &agent->wake);
     agent_drain_forget(agent, NULL);
     requests_free(agent);
     databases_free(agent);
-    keeper_free(agent->keeper);
-    sessions_free(agent->sessions);
-    if (agent->sessions)
-        sql_global_done();
-    staging_close(agent->staging);
-    journal_close(agent->journal);
+    close_all(agent);
+    staging_free(agent->staging);
+    mem_free(agent->recover_known);
     instruments_free(agent->instruments);
     pauses_free(agent);
     mem_free(agent->conditions);
@@ -231,7 +307,8 @@ void agent_reload(struct agent *agent, const struct sidecar_config *fresh) {
     agent->policy_source = fresh->policy_given ? "file" : "default";
     agent->policy_at = clock_wall();
     log_setup(fresh->log.level, fresh->log.format, "mssql-sidecar");
-    sessions_set_passwords(agent->sessions, fresh->sql.password, fresh->sql.admin_password);
+    if (agent->opened)
+        sessions_set_passwords(agent->sessions, fresh->sql.password, fresh->sql.admin_password);
     struct staging_limits limits = limits_of(fresh, &fresh->policy);
     staging_limits_set(agent->staging, &limits);
     databases_apply_policy(agent);

@@ -9,6 +9,7 @@
  *   scheduler.c   what is due, and beginning it
  *   request.c     backups on demand
  *   drain.c       the orderly end
+ *   volume.c      is staging there, how full is it
  *   describe.c    instance.json
  *   conditions.c  what a person asks first
  *   job/          one backup from the statement to the commit
@@ -37,6 +38,7 @@
 
 struct drain;
 struct job;
+struct journal_found;
 struct request;
 struct instruments;
 
@@ -135,14 +137,22 @@ struct agent {
     int64_t policy_at;
     struct pauses *pauses;
 
+    bool opened; /* the state directory could be used: all below is there */
+    struct err state_err; /* why it cannot be used yet */
+    ev_timer open_timer; /* the next attempt */
+    int64_t open_pause_ms;
+    bool sql_ready;
     struct identity identity;
-    struct journal *journal;
+    struct journal *journal; /* NULL before */
     struct staging *staging;
+    struct volume *volume;
+    bool staging_known; /* it was looked at */
     struct err staging_err; /* why staging cannot be used, class NONE when it can */
+    struct err staging_read_err; /* why a staged file could not be read at the last attempt, class NONE when all could */
     struct staging_state space;
     atomic_ullong pending_bytes; /* estimates of backups that run now */
-    struct keeper *keeper;
-    struct sessions *sessions;
+    struct keeper *keeper; /* NULL before */
+    struct sessions *sessions; /* NULL before */
 
     struct pool *control, *data, *log, *ship_data, *ship_log;
     ev_async wake;
@@ -169,7 +179,10 @@ struct agent {
     struct database **databases;
     size_t database_count, database_cap;
     unsigned data_running, data_workers;
-    bool recovery_begun;
+    bool server_listed; /* its databases were read once: recovery may begin when staging is there, too */
+    bool drafts_recovered, recovery_begun;
+    struct journal_found *recover_known; /* what the journal had before staging was scanned */
+    unsigned recover_known_count;
     struct job *resuming; /* interrupted runs that are asked about, oldest first */
     unsigned orphans_unasked; /* staged files without journal entry that were not looked at yet: no log begins before */
 
@@ -184,6 +197,8 @@ struct agent {
 };
 
 /* ---- agent.c ---- */
+/* A state directory that cannot be used now is no failure: the agent serves, says so, and tries again. What only a person can repair (a
+ * bad configuration, another process on the same state, damage) is. */
 int agent_new(struct ev_loop *loop, const struct sidecar_config *config, struct agent **ret_agent, struct err *err) ERR_CHECK;
 /* Ends workers, keeps what is staged for the next start. */
 void agent_free(struct agent *agent);

@@ -11,11 +11,9 @@
 #include "sidecar/pause.h"
 
 static const char *const names[CONDITION_COUNT] = {
-    "Ready",           "SqlServerReachable",
-    "LoginSufficient", "StagingWritable",
-    "StoreReachable",  "FailureDomainSeparated",
-    "LogChainIntact",  "RPOMet",
-    "Encrypted",       "Paused",
+    "Ready",          "SqlServerReachable",     "LoginSufficient", "StateWritable", "StagingWritable",
+    "StoreReachable", "FailureDomainSeparated", "LogChainIntact",  "RPOMet",        "Encrypted",
+    "Paused",
 };
 
 const char *condition_type_name(enum condition_type type) {
@@ -76,8 +74,17 @@ static void server(struct agent *agent) {
     }
 }
 
-static void staging(struct agent *agent) {
-    if (agent->staging_err.class == ERR_NONE)
+static void directories(struct agent *agent) {
+    if (agent->opened)
+        put(agent, CONDITION_STATE_WRITABLE, CONDITION_TRUE, "Writable", "%s", agent->config->paths.state);
+    else
+        put(agent, CONDITION_STATE_WRITABLE, CONDITION_FALSE, "NotWritable", "%s", agent->state_err.text);
+    if (!agent->staging_known)
+        put(agent, CONDITION_STAGING_WRITABLE, CONDITION_UNKNOWN, "NotAskedYet", "%s was not looked at yet",
+            staging_path(agent->staging));
+    else if (agent->staging_err.class == ERR_NONE && agent->staging_read_err.class != ERR_NONE)
+        put(agent, CONDITION_STAGING_WRITABLE, CONDITION_FALSE, "NotReadable", "%s", agent->staging_read_err.text);
+    else if (agent->staging_err.class == ERR_NONE)
         put(agent, CONDITION_STAGING_WRITABLE, CONDITION_TRUE, "Writable", "%s", staging_path(agent->staging));
     else
         put(agent, CONDITION_STAGING_WRITABLE, CONDITION_FALSE, "NotWritable", "%s", agent->staging_err.text);
@@ -97,6 +104,7 @@ static void store(struct agent *agent) {
         put(agent, CONDITION_STORE_REACHABLE, CONDITION_FALSE,
             k->foreign           ? "ForeignOwner"
             : k->catalog_damaged ? "CatalogRebuilding"
+            : k->catalog_stuck   ? "CatalogNotWritable"
                                  : "NotReachable",
             "%s; %u backups wait in staging", k->error.text, waiting);
     if (!k->configured || !k->used_at)
@@ -175,7 +183,7 @@ static void rpo(struct agent *agent, int64_t now) {
 void conditions_update(struct agent *agent) {
     int64_t now = clock_wall();
     server(agent);
-    staging(agent);
+    directories(agent);
     store(agent);
     chains(agent);
     rpo(agent, now);
@@ -184,8 +192,9 @@ void conditions_update(struct agent *agent) {
         put(agent, CONDITION_PAUSED, CONDITION_TRUE, "Paused", "%s (by %s)", pause->reason, pause->by);
     else
         put(agent, CONDITION_PAUSED, CONDITION_FALSE, "NotPaused", "backups run by schedule");
-    static const enum condition_type needed[] = {CONDITION_SQL_SERVER_REACHABLE, CONDITION_STAGING_WRITABLE,
-                                                 CONDITION_STORE_REACHABLE, CONDITION_LOGIN_SUFFICIENT};
+    static const enum condition_type needed[] = {CONDITION_STATE_WRITABLE, CONDITION_SQL_SERVER_REACHABLE,
+                                                 CONDITION_STAGING_WRITABLE, CONDITION_STORE_REACHABLE,
+                                                 CONDITION_LOGIN_SUFFICIENT};
     for (size_t i = 0; i < ARRAY_LEN(needed); i++) {
         const struct condition *c = &agent->conditions[needed[i]];
         if (c->status != CONDITION_TRUE) {

@@ -284,10 +284,7 @@ static void look_done(struct pool_item *item) {
         agent->pruned_at = look->pruned_at;
     note_history(agent, look->last_id);
     look_free(look);
-    if (!agent->recovery_begun) {
-        agent->recovery_begun = true;
-        job_recover_all(agent);
-    }
+    agent->server_listed = true;
     agent_drain_looked(agent);
     describe_instance(agent);
     conditions_update(agent);
@@ -329,7 +326,7 @@ void discover_start(struct agent *agent) {
 }
 
 void discover_soon(struct agent *agent) {
-    if (!agent->discovering)
+    if (agent->opened && !agent->discovering)
         again_after(agent, 0.05);
 }
 

@@ -115,7 +115,7 @@ void agent_drain_tick(struct agent *agent) {
     struct drain *next;
     for (struct drain *d = agent->drains; d; d = next) {
         next = d->next;
-        bool asked = agent->server_err.class != ERR_NONE;
+        bool asked = agent->server_err.class != ERR_NONE || agent->staging_err.class != ERR_NONE || !agent->opened;
         if (job_any_running(agent) || (d->logs_waiting && !asked))
             continue;
         end(d, d->logs && (d->logs_waiting || !agent->server_reachable) ? DRAIN_WITHOUT_LOGS : DRAIN_DONE);

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/file.h"
@@ -21,10 +22,14 @@ enum op {
     OP_HEARTBEAT, /* lineage and instance.json */
 };
 
-/* An open store and who uses it. A suspected one is retired: nobody new gets it, its last user frees it. */
+/* An open store and who uses it. A suspected one is retired: nobody new gets it, and after its last user a worker closes it, which can
+ * take as long as a dead volume likes. */
 struct lent {
+    struct pool_item item;
+    struct keeper *keeper;
     struct store *store;
     unsigned users;
+    bool closing; /* a worker has it */
     struct lent *next;
 };
 
@@ -63,12 +68,30 @@ struct keeper {
     struct lineage op_lineage, op_before;
     enum lineage_outcome op_outcome;
     bool op_new_catalog, op_reopen;
+    bool op_off_volume;
+    bool op_local; /* the error is the state directory's, not the store's */
+    int op_sync_fd; /* of the catalog, -1: nothing to sync */
+    bool op_sync_failed;
     char *op_text; /* instance.json to write */
     json_t *op_document;
     atomic_bool cancel;
 };
 
 /* ---- on the worker ---- */
+
+/* What follows from the claim, and may take as long as a volume likes. */
+static void note_claimed(struct keeper *k) {
+    struct store_space there;
+    struct file_space here;
+    k->op_off_volume = store_space_of(k->op_store, &there, NULL) == 0 &&
+                       (!there.known || (file_space_of(k->options.data_path, &here, NULL) == 0 && there.device != here.device));
+    if (!guid_eq(&k->options.identity.cluster_id, &k->op_lineage.cluster_id)) {
+        struct identity known = {.cluster_id = k->op_lineage.cluster_id, .owner = k->options.identity.owner};
+        struct err why;
+        if (identity_save(k->options.state_dir, &known, &why) < 0)
+            log_error(LOG_WARN, &why, "cluster id could not be remembered", NULL);
+    }
+}
 
 static void work_open(struct keeper *k) {
     struct store_options so = {.writer = "sidecar"};
@@ -97,7 +120,9 @@ static void work_open(struct keeper *k) {
         0) {
         store_free(k->op_store);
         k->op_store = NULL;
+        return;
     }
+    note_claimed(k);
 }
 
 static void unreadable(void *user, const char *name, const struct err *err) {
@@ -115,7 +140,7 @@ static int rebuild(struct keeper *k, struct err *err) {
     return catalog_open(k->catalog_path, k->url, k->options.scope, CATALOG_SYNC_LATER, &k->op_catalog, NULL, err);
 }
 
-static void work_catalog(struct keeper *k) {
+static void catch_up_or_rebuild(struct keeper *k) {
     struct err *err = &k->op_err;
     uint64_t added = 0;
     if (k->op_catalog && k->op_reopen) {
@@ -136,7 +161,22 @@ static void work_catalog(struct keeper *k) {
     (void)!rebuild(k, err); /* the result is op_err's class */
 }
 
+static void work_catalog(struct keeper *k) {
+    catch_up_or_rebuild(k);
+    /* the store is only read here */
+    k->op_local = k->op_err.class == ERR_SPACE || (k->op_err.class != ERR_NONE && access(k->options.state_dir, W_OK | X_OK) < 0);
+}
+
 static void work_heartbeat(struct keeper *k) {
+    struct err why;
+    if (k->op_sync_fd >= 0) {
+        k->op_sync_failed = catalog_sync_wait(k->op_sync_fd, &why) < 0;
+        if (k->op_sync_failed)
+            log_error(LOG_WARN, &why, "catalog could not be made durable; it is caught up from the store", "path",
+                      k->catalog_path, NULL);
+        close(k->op_sync_fd);
+        k->op_sync_fd = -1;
+    }
     if (lineage_heartbeat(k->op_store, &k->op_lineage, clock_wall(), &k->op_err) < 0)
         return;
     if (k->op_document && instance_write(k->op_store, k->options.scope, k->op_document, &k->op_err) < 0)
@@ -162,18 +202,36 @@ static void work(struct pool_item *item) {
 
 static void begin(struct keeper *k, enum op op);
 
+static void close_work(struct pool_item *item) {
+    store_free(container_of(item, struct lent, item)->store);
+}
+
+static void close_done(struct pool_item *item) {
+    struct lent *l = container_of(item, struct lent, item);
+    struct lent **p = &l->keeper->retired;
+    while (*p != l)
+        p = &(*p)->next;
+    *p = l->next;
+    mem_free(l);
+}
+
+/* What no worker takes now is taken at the next time, or at the end. */
+static void close_unused(struct keeper *k) {
+    for (struct lent *l = k->retired; l; l = l->next)
+        if (!l->users && !l->closing && !k->stopping) {
+            l->item = (struct pool_item){.work = close_work, .done = close_done};
+            l->closing = pool_submit(k->pool, &l->item);
+        }
+}
+
 static void retire(struct keeper *k) {
     struct lent *l = k->current;
     k->current = NULL;
     if (!l)
         return;
-    if (!l->users) {
-        store_free(l->store);
-        mem_free(l);
-        return;
-    }
     l->next = k->retired;
     k->retired = l;
+    close_unused(k);
 }
 
 static double retry_max_s(const struct keeper *k) {
@@ -221,29 +279,22 @@ static void opened(struct keeper *k) {
         return;
     }
     k->current = mem_alloc(sizeof(*k->current));
+    k->current->keeper = k;
     k->current->store = k->op_store;
     k->state.lineage = k->op_lineage;
     k->options.adopt = false;
     if (k->op_outcome == LINEAGE_ADOPTED)
         log_event(LOG_WARN, "took the store's scope over from an earlier owner", "scope", k->options.scope, "holder",
                   k->op_before.holder, NULL);
-    struct store_space there;
-    struct file_space here;
-    k->state.off_volume = store_space_of(k->op_store, &there, NULL) == 0 &&
-                          (!there.known ||
-                           (file_space_of(k->options.data_path, &here, NULL) == 0 && there.device != here.device));
-    if (!guid_eq(&k->options.identity.cluster_id, &k->op_lineage.cluster_id)) {
-        struct err err;
-        k->options.identity.cluster_id = k->op_lineage.cluster_id;
-        if (identity_save(k->options.state_dir, &k->options.identity, &err) < 0)
-            log_error(LOG_WARN, &err, "cluster id could not be remembered", NULL);
-    }
+    k->state.off_volume = k->op_off_volume;
+    k->options.identity.cluster_id = k->op_lineage.cluster_id;
     begin(k, OP_CATALOG);
 }
 
 static void catalog_done(struct keeper *k) {
     k->catalog = k->op_catalog;
     k->op_catalog = NULL;
+    k->state.catalog_stuck = k->op_local;
     if (k->op_err.class != ERR_NONE) {
         retire(k);
         lost(k, &k->op_err);
@@ -262,7 +313,10 @@ static void catalog_done(struct keeper *k) {
     ev_feed_event(k->loop, &k->heartbeat, EV_TIMER); /* instance.json right away */
 }
 
-static void heartbeat_done(struct keeper *k) {
+static void heartbeat_done(struct keeper *k, struct store *store) {
+    if (k->op_sync_failed && k->catalog)
+        catalog_sync_failed(k->catalog);
+    k->op_sync_failed = false;
     if (k->op_err.class == ERR_NONE) {
         k->state.lineage = k->op_lineage;
         k->state.used_at = clock_wall();
@@ -272,7 +326,7 @@ static void heartbeat_done(struct keeper *k) {
             k->op_text = NULL;
         }
     } else {
-        keeper_failed(k, &k->op_err);
+        keeper_failed(k, store, &k->op_err);
     }
     mem_free(k->op_text);
     k->op_text = NULL;
@@ -283,11 +337,11 @@ static void heartbeat_done(struct keeper *k) {
 static void done(struct pool_item *item) {
     struct keeper *k = container_of(item, struct keeper, item);
     k->working = false;
-    if (k->op != OP_OPEN)
-        keeper_put_store(k, k->op_store);
     if (k->stopping) {
         if (k->op == OP_OPEN)
             store_free(k->op_store);
+        else
+            keeper_put_store(k, k->op_store);
         if (k->op == OP_CATALOG)
             k->catalog = k->op_catalog;
         mem_free(k->op_text);
@@ -299,10 +353,12 @@ static void done(struct pool_item *item) {
         opened(k);
         break;
     case OP_CATALOG:
+        keeper_put_store(k, k->op_store);
         catalog_done(k);
         break;
     case OP_HEARTBEAT:
-        heartbeat_done(k);
+        heartbeat_done(k, k->op_store);
+        keeper_put_store(k, k->op_store);
         if (k->catalog_stale && k->current)
             begin(k, OP_CATALOG);
         break;
@@ -312,7 +368,7 @@ static void done(struct pool_item *item) {
 static void begin(struct keeper *k, enum op op) {
     k->op = op;
     err_clear(&k->op_err);
-    k->op_new_catalog = false;
+    k->op_new_catalog = k->op_local = false;
     memset(&k->op_rebuilt, 0, sizeof(k->op_rebuilt));
     if (k->catalog) {
         struct catalog_stats stats;
@@ -354,9 +410,7 @@ static void on_heartbeat(struct ev_loop *loop, ev_timer *w, int events) {
     struct keeper *k = w->data;
     if (k->working || !k->current || !k->state.usable)
         return;
-    struct err err;
-    if (k->catalog && catalog_sync(k->catalog, &err) < 0)
-        log_error(LOG_WARN, &err, "catalog could not be made durable; it is caught up from the store", NULL);
+    k->op_sync_fd = k->catalog ? catalog_sync_begin(k->catalog) : -1;
     k->op_lineage = k->state.lineage;
     if (k->document) {
         char *text = json_dumps(k->document, JSON_SORT_KEYS | JSON_COMPACT);
@@ -374,7 +428,8 @@ static void wake(void *user) {
     ev_async_send(k->loop, &k->wake);
 }
 
-/* A good catalog serves reading at once. One that is damaged or another store's is made anew when the store is there. */
+/* A good catalog serves reading at once. One that is damaged, another store's, or cannot be made for want of space, is made anew when the
+ * store is there, as often as it takes. */
 static int open_catalog(struct keeper *k, struct err *err) {
     bool fresh = !file_exists(k->catalog_path);
     uint64_t cut = 0;
@@ -384,10 +439,15 @@ static int open_catalog(struct keeper *k, struct err *err) {
             log_event(LOG_WARN, "catalog had a torn end; it is caught up from the store", "path", k->catalog_path, NULL);
         return 0;
     }
-    if (err->class != ERR_CORRUPT)
+    if (err->class == ERR_BUSY || err->class == ERR_CONFLICT)
         return err_context(err, "catalog");
-    log_error(LOG_ERROR, err, "catalog is damaged; it is made anew from the store", "path", k->catalog_path, NULL);
-    k->catalog_bad = k->state.catalog_damaged = true;
+    bool damaged = err->class == ERR_CORRUPT;
+    log_error(LOG_ERROR, err,
+              damaged ? "catalog is damaged; it is made anew from the store" : "catalog cannot be opened; tried again", "path",
+              k->catalog_path, NULL);
+    k->catalog_bad = true;
+    k->state.catalog_damaged = damaged;
+    k->state.catalog_stuck = !damaged;
     return 0;
 }
 
@@ -398,6 +458,7 @@ int keeper_new(struct ev_loop *loop, const struct keeper_options *options, const
     k->options = *options;
     k->events = *events;
     k->retry_s = (double)options->retry_min_ms / 1000.0;
+    k->op_sync_fd = -1;
     k->catalog_path = file_join(options->state_dir, "catalog");
     if (options->url)
         k->url = options->prefix && *options->prefix ? file_join(options->url, options->prefix) : mem_strdup(options->url);
@@ -417,7 +478,7 @@ int keeper_new(struct ev_loop *loop, const struct keeper_options *options, const
         mem_free(k);
         return -1;
     }
-    k->pool = pool_new("keeper", 1, 4, wake, k);
+    k->pool = pool_new("keeper", 2, 16, wake, k); /* one for the work, one to close what was given up */
     ev_async_start(loop, &k->wake);
     ev_timer_again(loop, &k->heartbeat);
     begin(k, OP_OPEN);
@@ -437,6 +498,8 @@ void keeper_free(struct keeper *keeper) {
         pool_free(k->pool);
         ev_async_stop(k->loop, &k->wake);
     }
+    if (k->op_sync_fd >= 0)
+        close(k->op_sync_fd);
     catalog_free(k->catalog);
     retire(k);
     while (k->retired) { /* the workers that used them are joined by now */
@@ -453,7 +516,7 @@ void keeper_free(struct keeper *keeper) {
 }
 
 struct store *keeper_take_store(struct keeper *keeper) {
-    if (!keeper->state.usable || !keeper->current)
+    if (!keeper || !keeper->state.usable || !keeper->current)
         return NULL;
     keeper->current->users++;
     return keeper->current->store;
@@ -468,17 +531,14 @@ void keeper_put_store(struct keeper *keeper, struct store *store) {
         struct lent *l = *p;
         if (l->store != store)
             continue;
-        if (--l->users == 0) {
-            *p = l->next;
-            store_free(l->store);
-            mem_free(l);
-        }
+        l->users--;
+        close_unused(keeper);
         return;
     }
 }
 
 struct catalog *keeper_catalog(struct keeper *keeper) {
-    return keeper->catalog;
+    return keeper ? keeper->catalog : NULL;
 }
 
 void keeper_catalog_stale(struct keeper *keeper) {
@@ -493,14 +553,16 @@ static bool store_itself_is_away(enum err_class class) {
            class == ERR_TIMEOUT || class == ERR_CONFLICT || class == ERR_NOT_FOUND;
 }
 
-void keeper_failed(struct keeper *keeper, const struct err *err) {
+void keeper_failed(struct keeper *keeper, const struct store *store, const struct err *err) {
     struct keeper *k = keeper;
+    if (!k->current || k->current->store != store)
+        return; /* it was given up already: the one that is open now is not to blame */
     if (!store_itself_is_away(err->class)) {
         k->state.error = *err;
         k->state.error_at = clock_wall();
         return;
     }
-    if (!k->current || !k->state.usable)
+    if (!k->state.usable)
         return;
     retire(k);
     lost(k, err);
@@ -513,7 +575,8 @@ void keeper_succeeded(struct keeper *keeper, int64_t now) {
 }
 
 const struct keeper_state *keeper_state(const struct keeper *keeper) {
-    return &keeper->state;
+    static const struct keeper_state none = {.configured = true};
+    return keeper ? &keeper->state : &none;
 }
 
 void keeper_describe(struct keeper *keeper, json_t *document) {

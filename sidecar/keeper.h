@@ -58,8 +58,9 @@ struct catalog *keeper_catalog(struct keeper *keeper);
 /* The catalog lacks a set that was committed, or does not take any more: it is opened again and caught up from the store, then
  * ready() is called. keeper_catalog() is NULL meanwhile. */
 void keeper_catalog_stale(struct keeper *keeper);
-/* A worker met this error of the store: classes that say the store itself is away begin a reconnect. */
-void keeper_failed(struct keeper *keeper, const struct err *err);
+/* A worker met this error of the store that it was lent and did not put back yet: classes that say the store itself is away begin a
+ * reconnect, unless that one was given up already. */
+void keeper_failed(struct keeper *keeper, const struct store *store, const struct err *err);
 /* A worker succeeded: the store answers. */
 void keeper_succeeded(struct keeper *keeper, int64_t now);
 
@@ -68,6 +69,7 @@ struct keeper_state {
     bool usable;
     bool off_volume; /* store and data are on different volumes */
     bool catalog_damaged; /* being rebuilt */
+    bool catalog_stuck; /* it cannot be written: the state directory is full or read-only */
     bool foreign; /* the scope belongs to somebody else */
     struct err error; /* why it is not usable */
     int64_t error_at;
@@ -76,6 +78,7 @@ struct keeper_state {
     uint64_t unreadable_manifests; /* left out of the last rebuild */
     char first_unreadable[STORE_NAME_MAX];
 };
+/* Of a keeper that does not exist yet (NULL): a store that was not asked yet. */
 const struct keeper_state *keeper_state(const struct keeper *keeper);
 /* Document of instance.json, written when it differs from the last one; borrowed. */
 void keeper_describe(struct keeper *keeper, json_t *document);

@@ -46,7 +46,6 @@ static int parse(struct pauses *p, const json_t *root) {
 
 int pauses_load(struct agent *agent, struct err *err) {
     _cleanup_free_ char *path = path_of(agent);
-    agent->pauses = mem_alloc(sizeof(*agent->pauses));
     if (!file_exists(path))
         return 0;
     _cleanup_free_ char *data = NULL;
@@ -57,6 +56,8 @@ int pauses_load(struct agent *agent, struct err *err) {
     int rc = root ? parse(agent->pauses, root) : -1;
     json_decref(root);
     if (rc < 0) {
+        mem_free(agent->pauses->items);
+        *agent->pauses = (struct pauses){0};
         err_set(err, ERR_CORRUPT, "%s cannot be read", path);
         return err_hint(err, "Remove it to forget all pauses");
     }

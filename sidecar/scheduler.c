@@ -15,6 +15,7 @@
 #include "sidecar/job/job.h"
 #include "sidecar/pause.h"
 #include "sidecar/request.h"
+#include "sidecar/volume.h"
 
 #define TICK_MAX_US (5 * CLOCK_SECOND)
 #define TICK_BUSY_US (CLOCK_SECOND / 2) /* while somebody watches progress */
@@ -263,24 +264,22 @@ static void look_at(struct agent *agent, struct database *db, int64_t now, int64
         begin_due(agent, db, &due, now);
 }
 
-static void measure(struct agent *agent) {
-    struct err err;
-    err_clear(&err);
-    if (staging_measure(agent->staging, &agent->space, &err) == 0)
-        staging_reserve_make(agent->staging, atomic_load(&agent->pending_bytes));
-    bool changed = err.class != agent->staging_err.class;
-    agent->staging_err = err;
-    if (changed && err.class != ERR_NONE)
-        log_error(LOG_ERROR, &err, "staging cannot be used", NULL);
+/* Before what an earlier life began is known, nothing new begins; and that waits for staging. */
+static void refuse_early(struct agent *agent) {
+    for (size_t i = 0; agent->requests && agent->staging_err.class != ERR_NONE && i < agent->database_count; i++)
+        refuse_requests(agent, agent->databases[i], OUTCOME_DEFERRED, "staging_unusable", agent->staging_err.text);
 }
 
 static void on_tick(struct ev_loop *loop, ev_timer *w, int events) {
     (void)events;
     struct agent *agent = w->data;
     int64_t now = clock_wall(), next_at = now + TICK_MAX_US;
-    measure(agent);
+    if (agent->opened)
+        volume_tick(agent, now, &next_at);
     if (agent->recovery_begun)
         job_recover_tick(agent);
+    else
+        refuse_early(agent);
     request_tick(agent);
     if (agent->requests && next_at > now + TICK_BUSY_US)
         next_at = now + TICK_BUSY_US;

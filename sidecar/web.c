@@ -61,8 +61,10 @@ static void prestop_done(void *user, enum drain_end end, unsigned left) {
     if (end == DRAIN_DONE)
         http_reply_text(p->request, 200, "everything is in the store\n");
     else if (end == DRAIN_WITHOUT_LOGS)
-        http_reply_text(p->request, 200,
-                        "what was staged is in the store; SQL Server is not reachable, so there are no last log backups\n");
+        http_reply_text(p->request, 200, "what was staged is in the store; there are no last log backups: %s\n",
+                        !p->agent->opened                         ? "the state directory cannot be used"
+                        : p->agent->staging_err.class != ERR_NONE ? "staging cannot be used"
+                                                                  : "SQL Server is not reachable");
     else
         http_reply_text(p->request, 200, "time is over: %u backups wait in staging for the next start\n", left);
     mem_free(p);

@@ -97,8 +97,11 @@ int pipe_run_read(struct pipe_run *run, uint8_t *dst, size_t len, size_t *ret_le
     size_t have = 0;
     while (have < len) {
         ssize_t n = read_some(run, dst + have, len - have, err);
-        if (n < 0)
+        if (n < 0) {
+            if (run->source->failed)
+                *run->source->failed = true;
             return -1;
+        }
         if (!n)
             break;
         if ((size_t)n > len - have)

@@ -44,6 +44,7 @@ struct pipe_source {
     ssize_t (*read)(void *user, void *dst, size_t len, struct err *err);
     void *user;
     bool drop_cache; /* fd only: give the page cache back behind the reader */
+    bool *failed; /* NULL, or set to true when it was the source that failed */
 };
 
 /* Where records (writing) or plain bytes (reading) go. */

@@ -57,6 +57,11 @@ int catalog_open_reader(const char *path, struct catalog **ret_catalog, struct e
 int catalog_refresh(struct catalog *catalog, struct err *err) ERR_CHECK;
 void catalog_free(struct catalog *catalog); /* NULL is allowed; syncs best effort */
 int catalog_sync(struct catalog *catalog, struct err *err) ERR_CHECK;
+/* The same in two parts, so that a worker may wait for the disk while the owner goes on: begin gives a descriptor (the caller's) when
+ * there is something to sync, else -1; catalog_sync_wait() may run anywhere; a failure is told to the owner's catalog. */
+int catalog_sync_begin(struct catalog *catalog);
+int catalog_sync_wait(int fd, struct err *err) ERR_CHECK;
+void catalog_sync_failed(struct catalog *catalog);
 
 /* ---- databases ---- */
 size_t catalog_database_count(const struct catalog *catalog);

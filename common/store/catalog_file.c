@@ -120,6 +120,24 @@ int catalog_sync(struct catalog *c, struct err *err) {
     return store_step_after(STORE_STEP_CATALOG_SYNC, err);
 }
 
+int catalog_sync_begin(struct catalog *c) {
+    int fd = c->unsynced ? fcntl(c->fd, F_DUPFD_CLOEXEC, 0) : -1;
+    c->unsynced &= fd < 0;
+    return fd;
+}
+
+int catalog_sync_wait(int fd, struct err *err) {
+    if (store_step_before(STORE_STEP_CATALOG_SYNC, err) < 0)
+        return -1;
+    if (fdatasync(fd) < 0)
+        return err_os(err, ERR_NONE, errno, "fsync catalog");
+    return store_step_after(STORE_STEP_CATALOG_SYNC, err);
+}
+
+void catalog_sync_failed(struct catalog *c) {
+    c->unsynced = true;
+}
+
 static int sync_by_policy(struct catalog *c, struct err *err) {
     c->unsynced = true;
     return c->sync == CATALOG_SYNC_EACH ? catalog_sync(c, err) : 0;

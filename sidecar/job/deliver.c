@@ -45,6 +45,25 @@ static int number(struct job *job, struct catalog *catalog, uint32_t id, struct 
     return 0;
 }
 
+/* The store is put back here, after it was told what it did. */
+static void put_store(struct job *job) {
+    struct keeper *keeper = job->agent->keeper;
+    if (job->store && job->err.class != ERR_NONE && !job->staging_failed)
+        keeper_failed(keeper, job->store, &job->err);
+    if (job->store)
+        keeper_put_store(keeper, job->store);
+    job->store = NULL;
+}
+
+/* Reading staging is what this job could not do, or could. */
+static void note_staging(struct job *job) {
+    struct agent *agent = job->agent;
+    if (job->staging_failed)
+        agent->staging_read_err = job->err;
+    else if (job->shipped)
+        err_clear(&agent->staging_read_err);
+}
+
 static void ship_again_later(struct job *job) {
     struct ship_queue *q = &job->db->ship[job->lane];
     double first = (double)job->agent->config->limits.retry_min_ms / 1000.0,
@@ -57,7 +76,7 @@ static void ship_again_later(struct job *job) {
     log_error(LOG_WARN, &job->err, "backup is staged, but not in the store yet; tried again", NULL);
     log_unbind(2);
     instruments_ship_failed(job->agent, &job->err);
-    keeper_failed(job->agent->keeper, &job->err);
+    put_store(job);
 }
 
 static void queue_pop(struct job *job) {
@@ -100,12 +119,11 @@ static void on_committed(struct pool_item *item) {
     struct job *job = container_of(item, struct job, item);
     struct agent *agent = job->agent;
     struct database *db = job->db;
-    keeper_put_store(agent->keeper, job->store);
-    job->store = NULL;
     db->committing = false;
     struct job *waiting = db->commit_wait;
     db->commit_wait = NULL;
     if (job->committed) {
+        put_store(job);
         committed(job);
         queue_pop(job);
         job_finish(job);
@@ -148,7 +166,7 @@ static void submit_commit(struct job *job) {
     if (ok && !pool_submit(ship_pool(job), &job->item))
         ok = err_set(&job->err, ERR_BUSY, "too many backups wait for the store") == 0;
     db->committing = ok;
-    if (!ok) {
+    if (!ok) { /* nothing that the store did */
         keeper_put_store(job->agent->keeper, job->store);
         job->store = NULL;
         ship_again_later(job);
@@ -157,22 +175,11 @@ static void submit_commit(struct job *job) {
 
 /* ---- ship ---- */
 
-static bool staged_gone(const struct job *job) {
-    bool there = true;
-    for (uint32_t i = 0; there && i < job->entry.stripes; i++) {
-        _cleanup_free_ char *name = staging_file_name(job->entry.run_id, job->entry.kind, i, job->entry.stripes);
-        _cleanup_free_ char *path = file_join(staging_path(job->agent->staging), name);
-        there = file_exists(path);
-    }
-    return !there;
-}
-
 /* Somebody removed the only copy. Those behind it go on, and a chain that the store cannot continue is seen and healed. */
 static void lose(struct job *job) {
     struct agent *agent = job->agent;
     struct database *db = job->db;
     queue_pop(job);
-    job_clean(job);
     job_set_outcome(job, OUTCOME_FAILED, "staged_file_gone", NULL);
     databases_load_tips(agent, db);
     databases_judge(agent, db, NULL, 0);
@@ -182,17 +189,18 @@ static void lose(struct job *job) {
 
 static void on_shipped(struct pool_item *item) {
     struct job *job = container_of(item, struct job, item);
+    note_staging(job);
     if (job->shipped) {
         job->set = job->manifest.backup;
         submit_commit(job); /* the store stays lent */
         return;
     }
-    keeper_put_store(job->agent->keeper, job->store);
-    job->store = NULL;
-    if (job->err.class == ERR_NOT_FOUND && staged_gone(job))
-        lose(job);
-    else
+    if (!job->lost) {
         ship_again_later(job);
+        return;
+    }
+    put_store(job);
+    lose(job);
 }
 
 static void ship_work(struct pool_item *item) {

@@ -106,6 +106,8 @@ struct job {
     /* store */
     struct store *store; /* lent while shipping or committing */
     bool shipped, committed;
+    bool staging_failed; /* it was staging that could not be read, not the store */
+    bool lost; /* ship found that somebody removed the staged file */
     bool commit_tried; /* even when it failed, the manifest may be there */
     char manifest_name[STORE_NAME_MAX];
 
@@ -146,10 +148,12 @@ void job_free(struct job *job);
 /* ---- on the loop (flow.c) ---- */
 /* Begins taking. False when the worker queue is full: the job is freed, ask again later. */
 bool job_start(struct job *job);
-/* At start: ships what was read before the restart, without asking the server. */
+/* Staging is there: ships what was read before the restart, without asking the server. Does so once. */
 void job_recover_drafts(struct agent *agent);
-/* Begins what else the journal knows, and staged files that it does not know. Called once, when databases and the server are known. */
-void job_recover_all(struct agent *agent);
+/* Notes what the journal knows. True when staging is to be scanned then: databases and the server are known, and it was not done yet. */
+bool job_recover_begin(struct agent *agent);
+/* Begins what else the journal knew, and the staged files that it did not know. Called once, with the scan. */
+void job_recover_all(struct agent *agent, const struct staged_file *files, unsigned file_count);
 /* Asks again about runs whose fate is not known yet. */
 void job_recover_tick(struct agent *agent);
 /* Ends what somebody asked for and what cannot be begun. */

@@ -278,6 +278,8 @@ struct journal_found *journal_list(struct journal *journal, unsigned *ret_count)
 }
 
 unsigned journal_used(struct journal *journal) {
+    if (!journal)
+        return 0;
     pthread_mutex_lock(&journal->lock);
     unsigned n = journal->used;
     pthread_mutex_unlock(&journal->lock);

@@ -135,21 +135,14 @@ static struct job *recover_one(struct agent *agent, const struct journal_entry *
     return job;
 }
 
-static void recover_orphans(struct agent *agent, const struct journal_found *known, unsigned known_count) {
-    struct staged_file *files = NULL;
-    unsigned count = 0;
-    struct err err;
-    if (staging_scan(agent->staging, &files, &count, &err) < 0) {
-        log_error(LOG_ERROR, &err, "staging could not be scanned", NULL);
-        return;
-    }
+static void recover_orphans(struct agent *agent, const struct staged_file *files, unsigned count) {
     for (unsigned i = 0; i < count;) {
         unsigned n = 1;
         while (i + n < count && !strcmp(files[i + n].run_id, files[i].run_id))
             n++;
         bool journaled = false;
-        for (unsigned k = 0; k < known_count && !journaled; k++)
-            journaled = !strcmp(known[k].entry.run_id, files[i].run_id);
+        for (unsigned k = 0; k < agent->recover_known_count && !journaled; k++)
+            journaled = !strcmp(agent->recover_known[k].entry.run_id, files[i].run_id);
         if (!journaled) {
             struct journal_entry entry = {
                 .step = JOURNAL_PLANNED, .kind = files[i].kind, .stripes = n, .planned_at = clock_wall()};
@@ -161,7 +154,6 @@ static void recover_orphans(struct agent *agent, const struct journal_found *kno
         }
         i += n;
     }
-    mem_free(files);
 }
 
 /* Already on its way, by its draft? */
@@ -176,6 +168,9 @@ static bool under_way(const struct agent *agent, const char *run_id) {
 
 void job_recover_drafts(struct agent *agent) {
     unsigned count;
+    if (agent->drafts_recovered)
+        return;
+    agent->drafts_recovered = true;
     struct journal_found *found = journal_list(agent->journal, &count);
     for (unsigned i = 0; i < count; i++) {
         struct err err;
@@ -184,8 +179,7 @@ void job_recover_drafts(struct agent *agent) {
         db->recovering[job->lane]--; /* nothing has to be asked */
         job->slot = found[i].slot;
         job->journaled = true;
-        if (job->entry.step != JOURNAL_TAKEN || draft_load(job, &err) < 0 ||
-            staging_sync(agent->staging, job->entry.run_id, job->entry.kind, job->entry.stripes, &job->staged_bytes, &err) < 0) {
+        if (job->entry.step != JOURNAL_TAKEN || draft_load(job, &err) < 0) {
             job_free(job);
             continue;
         }
@@ -194,13 +188,24 @@ void job_recover_drafts(struct agent *agent) {
         job->taken = true;
         job->outcome = OUTCOME_COMPLETED;
         job_enqueue(job);
+        if (db->tips_known) /* they were built before staging was there */
+            databases_load_tips(agent, db);
     }
     mem_free(found);
 }
 
-void job_recover_all(struct agent *agent) {
-    unsigned count;
-    struct journal_found *found = journal_list(agent->journal, &count);
+bool job_recover_begin(struct agent *agent) {
+    if (!agent->server_listed || agent->recovery_begun)
+        return false;
+    mem_free(agent->recover_known);
+    agent->recover_known = journal_list(agent->journal, &agent->recover_known_count);
+    return true;
+}
+
+void job_recover_all(struct agent *agent, const struct staged_file *files, unsigned file_count) {
+    const struct journal_found *found = agent->recover_known;
+    unsigned count = agent->recover_known_count;
+    agent->recovery_begun = true;
     for (unsigned i = 0; i < count; i++) {
         if (under_way(agent, found[i].entry.run_id))
             continue;
@@ -214,7 +219,9 @@ void job_recover_all(struct agent *agent) {
         str_format(n, sizeof(n), "%u", count);
         log_event(LOG_WARN, "backups of an earlier run are not through yet; going on with them", "count", n, NULL);
     }
-    recover_orphans(agent, found, count);
-    mem_free(found);
+    recover_orphans(agent, files, file_count);
+    mem_free(agent->recover_known);
+    agent->recover_known = NULL;
+    agent->recover_known_count = 0;
     job_recover_tick(agent);
 }

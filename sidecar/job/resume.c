@@ -60,6 +60,15 @@ static bool staged_files_there(const struct job *job) {
     return true;
 }
 
+/* A volume that went away is no volume without the file: asked again later. */
+static bool staging_away(struct job *job) {
+    if (staging_marked(job->agent->staging))
+        return false;
+    err_set(&job->err, ERR_STATE, "staging directory %s is not there", staging_path(job->agent->staging));
+    job_set_outcome(job, OUTCOME_DEFERRED, "staging_unusable", NULL);
+    return true;
+}
+
 /* The set is known to be complete, or to be looked at. After a power loss the file may be shorter than SQL Server wrote it:
  * VERIFYONLY reads all of it. */
 static void keep(struct job *job, struct sql_session *session, const struct sql_clock *clock, bool verify) {
@@ -120,6 +129,8 @@ static void resume_planned(struct job *job, struct sql_session *session, const s
     }
     err_clear(&job->err);
     if (!staged_files_there(job)) {
+        if (staging_away(job))
+            return;
         give_up(job, in_history ? "msdb knows the backup, but its staged file is gone" : "it had not begun");
         return;
     }
@@ -138,7 +149,7 @@ static void resume_with(struct job *job, struct sql_session *session) {
     if (job->entry.step == JOURNAL_TAKEN) {
         if (staged_files_there(job))
             keep(job, session, &clock, false);
-        else
+        else if (!staging_away(job))
             give_up(job, "its staged file is gone: somebody removed it before it was shipped");
         return;
     }

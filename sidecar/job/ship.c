@@ -23,23 +23,40 @@ static int ship_stripe(struct job *job, uint32_t stripe, const struct filter_ops
     _cleanup_free_ char *file = staging_file_name(job->entry.run_id, job->entry.kind, stripe, job->entry.stripes);
     _cleanup_free_ char *path = file_join(staging_path(job->agent->staging), file);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
+    job->staging_failed = fd < 0;
     if (fd < 0)
         return err_os(err, ERR_NONE, errno, "open staged file %s", path);
     char name[STORE_NAME_MAX];
     name_object(name, &job->set, stripe + 1, filter->suffix);
     struct pipe_spec spec = {
         .codec = job->options.codec, .level = job->options.codec_level, .record_bytes = job->options.record_bytes};
-    struct pipe_source source = {.fd = fd, .drop_cache = true};
+    struct pipe_source source = {.fd = fd, .drop_cache = true, .failed = &job->staging_failed};
     struct pipe_control control = {.progress = on_progress, .user = job, .cancel = &job->cancel};
     struct manifest_object *object = manifest_add_object(&job->manifest);
     object->stripe = stripe + 1;
     int rc = store_ship_object(job->store, job->agent->scope, job->manifest.folder, &job->set, name, &spec, &source, &control,
                                object, err);
     close(fd);
-    return rc;
+    return job->staging_failed ? err_context(err, "staged file %s", path) : rc;
+}
+
+/* Somebody removed the only copy, of a staging that is there. */
+static bool staged_gone(const struct job *job) {
+    bool there = true;
+    for (uint32_t i = 0; there && i < job->entry.stripes; i++) {
+        _cleanup_free_ char *name = staging_file_name(job->entry.run_id, job->entry.kind, i, job->entry.stripes);
+        _cleanup_free_ char *path = file_join(staging_path(job->agent->staging), name);
+        there = file_exists(path);
+    }
+    return !there && staging_marked(job->agent->staging);
 }
 
 static int ship(struct job *job, struct err *err) {
+    if (!job->staged_bytes && /* of an earlier life, which may have died before it was durable */
+        staging_sync(job->agent->staging, job->entry.run_id, job->entry.kind, job->entry.stripes, &job->staged_bytes, err) < 0) {
+        job->staging_failed = true;
+        return -1;
+    }
     if (job->resumed || job->commit_tried) {
         struct manifest found;
         if (store_find_backup(job->store, job->agent->scope, job->manifest.folder, &job->set, &found, err) == 0) {
@@ -76,7 +93,11 @@ void job_ship(struct job *job) {
     atomic_store(&job->progress.percent, 0.0);
     atomic_store(&job->progress.phase, JOB_SHIPPING);
     err_clear(&job->err);
+    job->staging_failed = false;
     job->shipped = ship(job, &job->err) == 0;
+    job->lost = !job->shipped && job->err.class == ERR_NOT_FOUND && staged_gone(job);
+    if (job->lost)
+        job_clean(job);
     job->timing.ship = clock_mono_us() - begin;
     log_unbind(8);
 }

@@ -14,11 +14,14 @@
 #include "common/base/str.h"
 
 #define RESERVE_NAME ".reserve"
+#define MARK_NAME ".mssql-sidecar"
 #define GIB (UINT64_C(1) << 30)
 
 struct staging {
     char *path;
     char *reserve_path;
+    char *mark_path;
+    bool seen; /* staging_check()'s: it was there once, so nobody but its owner makes it again */
     struct staging_limits limits;
 };
 
@@ -86,10 +89,14 @@ enum staging_verdict staging_judge(const struct staging_limits *limits, const st
 
 static int check_directory(const char *path, struct err *err) {
     struct stat st;
-    if (stat(path, &st) < 0)
-        return err_os(err, ERR_NONE, errno, "staging directory %s", path);
-    if (!S_ISDIR(st.st_mode))
-        return err_set(err, ERR_CONFIG, "staging path %s is not a directory", path);
+    if (stat(path, &st) < 0) {
+        err_os(err, ERR_NONE, errno, "staging directory %s", path);
+        return err_hint(err, "Is its volume mounted?");
+    }
+    if (!S_ISDIR(st.st_mode)) {
+        err_set(err, ERR_CONFIG, "staging path %s is not a directory", path);
+        return err_hint(err, "Move away what is there, or name another directory in paths.staging");
+    }
     if (access(path, R_OK | W_OK | X_OK) < 0) {
         int saved = errno;
         err_os(err, saved == EROFS ? ERR_CONFIG : ERR_PERMISSION, saved,
@@ -101,24 +108,65 @@ static int check_directory(const char *path, struct err *err) {
     return 0;
 }
 
-int staging_open(const char *path, const struct staging_limits *limits, struct staging **ret_staging, struct err *err) {
-    if (!file_exists(path) && file_mkdirs(path, 02770, err) < 0)
-        return err_context(err, "staging directory");
-    if (check_directory(path, err) < 0)
-        return -1;
+struct staging *staging_new(const char *path, const struct staging_limits *limits) {
     struct staging *s = mem_alloc(sizeof(*s));
     s->path = mem_strdup(path);
     s->reserve_path = file_join(path, RESERVE_NAME);
+    s->mark_path = file_join(path, MARK_NAME);
     s->limits = *limits;
-    *ret_staging = s;
+    return s;
+}
+
+static int make_mark(struct staging *s, struct err *err) {
+    int fd = open(s->mark_path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+    if (fd < 0 && (errno == ENOSPC || errno == EDQUOT))
+        return 0; /* a full volume is a matter of room, and made again when there is some */
+    if (fd < 0)
+        return err_os(err, ERR_NONE, errno, "staging directory %s: file %s cannot be made", s->path, MARK_NAME);
+    close(fd);
     return 0;
 }
 
-void staging_close(struct staging *staging) {
+static int check_mark(struct staging *s, unsigned known, struct err *err) {
+    if (file_exists(s->mark_path))
+        return 0;
+    struct staged_file *files = NULL;
+    unsigned count = 0;
+    if (known && staging_scan(s, &files, &count, err) < 0)
+        return -1;
+    mem_free(files);
+    if (!known || count)
+        return make_mark(s, err);
+    err_set(err, ERR_NOT_FOUND, "staging directory %s is empty, but %u staged backups that are not in the store should be there",
+            s->path, known);
+    return err_hint(
+        err,
+        "Is its volume mounted? If they are lost for good, make an empty file %s there: then that is told per backup, "
+        "and the chains are healed",
+        MARK_NAME);
+}
+
+bool staging_marked(const struct staging *staging) {
+    return file_exists(staging->mark_path);
+}
+
+int staging_check(struct staging *s, unsigned known, struct err *err) {
+    if (!s->seen && !known && !file_exists(s->path) && file_mkdirs(s->path, 02770, err) < 0) {
+        err_context(err, "staging directory");
+        return err_hint(err, "Mount its volume, or let this program make the directory");
+    }
+    if (check_directory(s->path, err) < 0 || check_mark(s, known, err) < 0)
+        return -1;
+    s->seen = true;
+    return 0;
+}
+
+void staging_free(struct staging *staging) {
     if (!staging)
         return;
     mem_free(staging->path);
     mem_free(staging->reserve_path);
+    mem_free(staging->mark_path);
     mem_free(staging);
 }
 
@@ -134,11 +182,11 @@ const struct staging_limits *staging_limits_get(const struct staging *staging) {
     return &staging->limits;
 }
 
-void staging_reserve_make(struct staging *staging, uint64_t pending_bytes) {
+void staging_reserve_make(struct staging *staging, const struct staging_limits *limits, uint64_t pending_bytes) {
     struct staging_state state;
-    uint64_t want = staging->limits.reserve_bytes;
+    uint64_t want = limits->reserve_bytes;
     if (!want || file_exists(staging->reserve_path) || staging_measure(staging, &state, NULL) < 0 ||
-        state.free_bytes < want + pending_bytes + staging_floor(&staging->limits, &state))
+        state.free_bytes < want + pending_bytes + staging_floor(limits, &state))
         return;
     int fd = open(staging->reserve_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)

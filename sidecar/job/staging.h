@@ -47,16 +47,25 @@ enum staging_verdict staging_judge(const struct staging_limits *limits, const st
 
 struct staging;
 
-/* Opens the directory, which must exist (its owner makes it) or is made with mode 2770. Errors name path, uid, gid, mode. */
-int staging_open(const char *path, const struct staging_limits *limits, struct staging **ret_staging, struct err *err) ERR_CHECK;
-void staging_close(struct staging *staging);
+/* Touches nothing: whether the directory can be used is asked with staging_check(). */
+struct staging *staging_new(const char *path, const struct staging_limits *limits);
+void staging_free(struct staging *staging);
 const char *staging_path(const struct staging *staging);
+/*
+ * Can the directory be used? It must exist (its owner makes it), or is made with mode 2770 until it was there once. A file in it marks
+ * it as ours: an empty mount point without that mark is not it while `known` staged backups should be there. Errors name path, uid, gid
+ * and mode, and say what to do. It may block as long as the volume does; one caller at a time.
+ */
+int staging_check(struct staging *staging, unsigned known, struct err *err) ERR_CHECK;
+/* Does the directory, as it is now, carry our mark? Else a file that is missing says nothing. */
+bool staging_marked(const struct staging *staging);
 /* Makes the reserve file when there is room for it above the floor and beside what is still to be written; quietly does nothing when
  * there is not. */
-void staging_reserve_make(struct staging *staging, uint64_t pending_bytes);
+void staging_reserve_make(struct staging *staging, const struct staging_limits *limits, uint64_t pending_bytes);
 void staging_reserve_give_up(struct staging *staging);
 /* Measures the volume and our files. pending_bytes is the caller's. */
 int staging_measure(struct staging *staging, struct staging_state *ret_state, struct err *err) ERR_CHECK;
+/* Kept for the owner; nothing here reads them. */
 void staging_limits_set(struct staging *staging, const struct staging_limits *limits);
 const struct staging_limits *staging_limits_get(const struct staging *staging);
 

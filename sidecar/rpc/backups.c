@@ -94,6 +94,8 @@ static int page_begin(const Mssql__V1__ListBackupsRequest *q, size_t count, size
 void service_list_backups(void *user, struct rpc_call *call, const ProtobufCMessage *request) {
     struct agent *agent = user;
     const Mssql__V1__ListBackupsRequest *q = (const void *)request;
+    if (!service_opened(agent, call))
+        return;
     struct catalog *catalog = keeper_catalog(agent->keeper);
     struct listed *list = NULL;
     size_t count = 0, begin = 0;
@@ -163,6 +165,8 @@ static const struct catalog_database *newest_named(const struct catalog *catalog
 void service_get_chain(void *user, struct rpc_call *call, const ProtobufCMessage *request) {
     struct agent *agent = user;
     const Mssql__V1__GetChainRequest *q = (const void *)request;
+    if (!service_opened(agent, call))
+        return;
     struct catalog *catalog = keeper_catalog(agent->keeper);
     struct err err;
     struct database *db = *q->database ? databases_find(agent, q->database) : NULL;

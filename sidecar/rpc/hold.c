@@ -134,6 +134,8 @@ static int fill(struct agent *agent, const Mssql__V1__SetHoldRequest *q, const c
 
 void service_set_hold(void *user, struct rpc_call *call, const ProtobufCMessage *request) {
     struct agent *agent = user;
+    if (!service_opened(agent, call))
+        return;
     struct hold_work *h = mem_alloc(sizeof(*h));
     h->work = (struct service_work){.item = {.work = run, .done = done}, .agent = agent, .call = call};
     const char *peer = rpc_call_peer_name(call);

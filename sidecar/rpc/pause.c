@@ -46,6 +46,8 @@ void service_pause(void *user, struct rpc_call *call, const ProtobufCMessage *re
     struct agent *agent = user;
     const Mssql__V1__PauseRequest *q = (const void *)request;
     struct err err;
+    if (!service_opened(agent, call))
+        return;
     const char *peer = rpc_call_peer_name(call);
     if (check(agent, q, &err) < 0 || apply(agent, q, *peer ? peer : rpc_call_peer(call), &err) < 0) {
         rpc_call_fail(call, &err);
@@ -63,6 +65,8 @@ void service_resume(void *user, struct rpc_call *call, const ProtobufCMessage *r
     struct agent *agent = user;
     const Mssql__V1__ResumeRequest *q = (const void *)request;
     struct err err;
+    if (!service_opened(agent, call))
+        return;
     int rc = q->n_databases ? 0 : pause_clear(agent, "", &err);
     for (size_t i = 0; i < q->n_databases && rc == 0; i++)
         rc = pause_clear(agent, q->databases[i], &err);

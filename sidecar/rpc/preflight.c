@@ -47,6 +47,8 @@ static void done(struct pool_item *item) {
 void service_preflight(void *user, struct rpc_call *call, const ProtobufCMessage *request) {
     (void)request;
     struct agent *agent = user;
+    if (!service_opened(agent, call))
+        return;
     struct preflight *p = mem_alloc(sizeof(*p));
     p->work = (struct service_work){.item = {.work = run, .done = done}, .agent = agent, .call = call};
     sessions_params(agent->sessions, SESSIONS_DAEMON, &p->params);

@@ -150,6 +150,8 @@ static int spec_of(const Mssql__V1__RunBackupRequest *q, struct request_spec *sp
 void service_run_backup(void *user, struct rpc_call *call, const ProtobufCMessage *request) {
     struct agent *agent = user;
     const Mssql__V1__RunBackupRequest *q = (const void *)request;
+    if (!service_opened(agent, call))
+        return;
     struct request_spec spec;
     struct err err;
     struct request *known = *q->request_id ? request_find(agent, q->request_id) : NULL;

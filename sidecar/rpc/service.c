@@ -48,6 +48,12 @@ void service_free(struct agent *agent) {
     agent->rpc = NULL;
 }
 
+bool service_opened(struct agent *agent, struct rpc_call *call) {
+    if (!agent->opened)
+        rpc_call_fail(call, &agent->state_err);
+    return agent->opened;
+}
+
 bool service_submit(struct service_work *work) {
     if (pool_submit(work->agent->control, &work->item))
         return true;

@@ -29,6 +29,8 @@ struct service_work {
     struct rpc_call *call;
     struct err err;
 };
+/* False when the state directory cannot be used yet: then the call was failed with that. */
+bool service_opened(struct agent *agent, struct rpc_call *call);
 /* Fails the call when the worker's queue is full; false then, and the caller frees. */
 bool service_submit(struct service_work *work);
 

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
+import grpc
 import pytest
 
 from fixtures.lab import Lab
@@ -136,24 +137,136 @@ def test_staging_is_made_when_it_is_missing(lab: Lab) -> None:
     lab.prove(sidecar)
 
 
+def remount(folder: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
+
+
+def serves_without(sidecar: Sidecar, kind: str, *words: str) -> None:
+    """The process serves, says what is wrong and where, and what to do about it."""
+    c = condition(sidecar, kind, "False")
+    assert all(word in c["message"] for word in words), c
+    assert sidecar.condition("Ready")["status"] != "True"
+    assert sidecar.get("/healthz")[0] == sidecar.get("/readyz")[0] == 200
+    assert sidecar.metrics()[f'mssql_sidecar_condition{{type="{kind}"}}'] == 0
+    with sidecar.rpc() as rpc:
+        status = rpc.call("GetStatus", rpc.pb.sidecar.GetStatusRequest(), rpc.pb.types.Status)
+        assert [c.message for c in status.conditions if c.type == kind] == [c["message"]]
+    assert sidecar.ctl("status", check=False).stdout
+
+
 def test_staging_is_read_only(lab: Lab, tmpfs: Callable[..., Path]) -> None:
     lab.write()
     sidecar = lab.sidecar(start=False)
     tmpfs(sidecar.staging, 12)
-    subprocess.run(["mount", "-o", "remount,ro", str(sidecar.staging)], check=True)
-    sidecar.start(wait=False)
-    code = sidecar.wait(30)
-    error = next(e["error"] for e in sidecar.events() if e["msg"] == "cannot start")
-    assert code in (10, 17) and str(sidecar.staging) in error and "not writable" in error, (code, error)
-    lab.write(20)
-    subprocess.run(["mount", "-o", "remount,rw", str(sidecar.staging)], check=True)
+    remount(sidecar.staging, "ro")
     sidecar.start()
+    serves_without(sidecar, "StagingWritable", str(sidecar.staging), "not writable", "mounted writable")
+    lab.write(20)
+    remount(sidecar.staging, "rw")
     sidecar.wait_full(lab.database)
-    subprocess.run(["mount", "-o", "remount,ro", str(sidecar.staging)], check=True)
+    remount(sidecar.staging, "ro")
     lab.write()
     result = result_of(sidecar, lab.database)
     assert sidecar.rpc().state(result) != "COMPLETED" and result.message, result
-    subprocess.run(["mount", "-o", "remount,rw", str(sidecar.staging)], check=True)
+    remount(sidecar.staging, "rw")
+    sidecar.force(lab.database)
+    lab.prove(sidecar)
+
+
+@pytest.mark.parametrize("what", ["a file", "below a file"])
+def test_staging_that_cannot_be_opened_at_the_start(lab: Lab, what: str) -> None:
+    lab.write()
+    sidecar = lab.sidecar(start=False)
+    sidecar.staging.rmdir()
+    in_the_way = sidecar.staging if what == "a file" else sidecar.volume
+    if what == "below a file":
+        sidecar.volume.rmdir()
+    in_the_way.write_text("")
+    sidecar.start()
+    serves_without(sidecar, "StagingWritable", str(in_the_way))
+    if what == "a file":
+        assert "is not a directory" in sidecar.condition("StagingWritable")["message"]
+    sidecar.wait_until("the databases to be seen", lambda s: s.database(lab.database))
+    result = result_of(sidecar, lab.database, "full")
+    assert (sidecar.rpc().state(result), result.reason) == ("DEFERRED", "staging_unusable"), result
+    code, text = sidecar.get("/prestop")
+    assert code == 200 and "staging cannot be used" in text, "it does not hold up the end of SQL Server"
+    assert sidecar.stop() == 0
+    sidecar.start()
+    serves_without(sidecar, "StagingWritable", str(in_the_way))
+    in_the_way.unlink()
+    sidecar.wait_full(lab.database)
+    condition(sidecar, "Ready", "True")
+    lab.prove(sidecar)
+
+
+def test_staging_is_not_mounted_at_the_start(lab: Lab) -> None:
+    """What is left is an empty folder. What is staged is not taken for removed, and is shipped when the volume is back."""
+    sidecar = lab.protected(shutdown={"grace": "100ms"})
+    store_away = sidecar.store.with_name("store-away")
+    sidecar.store.rename(store_away)
+    lab.write()
+    staged = sidecar.stage_log(lab.database)
+    sidecar.kill()
+    away = sidecar.staging.with_name("away")
+    sidecar.staging.rename(away)
+    sidecar.staging.mkdir()
+    store_away.rename(sidecar.store)
+    before = lab.kinds(sidecar)
+    sidecar.start()
+    serves_without(sidecar, "StagingWritable", str(sidecar.staging), "1 staged backups", "Is its volume mounted?")
+    lab.write(20)
+    assert lab.kinds(sidecar) == before
+    sidecar.staging.rmdir()
+    away.rename(sidecar.staging)
+    sidecar.wait_until("the staged log in the store", lambda s: lab.kinds(s) == before + ["log"])
+    assert shipped_order(sidecar)[-1] == staged.split(".")[0]
+    sidecar.force(lab.database)
+    assert lab.kinds(sidecar) == before + ["log", "log"], "the chain did not break"
+    lab.prove(sidecar)
+
+
+# ---- the state directory ----
+
+
+@pytest.mark.parametrize("what", ["a file", "read-only", "full", "no room for the catalog"])
+def test_state_that_cannot_be_used_at_the_start(lab: Lab, tmpfs: Callable[..., Path], what: str) -> None:
+    lab.write()
+    sidecar = lab.sidecar(start=False)
+    free: Callable[[], Any]
+    if what == "a file":
+        sidecar.state.rmdir()
+        sidecar.state.write_text("")
+        free = sidecar.state.unlink
+    else:
+        tmpfs(sidecar.state, 16)
+        if what == "read-only":
+            remount(sidecar.state, "ro")
+            free = lambda: remount(sidecar.state, "rw")  # noqa: E731
+        else:
+            if what == "no room for the catalog":
+                sidecar.start()
+                sidecar.wait_full(lab.database)
+                assert sidecar.stop() == 0
+                (sidecar.state / "catalog").unlink()
+            filler = fill(sidecar.state, 4096 if what == "no room for the catalog" else 0)
+            free = filler.unlink
+    sidecar.start()
+    if what == "no room for the catalog":
+        c = condition(sidecar, "StoreReachable", "False")
+        assert c["reason"] == "CatalogNotWritable" and "No space left" in c["message"] and str(sidecar.state) in c["message"], c
+        assert sidecar.get("/healthz")[0] == 200
+    else:
+        serves_without(sidecar, "StateWritable", str(sidecar.state))
+        with sidecar.rpc() as rpc, pytest.raises(grpc.RpcError) as caught:
+            rpc.backup(lab.database, "full", seconds=10)
+        assert str(sidecar.state) in caught.value.details()
+    code, _ = sidecar.get("/metrics")
+    assert code == 200 and not sidecar.dead()
+    free()
+    sidecar.wait_full(lab.database)
+    condition(sidecar, "Ready", "True")
+    lab.write()
     sidecar.force(lab.database)
     lab.prove(sidecar)
 

@@ -4,7 +4,6 @@ itself. Afterwards a copy of the store alone holds every row that a client was t
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import threading
 from pathlib import Path
@@ -18,7 +17,6 @@ from fixtures.sidecar import Sidecar, steps, wait_for
 from fixtures.sqlsim import Sim
 
 NUMBERS = itertools.count(1)
-SPACE = 22  # exit code of the error class "space"
 FAR = 4102444800 * 1000000  # 2100, in microseconds
 
 # Retries at once: a case takes seconds. No scheduled log: each scenario says itself when its step is reached.
@@ -195,14 +193,9 @@ def test_step(case: Case, servers: list[Sim], tmp_path: Path, step: str, scenari
 
 
 def goes_on_after_a_full_disk(case: Case) -> None:
-    """A full disk that passed needs no restart, except where the sidecar could not even begin: then it says so and ends."""
+    """A full disk that passed needs no restart, wherever it was met."""
     sidecar = case.sidecar
-    with contextlib.suppress(AssertionError):
-        wait_for("an end for want of space", lambda: sidecar.dead() or sidecar.get("/readyz")[0] == 200, 20)
-    if sidecar.dead():
-        assert sidecar.wait() == SPACE, sidecar.log()[-4000:]
-        assert "cannot start" in sidecar.log() and "No space left on device" in sidecar.log()
-        return
+    sidecar.wait_until("it to serve", lambda s: s.get("/readyz")[0] == 200)
     sidecar.force(case.load.database)
     sidecar.wait_until("everything staged to be in the store", lambda s: s.status()["staging"]["unshipped"] == 0)
     assert sidecar.stop() == 0

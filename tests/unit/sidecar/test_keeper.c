@@ -111,7 +111,7 @@ static void test_a_lent_store_outlives_its_loss(void **state) {
         assert_non_null(s);
         struct err why;
         err_set(&why, ERR_STORE, "away");
-        keeper_failed(keeper, &why); /* also in the middle of heartbeats, which come every 20 ms */
+        keeper_failed(keeper, s, &why); /* also in the middle of heartbeats, which come every 20 ms */
         assert_false(keeper_state(keeper)->usable);
         assert_null(keeper_take_store(keeper));
         bool there;
@@ -128,10 +128,49 @@ static void test_errors_that_are_not_the_stores(void **state) {
     begin(&o);
     wait_for(&ready_count, 1);
     struct err why;
+    struct store *s = keeper_take_store(keeper);
     err_set(&why, ERR_CORRUPT, "one manifest is bad");
-    keeper_failed(keeper, &why);
+    keeper_failed(keeper, s, &why);
+    keeper_put_store(keeper, s);
     assert_true(keeper_state(keeper)->usable);
     assert_int_equal(lost_count, 0);
+}
+
+/* An error that comes late, of a store that was given up meanwhile, says nothing of the one that is open now. */
+static void test_errors_of_a_store_that_was_given_up(void **state) {
+    (void)state;
+    struct keeper_options o = options();
+    begin(&o);
+    wait_for(&ready_count, 1);
+    struct store *first = keeper_take_store(keeper), *second = keeper_take_store(keeper);
+    struct err why;
+    err_set(&why, ERR_STORE, "away");
+    keeper_failed(keeper, first, &why);
+    keeper_put_store(keeper, first);
+    wait_for(&ready_count, 2);
+    keeper_failed(keeper, second, &why);
+    assert_true(keeper_state(keeper)->usable);
+    assert_int_equal(lost_count, 1);
+    keeper_put_store(keeper, second);
+}
+
+/* No room for the catalog at the start: it is made when there is. */
+static void test_catalog_that_cannot_be_made_yet(void **state) {
+    (void)state;
+    struct keeper_options o = options();
+    char *path = file_join(state_dir, "catalog"), *in_the_way = file_join(path, "x");
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(mkdir(in_the_way, 0700), 0);
+    begin(&o);
+    assert_null(keeper_catalog(keeper));
+    wait_for(&lost_count, 1);
+    assert_false(keeper_state(keeper)->usable);
+    assert_int_equal(rmdir(in_the_way), 0);
+    assert_int_equal(rmdir(path), 0);
+    wait_for(&ready_count, 1);
+    assert_non_null(keeper_catalog(keeper));
+    mem_free(path);
+    mem_free(in_the_way);
 }
 
 static void test_stale_catalog_is_opened_again(void **state) {
@@ -196,6 +235,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_opens_and_claims, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_lent_store_outlives_its_loss, setup, teardown),
         cmocka_unit_test_setup_teardown(test_errors_that_are_not_the_stores, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_errors_of_a_store_that_was_given_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_catalog_that_cannot_be_made_yet, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stale_catalog_is_opened_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_store_that_comes_later, setup, teardown),
         cmocka_unit_test_setup_teardown(test_two_owners, setup, teardown),

@@ -97,8 +97,8 @@ static void write_file(const char *dir, const char *name, size_t bytes) {
 static void scan_measures_ours_only(void **state) {
     char *dir = *state;
     struct staging_limits limits = {0};
-    struct staging *s;
-    assert_succeeds(staging_open(dir, &limits, &s, &err), err);
+    struct staging *s = staging_new(dir, &limits);
+    assert_succeeds(staging_check(s, 0, &err), err);
     write_file(dir, "20261121T024700Z-log-1a2b3c4d.trn", 1000);
     write_file(dir, "20261121T024600Z-full-1a2b3c4d.2.bak", 500);
     write_file(dir, "20261121T024600Z-full-1a2b3c4d.1.bak", 300);
@@ -121,23 +121,49 @@ static void scan_measures_ours_only(void **state) {
     assert_succeeds(staging_remove(s, "20261121T024600Z-full-1a2b3c4d", BACKUP_FULL, 2, &err), err); /* again is harmless */
     assert_fails(staging_sync(s, "20261121T024600Z-full-1a2b3c4d", BACKUP_FULL, 2, &bytes, &err), err, ERR_NOT_FOUND,
                  "staged file");
-    staging_close(s);
+    staging_free(s);
 }
 
 static void a_missing_directory_is_made_group_writable(void **state) {
     char *dir = mem_printf("%s/a/b", (char *)*state);
     struct staging_limits limits = {0};
-    struct staging *s;
-    assert_succeeds(staging_open(dir, &limits, &s, &err), err);
+    struct staging *s = staging_new(dir, &limits);
+    assert_succeeds(staging_check(s, 0, &err), err);
     struct stat st;
     assert_int_equal(stat(dir, &st), 0);
     assert_int_equal(st.st_mode & 07777, 02770);
-    staging_close(s);
+    staging_free(s);
     mem_free(dir);
     char *file = mem_printf("%s/file", (char *)*state);
     write_file(*state, "file", 1);
-    assert_fails(staging_open(file, &limits, &s, &err), err, ERR_CONFIG, "not a directory");
+    s = staging_new(file, &limits);
+    assert_fails(staging_check(s, 0, &err), err, ERR_CONFIG, "not a directory");
+    staging_free(s);
     mem_free(file);
+}
+
+/* The empty folder that an unmounted volume leaves behind must not be taken for staging: what is staged would count as removed. */
+static void an_empty_mount_point_is_not_staging(void **state) {
+    char *dir = mem_printf("%s/staging", (char *)*state), *away = mem_printf("%s/away", (char *)*state);
+    struct staging_limits limits = {0};
+    struct staging *s = staging_new(dir, &limits);
+    assert_succeeds(staging_check(s, 0, &err), err);
+    assert_int_equal(rename(dir, away), 0);
+    assert_fails(staging_check(s, 0, &err), err, ERR_NOT_FOUND, "Is its volume mounted"); /* it is not made a second time */
+    staging_free(s);
+    s = staging_new(dir, &limits); /* the next life */
+    assert_fails(staging_check(s, 2, &err), err, ERR_NOT_FOUND, "staging directory");
+    assert_int_equal(mkdir(dir, 0700), 0);
+    assert_fails(staging_check(s, 2, &err), err, ERR_NOT_FOUND, "2 staged backups");
+    write_file(dir, "20261121T024700Z-log-1a2b3c4d.trn", 10); /* one of ours: then this is it */
+    assert_succeeds(staging_check(s, 2, &err), err);
+    char *file = mem_printf("%s/20261121T024700Z-log-1a2b3c4d.trn", dir);
+    assert_int_equal(unlink(file), 0);
+    assert_succeeds(staging_check(s, 2, &err), err); /* marked by now: the files were removed one by one */
+    staging_free(s);
+    mem_free(file);
+    mem_free(dir);
+    mem_free(away);
 }
 
 static int setup(void **state) {
@@ -158,6 +184,7 @@ int main(void) {
         cmocka_unit_test(names_round_trip_and_others_are_left_alone),
         cmocka_unit_test_setup_teardown(scan_measures_ours_only, setup, teardown),
         cmocka_unit_test_setup_teardown(a_missing_directory_is_made_group_writable, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_empty_mount_point_is_not_staging, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
