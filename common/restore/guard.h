@@ -22,6 +22,7 @@ enum restore_loss {
     RESTORE_LOSS_PSEUDO_SIMPLE, /* FULL, but no log chain yet */
     RESTORE_LOSS_NEWER, /* parts of its log are not in the store: the tail would not join */
     RESTORE_LOSS_OTHER_FORK, /* it went its own way: restored elsewhere, the store does not know this fork */
+    RESTORE_LOSS_OTHER_SERVER, /* a copy: its backups in the store are another server's, whose chain its tail would spoil */
     RESTORE_LOSS_OTHER_DATABASE, /* another database has this name */
     RESTORE_LOSS_NOT_OPEN, /* OFFLINE, EMERGENCY, RECOVERING, ...: nobody can say what is in it, no tail */
     RESTORE_LOSS_RESTORING, /* somebody else's restore is under way there */
@@ -33,20 +34,21 @@ const char *restore_loss_word(enum restore_loss loss); /* "none", "simple", ... 
 
 struct restore_guard_view {
     const struct restore_target *target;
-    const struct target_db *there; /* with its state read; NULL: there is none */
+    const struct target_db *there; /* its state read after `sets` were; NULL: there is none */
     const char *database; /* name on the target */
     bool ours; /* the journal proves that this restore made what is there */
     struct guid family; /* of what is restored */
     const char *wanted; /* what it is replaced with, as one text: folder, target, base set */
-    const struct backup *sets; /* everything the store has of the family that is restored */
+    const struct backup *sets; /* everything the store has of the family that is restored: read them again before a tail */
     size_t set_count;
+    const char *server; /* server_name of the newest set's manifest; "" or NULL unknown */
     int64_t now; /* for the day of the token */
 };
 
 struct restore_guard {
     enum restore_over over;
     enum restore_loss loss;
-    bool evict; /* sessions may be in it */
+    bool evict; /* sessions may be in it: restore_evict(), or restore_tail_take() which does that too */
     bool tail; /* take the tail; for TOKEN too where it may be of use later */
     bool tail_damaged; /* WITH NO_TRUNCATE: the database cannot be opened */
     bool replace; /* WITH REPLACE is needed, and allowed once the token was quoted; never with a tail */
@@ -64,7 +66,10 @@ int restore_guard_allow(const struct restore_guard_view *view, const struct rest
 /* The tail could not be taken (`why`). 0 when the quoted token acknowledges that too: *guard is then one without a tail. */
 int restore_guard_no_tail(const struct restore_guard_view *view, struct restore_guard *guard, const char *token,
                           const struct err *why, struct err *err) ERR_CHECK;
-/* Does the tail that was taken join what the store has? ERR_DATA_LOSS when not: a damaged database says too little before. */
+/*
+ * Does the tail that was taken join what the store has (view->sets as of now, without it)? Asked for RESTORE_OVER_TAIL before
+ * it is shipped: a damaged database says too little before, and somebody could have taken a log in between. ERR_DATA_LOSS.
+ */
 int restore_guard_tail_joins(const struct restore_guard_view *view, const struct backup *tail, struct err *err) ERR_CHECK;
 
 #endif

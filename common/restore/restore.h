@@ -48,6 +48,7 @@ enum restore_over {
     RESTORE_OVER_NOTHING, /* no database of that name */
     RESTORE_OVER_OURS, /* begun by this restore, which goes on */
     RESTORE_OVER_TAIL, /* same family: its tail is taken first, nothing is lost */
+    RESTORE_OVER_SAFE, /* all that is in it is in the store: it is RESTORING from there; replaced as it is */
     RESTORE_OVER_TOKEN, /* something is lost: the token is needed */
     RESTORE_OVER_REFUSED, /* never (a system database, a member of an availability group) */
 };
