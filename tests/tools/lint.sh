@@ -62,7 +62,7 @@ layers() {
 
 unfinished() { git grep -nIE '(TODO|FIXME|XXX)[: (]' -- . ':!tests/tools/lint.sh' ':!tests/data' ':!tests/unit/schedule'; return 0; }
 
-shell() { git ls-files -z '*.sh' dev .ci/run | xargs -0 shellcheck; }
+shell() { git ls-files -z '*.sh' dev .ci/run tests/kube/cluster/cluster | xargs -0 shellcheck; }
 
 python_syntax() { git ls-files -z '*.py' | xargs -0 /usr/bin/python3 -c 'import ast,pathlib,sys
 for f in sys.argv[1:]:
