@@ -260,22 +260,25 @@ bool databases_looked(struct agent *agent, struct database *db, const struct cha
                       const struct sql_sizes *sizes, int64_t begun_us) {
     if (db->server_known && db->tip_changed_us >= begun_us)
         return false;
+    struct chain_server_state seen = *server;
+    struct sql_sizes seen_sizes = *sizes;
+    sql_extents_keep(&seen, &seen_sizes, &db->server, &db->sizes);
     bool readable = server->online && !guid_is_zero(&server->recovery_fork_guid);
     bool other = db->server_known && readable &&
                  (!guid_eq(&db->server.family_guid, &server->family_guid) ||
                   !guid_eq(&db->server.database_guid, &server->database_guid));
     if (readable) {
         bool first = !db->server_known;
-        db->server = *server;
+        db->server = seen;
         db->server_known = true;
         if (first || (other && !db->taken.known))
             databases_load_tips(agent, db);
     } else if (db->server_known) {
         db->server.online = server->online;
     }
-    if (sizes)
-        db->sizes = *sizes;
-    db->looked_at = clock_wall();
+    db->sizes = seen_sizes;
+    if (sizes->extents_asked) /* the regular look goes on beside those of log backups */
+        db->looked_at = clock_wall();
     return true;
 }
 

@@ -70,8 +70,12 @@ static void look_at_states(struct look *look, struct sql_session *session) {
         struct looked *l = &look->states[look->state_count++];
         struct err err;
         str_copy(l->name, sizeof(l->name), db->name);
-        l->ok = sql_database_state(session, db, false, &l->state, &err) == 0 &&
-                sql_sizes_read(session, db, false, &l->sizes, &err) == 0;
+        struct sql_look found;
+        l->ok = sql_database_look(session, db, SQL_LOOK_ALL, false, &found, &err) == 0;
+        if (l->ok) {
+            l->state = found.state;
+            l->sizes = found.sizes;
+        }
         l->state.full_only = str_ieq(db->name, "master");
         l->state.sampled_at = look->server.clock.server_at;
         if (!l->ok && !sql_session_alive(session))

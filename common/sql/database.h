@@ -5,11 +5,10 @@
 
 #include "common/base/guid.h"
 #include "common/chain/backup.h"
+#include "common/chain/state.h"
 #include "common/sql/server.h"
 #include "common/sql/session.h"
 #include "common/sql/text.h"
-
-struct chain_server_state; /* common/chain/state.h */
 
 /* sys.databases.state */
 enum sql_db_state {
@@ -78,11 +77,6 @@ const struct sql_database *sql_databases_find(const struct sql_database_list *li
  * "availability_group", "simple_recovery" (logs), "master_full_only". A single-user database is tried. */
 const char *sql_database_skip(const struct sql_database *db, enum backup_kind kind);
 
-/* The state that chain decisions are made of. Opens nothing that is closed: with auto_close and not `due`, only what is to be
- * had without opening the database is filled in (online stays false then, so that NULLs are no break). */
-int sql_database_state(struct sql_session *session, const struct sql_database *db, bool due, struct chain_server_state *ret_state,
-                       struct err *err) ERR_CHECK;
-
 struct sql_file {
     int id;
     char type; /* D data, L log, S stream or memory-optimised, F full-text */
@@ -100,15 +94,33 @@ void sql_files_done(struct sql_file_list *list);
 
 /* How large backups would be, uncompressed. 0 = unknown. */
 struct sql_sizes {
+    bool extents_asked; /* full_bytes and diff_bytes are of this look */
     uint64_t full_bytes; /* allocated extents */
     uint64_t diff_bytes; /* modified extents */
     uint64_t log_bytes; /* log since the last log backup */
     uint64_t log_file_bytes; /* size of the log */
     uint64_t log_active_bytes;
 };
-/* `due` as in sql_database_state(). A missing right leaves zeros. */
-int sql_sizes_read(struct sql_session *session, const struct sql_database *db, bool due, struct sql_sizes *ret_sizes,
-                   struct err *err) ERR_CHECK;
+
+enum sql_look_what {
+    SQL_LOOK_ALL,
+    SQL_LOOK_LOG, /* what a log backup needs: not the map of used and modified extents, which takes time in a large database */
+};
+struct sql_look {
+    struct chain_server_state state; /* that chain decisions are made of */
+    struct sql_sizes sizes;
+    struct sql_clock clock; /* as it was when the state was read */
+};
+/* Opens nothing that is closed: with auto_close and not `due`, only what is to be had without opening the database is filled in
+ * (online stays false then, so that NULLs are no break). A missing right leaves zeros. */
+int sql_database_look(struct sql_session *session, const struct sql_database *db, enum sql_look_what what, bool due,
+                      struct sql_look *ret_look, struct err *err) ERR_CHECK;
+/* After SQL_LOOK_LOG: the extents of an earlier look. Nothing happens when they were asked for. */
+void sql_extents_keep(struct chain_server_state *state, struct sql_sizes *sizes, const struct chain_server_state *old_state,
+                      const struct sql_sizes *old_sizes);
+/* The state alone. */
+int sql_database_state(struct sql_session *session, const struct sql_database *db, bool due, struct chain_server_state *ret_state,
+                       struct err *err) ERR_CHECK;
 
 /* May this login take backups? Databases that are closed or not online are not asked. */
 struct sql_access {

@@ -13,7 +13,9 @@
 /* --- state ----------------------------------------------------------------------------------------------------- */
 
 struct state_job {
+    int64_t began, began_mono;
     struct chain_server_state state;
+    struct sql_clock clock;
     bool found;
 };
 
@@ -23,9 +25,10 @@ static int state_row(void *user, const struct sql_row *row, struct err *err) {
     int state = -1, model = 0, verify = 0;
     const char *now = sql_row_text(row, "server_now");
     if (!sql_row_int(row, "state", &state) || !sql_row_int(row, "recovery_model", &model) || model < 1 || model > 3 || !now ||
-        !sql_date_parse(now, 0, &s->sampled_at))
+        !sql_clock_parse(now, job->began, job->began_mono, &job->clock))
         return err_set(err, ERR_PROTOCOL, "sys.databases: row is not complete");
     job->found = true;
+    s->sampled_at = job->clock.server_at;
     s->online = state == SQL_DB_ONLINE && !sql_row_bool(row, "is_in_standby");
     s->model = (enum chain_model)model;
     s->is_read_only = sql_row_bool(row, "is_read_only");
@@ -108,55 +111,78 @@ static int space_read(struct sql_session *session, const char *database, struct 
     return rc;
 }
 
-int sql_database_state(struct sql_session *session, const struct sql_database *db, bool due, struct chain_server_state *ret_state,
-                       struct err *err) {
-    struct state_job job = {0};
+static int state_read(struct sql_session *session, const struct sql_database *db, bool open, struct state_job *job,
+                      struct err *err) {
     struct buf text;
-    /* What sys.databases said of AUTO_CLOSE may be a minute old; an extra start of a database does no harm. */
-    bool open = due || !db->auto_close;
     buf_init(&text, QUERY_MAX);
     state_text(db, open, &text);
+    job->began = clock_wall();
+    job->began_mono = clock_mono_us();
     int rc = sql_text_check(&text, "state of a database", err);
     if (rc == 0)
-        rc = sql_query(session, text.data, NULL, state_row, &job, err);
+        rc = sql_query(session, text.data, NULL, state_row, job, err);
     buf_done(&text);
-    if (rc == 0 && !job.found)
+    if (rc == 0 && !job->found)
         rc = err_set(err, ERR_NOT_FOUND, "there is no such database any more");
-    struct chain_server_state *s = &job.state;
-    s->full_only = !strcmp(db->name, "master");
+    job->state.full_only = !strcmp(db->name, "master");
     if (!open)
-        s->online = false;
+        job->state.online = false;
+    return rc;
+}
+
+static uint64_t bytes_of(double mb) {
+    return mb > 0 ? (uint64_t)(mb * MIB) : 0;
+}
+
+int sql_database_look(struct sql_session *session, const struct sql_database *db, enum sql_look_what what, bool due,
+                      struct sql_look *ret_look, struct err *err) {
+    struct state_job job = {0};
     struct log_job log = {0};
     struct space_job space = {0};
-    if (rc == 0 && s->online)
+    /* What sys.databases said of AUTO_CLOSE may be a minute old; an extra start of a database does no harm. */
+    int rc = state_read(session, db, due || !db->auto_close, &job, err);
+    if (rc == 0 && job.state.online)
         rc = log_read(session, db->id, &log, err);
-    if (rc == 0 && s->online)
+    if (rc == 0 && job.state.online && what == SQL_LOOK_ALL)
         rc = space_read(session, db->name, &space, err);
     if (rc < 0)
         return err_context(err, "state of database '%s'", db->name);
-    s->log_end_lsn = log.end;
-    s->log_since_backup_bytes = log.since_mb > 0 ? (uint64_t)(log.since_mb * MIB) : 0;
-    s->modified_pages = space.modified_pages;
-    s->allocated_pages = space.allocated_pages;
-    *ret_state = *s;
+    job.state.log_end_lsn = log.end;
+    job.state.log_since_backup_bytes = bytes_of(log.since_mb);
+    job.state.modified_pages = space.modified_pages;
+    job.state.allocated_pages = space.allocated_pages;
+    *ret_look = (struct sql_look){
+        .state = job.state,
+        .clock = job.clock,
+        .sizes =
+            {
+                .extents_asked = what == SQL_LOOK_ALL,
+                .full_bytes = space.allocated_pages * PAGE_BYTES,
+                .diff_bytes = space.modified_pages * PAGE_BYTES,
+                .log_bytes = bytes_of(log.since_mb),
+                .log_file_bytes = bytes_of(log.total_mb),
+                .log_active_bytes = bytes_of(log.active_mb),
+            },
+    };
     return 0;
 }
 
-int sql_sizes_read(struct sql_session *session, const struct sql_database *db, bool due, struct sql_sizes *ret_sizes,
-                   struct err *err) {
-    struct log_job log = {0};
-    struct space_job space = {0};
-    if (db->state == SQL_DB_ONLINE && (due || !db->auto_close)) {
-        if (log_read(session, db->id, &log, err) < 0 || space_read(session, db->name, &space, err) < 0)
-            return err_context(err, "sizes of database '%s'", db->name);
-    }
-    *ret_sizes = (struct sql_sizes){
-        .full_bytes = space.allocated_pages * PAGE_BYTES,
-        .diff_bytes = space.modified_pages * PAGE_BYTES,
-        .log_bytes = log.since_mb > 0 ? (uint64_t)(log.since_mb * MIB) : 0,
-        .log_file_bytes = log.total_mb > 0 ? (uint64_t)(log.total_mb * MIB) : 0,
-        .log_active_bytes = log.active_mb > 0 ? (uint64_t)(log.active_mb * MIB) : 0,
-    };
+void sql_extents_keep(struct chain_server_state *state, struct sql_sizes *sizes, const struct chain_server_state *old_state,
+                      const struct sql_sizes *old_sizes) {
+    if (sizes->extents_asked)
+        return;
+    state->modified_pages = old_state->modified_pages;
+    state->allocated_pages = old_state->allocated_pages;
+    sizes->full_bytes = old_sizes->full_bytes;
+    sizes->diff_bytes = old_sizes->diff_bytes;
+}
+
+int sql_database_state(struct sql_session *session, const struct sql_database *db, bool due, struct chain_server_state *ret_state,
+                       struct err *err) {
+    struct sql_look look;
+    if (sql_database_look(session, db, SQL_LOOK_ALL, due, &look, err) < 0)
+        return -1;
+    *ret_state = look.state;
     return 0;
 }
 

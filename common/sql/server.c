@@ -9,26 +9,38 @@ bool sql_edition_compresses(const char *edition, int engine_edition) {
 
 /* --- clock ----------------------------------------------------------------------------------------------------- */
 
+struct clock_job {
+    int64_t began, began_mono;
+    struct sql_clock clock;
+};
+
+bool sql_clock_parse(const char *text, int64_t asked_at, int64_t asked_mono_us, struct sql_clock *ret_clock) {
+    struct sql_clock clock = {0};
+    if (!text || !sql_date_parse(text, 0, &clock.server_at))
+        return false;
+    clock.utc_offset_s = sql_date_offset(text);
+    clock.round_trip_us = clock_mono_us() - asked_mono_us;
+    clock.sampled_at = asked_at + clock.round_trip_us / 2;
+    clock.offset_us = clock.server_at - clock.sampled_at;
+    *ret_clock = clock;
+    return true;
+}
+
 static int clock_row(void *user, const struct sql_row *row, struct err *err) {
-    struct sql_clock *clock = user;
+    struct clock_job *job = user;
     const char *text = sql_row_text(row, "server_now");
-    if (!text || !sql_date_parse(text, 0, &clock->server_at))
-        return err_set(err, ERR_PROTOCOL, "the server's time '%s' cannot be read", text ? text : "NULL");
-    clock->utc_offset_s = sql_date_offset(text);
-    return 0;
+    return sql_clock_parse(text, job->began, job->began_mono, &job->clock)
+               ? 0
+               : err_set(err, ERR_PROTOCOL, "the server's time '%s' cannot be read", text ? text : "NULL");
 }
 
 int sql_clock_read(struct sql_session *session, struct sql_clock *ret_clock, struct err *err) {
-    struct sql_clock clock = {0};
-    int64_t began_mono = clock_mono_us(), began = clock_wall();
-    if (sql_query(session, "SELECT SYSDATETIMEOFFSET() AS server_now", NULL, clock_row, &clock, err) < 0)
+    struct clock_job job = {.began = clock_wall(), .began_mono = clock_mono_us()};
+    if (sql_query(session, "SELECT SYSDATETIMEOFFSET() AS server_now", NULL, clock_row, &job, err) < 0)
         return err_context(err, "reading the server's clock");
-    if (!clock.server_at)
+    if (!job.clock.server_at)
         return err_set(err, ERR_PROTOCOL, "the server did not tell its time");
-    clock.round_trip_us = clock_mono_us() - began_mono;
-    clock.sampled_at = began + clock.round_trip_us / 2;
-    clock.offset_us = clock.server_at - clock.sampled_at;
-    *ret_clock = clock;
+    *ret_clock = job.clock;
     return 0;
 }
 

@@ -42,6 +42,8 @@ struct sql_server {
  * the most basic properties is an error. */
 int sql_server_read(struct sql_session *session, struct sql_server *ret_server, struct err *err) ERR_CHECK;
 int sql_clock_read(struct sql_session *session, struct sql_clock *ret_clock, struct err *err) ERR_CHECK;
+/* The same from the text of a SYSDATETIMEOFFSET() that came with something else, asked at these two moments of ours. */
+bool sql_clock_parse(const char *text, int64_t asked_at, int64_t asked_mono_us, struct sql_clock *ret_clock);
 /* @@SPID. */
 int sql_spid_read(struct sql_session *session, int *ret_spid, struct err *err) ERR_CHECK;
 /* Can this edition write compressed backups? By its text: Web has the engine edition of Standard. */

@@ -23,6 +23,8 @@ struct job *job_new(struct agent *agent, struct database *db, enum lane lane, co
     job->lane = lane;
     job->begun_at = clock_wall();
     job->begun_us = clock_mono_us();
+    job->server_state = db->server; /* as it was last seen: what the job's own look does not ask */
+    job->sizes = db->sizes;
     atomic_store(&job->progress.percent, -1.0);
     str_copy(job->trigger, sizeof(job->trigger), trigger);
     manifest_init(&job->manifest);

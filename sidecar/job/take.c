@@ -58,12 +58,15 @@ static void read_foreign(struct job *job, struct sql_session *session, const str
 }
 
 static int look(struct job *job, struct sql_session *session, struct sql_clock *clock, struct err *err) {
-    if (sql_clock_read(session, clock, err) < 0 || sql_database_state(session, &job->info, true, &job->server_state, err) < 0)
+    struct sql_look found;
+    enum sql_look_what what = job->lane == LANE_LOG ? SQL_LOOK_LOG : SQL_LOOK_ALL;
+    if (sql_database_look(session, &job->info, what, true, &found, err) < 0)
         return -1;
-    job->server_state.sampled_at = clock->server_at;
-    job->server_state.full_only = str_ieq(job->info.name, "master");
-    if (sql_sizes_read(session, &job->info, true, &job->sizes, err) < 0)
-        return -1;
+    sql_extents_keep(&found.state, &found.sizes, &job->server_state, &job->sizes);
+    found.state.full_only = str_ieq(job->info.name, "master");
+    job->server_state = found.state;
+    job->sizes = found.sizes;
+    *clock = found.clock;
     job->looked = true;
     struct chain_view view = view_of(job);
     struct chain_diagnosis diagnosis;

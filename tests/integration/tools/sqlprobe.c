@@ -250,17 +250,17 @@ static int cmd_databases(char *const *f, struct buf *b, struct err *err) {
 /* database due */
 static int cmd_state(char *const *f, struct buf *b, struct err *err) {
     struct sql_database *db = mem_alloc(sizeof(*db));
-    struct chain_server_state s;
-    struct sql_sizes sizes;
+    struct sql_look look;
     struct chain_restore restore;
     int rc = each_database(f, db, err);
-    if (rc == 0 && (sql_database_state(session, db, number(f, 2, 0), &s, err) < 0 ||
-                    sql_sizes_read(session, db, number(f, 2, 0), &sizes, err) < 0 ||
+    if (rc == 0 && (sql_database_look(session, db, SQL_LOOK_ALL, number(f, 2, 0), &look, err) < 0 ||
                     sql_restore_last(session, db->name, &server.clock, &restore, err) < 0))
         rc = -1;
     mem_free(db);
     if (rc < 0)
         return rc;
+    const struct chain_server_state s = look.state;
+    const struct sql_sizes sizes = look.sizes;
     put_number(b, "online", s.online);
     put_number(b, "model", s.model);
     put_lsn(b, "last_log_backup_lsn", s.last_log_backup_lsn);

@@ -222,27 +222,62 @@ static void test_files(void **state) {
     fake_sql_done(sql);
 }
 
+static void expect_log(struct fake_sql *sql, const char *since_mb) {
+    fake_sql_expect(sql, "sys.dm_db_log_stats(7)");
+    fake_sql_columns(sql, 3, "log_since_last_log_backup_mb", "total_log_size_mb", "active_log_size_mb");
+    fake_sql_row(sql, since_mb, "8", "0.5");
+}
+
 static void test_sizes(void **state) {
     (void)state;
     struct fake_sql *sql = fake_sql_new();
     const struct sql_database closed = {.id = 7, .name = "a", .auto_close = true}, open = {.id = 7, .name = "a"};
-    struct sql_sizes sizes;
+    struct sql_look look;
     struct err err;
-    assert_succeeds(sql_sizes_read(fake_sql_session(sql), &closed, false, &sizes, &err), err); /* asks nothing */
-    assert_int_equal(sizes.full_bytes, 0);
-    fake_sql_expect(sql, "dm_db_log_stats");
-    fake_sql_columns(sql, 3, "log_since_last_log_backup_mb", "total_log_size_mb", "active_log_size_mb");
-    fake_sql_row(sql, "-1", "8", "0.5");
+    expect_state(sql, "0", "0", NULL, NULL);
+    assert_succeeds(sql_database_look(fake_sql_session(sql), &closed, SQL_LOOK_ALL, false, &look, &err), err); /* no sizes */
+    assert_int_equal(look.sizes.full_bytes, 0);
+    expect_state(sql, "0", "0", GUID_B, NULL);
+    expect_log(sql, "-1");
     fake_sql_expect(sql, "dm_db_file_space_usage");
     fake_sql_columns(sql, 2, "modified_pages", "allocated_pages");
     fake_sql_row(sql, "16", "320");
-    assert_succeeds(sql_sizes_read(fake_sql_session(sql), &open, false, &sizes, &err), err);
-    assert_int_equal(sizes.full_bytes, 320 * 8192);
-    assert_int_equal(sizes.diff_bytes, 16 * 8192);
-    assert_int_equal(sizes.log_bytes, 0);
-    assert_int_equal(sizes.log_file_bytes, 8 << 20);
-    assert_int_equal(sizes.log_active_bytes, 512 << 10);
+    assert_succeeds(sql_database_look(fake_sql_session(sql), &open, SQL_LOOK_ALL, false, &look, &err), err);
+    assert_true(look.sizes.extents_asked);
+    assert_int_equal(look.sizes.full_bytes, 320 * 8192);
+    assert_int_equal(look.sizes.diff_bytes, 16 * 8192);
+    assert_int_equal(look.sizes.log_bytes, 0);
+    assert_int_equal(look.sizes.log_file_bytes, 8 << 20);
+    assert_int_equal(look.sizes.log_active_bytes, 512 << 10);
     fake_sql_done(sql);
+}
+
+/* A log backup waits for this look: two questions, and the clock comes with the first. */
+static void test_look_of_a_log(void **state) {
+    (void)state;
+    struct fake_sql *sql = fake_sql_new();
+    const struct sql_database db = {.id = 7, .name = "a"};
+    struct sql_look look;
+    struct err err;
+    char text[CLOCK_TEXT_MAX];
+    expect_state(sql, "0", "0", GUID_B, "34000000006900179");
+    expect_log(sql, "2");
+    assert_succeeds(sql_database_look(fake_sql_session(sql), &db, SQL_LOOK_LOG, true, &look, &err), err);
+    fake_sql_done(sql);
+    assert_false(look.sizes.extents_asked);
+    const struct chain_server_state before = {.modified_pages = 3, .allocated_pages = 40};
+    const struct sql_sizes sizes = {.extents_asked = true, .full_bytes = 5, .diff_bytes = 6, .log_bytes = 7};
+    sql_extents_keep(&look.state, &look.sizes, &before, &sizes);
+    assert_int_equal(look.state.modified_pages, 3);
+    assert_int_equal(look.state.allocated_pages, 40);
+    assert_int_equal(look.sizes.full_bytes, 5);
+    assert_int_equal(look.sizes.diff_bytes, 6);
+    assert_int_equal(look.sizes.log_bytes, 2 << 20);
+    assert_int_equal(look.state.log_since_backup_bytes, 2 << 20);
+    assert_string_equal(clock_format(text, look.clock.server_at), "2026-11-21T12:00:00.25Z");
+    assert_int_equal(look.clock.utc_offset_s, 3600);
+    assert_int_equal(look.clock.offset_us, look.clock.server_at - look.clock.sampled_at);
+    assert_true(look.clock.sampled_at <= clock_wall());
 }
 
 int main(void) {
@@ -250,7 +285,7 @@ int main(void) {
         cmocka_unit_test(test_list),       cmocka_unit_test(test_list_incomplete), cmocka_unit_test(test_skip),
         cmocka_unit_test(test_state),      cmocka_unit_test(test_state_unknown),   cmocka_unit_test(test_state_closed),
         cmocka_unit_test(test_state_gone), cmocka_unit_test(test_access),          cmocka_unit_test(test_files),
-        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_sizes),      cmocka_unit_test(test_look_of_a_log),
     };
     return cmocka_run_group_tests_name("sql database", tests, NULL, NULL);
 }
