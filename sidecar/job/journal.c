@@ -16,6 +16,7 @@
 #include "common/base/str.h"
 
 #define COPY_BYTES 2048
+#define VERSION 2
 #define HEADER_BYTES 4096
 #define FILE_BYTES (HEADER_BYTES + (off_t)JOURNAL_SLOTS * 2 * COPY_BYTES)
 
@@ -86,7 +87,7 @@ static int slot_write(struct journal *j, unsigned slot, const struct journal_ent
     unsigned char block[COPY_BYTES] = {0};
     struct copy c;
     memset(&c, 0, sizeof(c));
-    c.version = 1;
+    c.version = VERSION;
     c.sequence = j->slots[slot].sequence + 1;
     c.entry = *entry;
     c.crc = copy_crc(&c);
@@ -101,7 +102,7 @@ static int slot_write(struct journal *j, unsigned slot, const struct journal_ent
 
 static bool copy_good(const struct copy *c) {
     const struct journal_entry *e = &c->entry;
-    return c->version == 1 && c->crc == copy_crc(c) && e->step < JOURNAL_STEP_COUNT && e->kind < BACKUP_KIND_COUNT &&
+    return c->version == VERSION && c->crc == copy_crc(c) && e->step < JOURNAL_STEP_COUNT && e->kind < BACKUP_KIND_COUNT &&
            memchr(e->run_id, 0, sizeof(e->run_id)) && memchr(e->database, 0, sizeof(e->database)) &&
            memchr(e->trigger, 0, sizeof(e->trigger)) && memchr(e->reason, 0, sizeof(e->reason));
 }
@@ -232,13 +233,27 @@ int journal_add(struct journal *journal, const struct journal_entry *entry, unsi
     return rc;
 }
 
+static int change_locked(struct journal *j, unsigned slot, const struct journal_entry *next, struct err *err) {
+    if (slot_write(j, slot, next, err) < 0)
+        return -1;
+    *j->slots[slot].entry = *next;
+    return 0;
+}
+
 int journal_advance(struct journal *journal, unsigned slot, enum journal_step step, struct err *err) {
     pthread_mutex_lock(&journal->lock);
     struct journal_entry next = *journal->slots[slot].entry;
     next.step = step;
-    int rc = slot_write(journal, slot, &next, err);
-    if (rc == 0)
-        *journal->slots[slot].entry = next;
+    int rc = change_locked(journal, slot, &next, err);
+    pthread_mutex_unlock(&journal->lock);
+    return rc;
+}
+
+int journal_set_incarnation(struct journal *journal, unsigned slot, uint32_t incarnation, struct err *err) {
+    pthread_mutex_lock(&journal->lock);
+    struct journal_entry next = *journal->slots[slot].entry;
+    next.incarnation = incarnation;
+    int rc = change_locked(journal, slot, &next, err);
     pthread_mutex_unlock(&journal->lock);
     return rc;
 }

@@ -46,6 +46,7 @@ struct journal_entry {
     int64_t sampled_at; /* the server's clock in UTC, sampled before the statement: lower bound of valid_until */
     struct guid family_guid; /* which database it was, whatever its name is now */
     struct guid database_guid;
+    struct lsn not_before; /* the highest that was known of the database then: a set that ends before it is of another incarnation */
 };
 
 struct journal;
@@ -58,6 +59,8 @@ void journal_close(struct journal *journal);
 /* Writes a new entry; ret_slot names it from then on. ERR_LIMIT when all slots are taken. Thread-safe, as all calls here. */
 int journal_add(struct journal *journal, const struct journal_entry *entry, unsigned *ret_slot, struct err *err) ERR_CHECK;
 int journal_advance(struct journal *journal, unsigned slot, enum journal_step step, struct err *err) ERR_CHECK;
+/* The set is of another incarnation than was planned: only its header told. */
+int journal_set_incarnation(struct journal *journal, unsigned slot, uint32_t incarnation, struct err *err) ERR_CHECK;
 /* Frees the slot. */
 int journal_remove(struct journal *journal, unsigned slot, struct err *err) ERR_CHECK;
 

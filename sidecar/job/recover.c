@@ -10,6 +10,7 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "sidecar/job/draft.h"
+#include "sidecar/job/incarnation.h"
 
 #define RESUME_RETRY_US (5 * CLOCK_SECOND)
 #define RESUME_MAX_US (5 * CLOCK_MINUTE)
@@ -29,6 +30,50 @@ static void note_asked(struct job *job) {
     job->orphan = false;
 }
 
+/* A set that the store has keeps the incarnation that it was committed with. */
+static bool committed_before(struct job *job) {
+    const struct catalog *catalog = keeper_catalog(job->agent->keeper);
+    const struct catalog_database *cd = catalog
+                                            ? catalog_database_by_guid(catalog, &job->set.family_guid, &job->set.database_guid)
+                                            : NULL;
+    struct catalog_entry e;
+    struct err ignored;
+    if (!cd || catalog_find(catalog, cd->id, &job->set.set_guid, &e, &ignored) < 0)
+        return false;
+    job->set.incarnation = job->manifest.backup.incarnation = e.backup.incarnation;
+    return true;
+}
+
+/* False while the chain that it is checked against is not known. */
+static bool settle_incarnation(struct job *job) {
+    struct database *db = job->db;
+    if (!db->tips_known)
+        databases_load_tips(job->agent, db);
+    if (!db->tips_known)
+        return false;
+    if (!committed_before(job))
+        job->set.incarnation = job->manifest.backup.incarnation = incarnation_of(&job->entry, &job->set, &db->taken,
+                                                                                 &job->verdict);
+    return true;
+}
+
+static void ask_again(struct job *job) {
+    log_bind("database", job->entry.database);
+    log_bind("run", job->entry.run_id);
+    log_error(LOG_WARN, &job->err, "what became of an interrupted backup is not known yet; asked again", NULL);
+    log_unbind(2);
+    job_resume_later(job);
+}
+
+/* An adopted one: its header said whose it is. */
+static void find_owner(struct job *job) {
+    if (!job->entry.database[0] || str_ieq(job->db->name, job->entry.database))
+        return;
+    job->db->recovering[job->lane]--;
+    job->db = databases_find_or_add(job->agent, job->entry.database);
+    job->db->recovering[job->lane]++;
+}
+
 static void on_resumed(struct pool_item *item) {
     struct job *job = container_of(item, struct job, item);
     struct agent *agent = job->agent;
@@ -36,16 +81,17 @@ static void on_resumed(struct pool_item *item) {
         job->db->resuming = NULL;
     note_asked(job);
     if (not_settled(job)) {
-        log_bind("database", job->entry.database);
-        log_bind("run", job->entry.run_id);
-        log_error(LOG_WARN, &job->err, "what became of an interrupted backup is not known yet; asked again", NULL);
-        log_unbind(2);
-        job_resume_later(job);
+        ask_again(job);
+        return;
+    }
+    find_owner(job);
+    if (job->taken && !settle_incarnation(job)) {
+        job->taken = false;
+        err_set(&job->err, ERR_STATE, "the catalog of the store is not there yet");
+        ask_again(job);
         return;
     }
     job->db->recovering[job->lane]--;
-    if (job->entry.database[0] && !str_ieq(job->db->name, job->entry.database))
-        job->db = databases_find_or_add(agent, job->entry.database); /* an adopted one: its header said whose it is */
     job->ambiguous = false;
     if (job->taken) {
         job_note_set(job);

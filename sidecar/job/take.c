@@ -165,6 +165,7 @@ static int plan(struct job *job, const struct sql_clock *clock, struct err *err)
         .sampled_at = clock->server_at,
         .family_guid = job->server_state.family_guid,
         .database_guid = job->server_state.database_guid,
+        .not_before = job->tip.max_lsn,
     };
     staging_run_id(e->run_id, e->kind, now);
     str_copy(e->database, sizeof(e->database), job->info.name);
@@ -321,6 +322,14 @@ static int take(struct job *job, struct sql_session *session, const struct sql_c
     return 0;
 }
 
+/* Nobody but the set's header told. A crash must not join it to what was before, so it is written down before anything else is done. */
+static void leave_incarnation(struct job *job) {
+    struct err err;
+    job->entry.incarnation = job->set.incarnation = job->manifest.backup.incarnation = job->tip.path.incarnation + 1;
+    if (journal_set_incarnation(job->agent->journal, job->slot, job->entry.incarnation, &err) < 0)
+        log_error(LOG_WARN, &err, "journal could not be changed; after a restart the set is checked again", NULL);
+}
+
 /* The check comes after the set is safe: whatever it says, the set is kept. */
 static void check(struct job *job, struct sql_session *session, const struct sql_clock *clock) {
     struct chain_view view = view_of(job);
@@ -337,7 +346,7 @@ static void check(struct job *job, struct sql_session *session, const struct sql
         chain_check(&view, &expected, &job->set, &job->verdict);
     }
     if (job->verdict.new_incarnation && !job->decision.new_incarnation)
-        job->set.incarnation = job->manifest.backup.incarnation = job->tip.path.incarnation + 1;
+        leave_incarnation(job);
 }
 
 static void take_with(struct job *job, struct sql_session *session) {

@@ -33,6 +33,7 @@ static void entries_survive_reopening(void **state) {
     assert_succeeds(journal_add(j, &a, &sa, &err), err);
     assert_succeeds(journal_add(j, &b, &sb, &err), err);
     assert_succeeds(journal_advance(j, sa, JOURNAL_TAKEN, &err), err);
+    assert_succeeds(journal_set_incarnation(j, sa, 7, &err), err);
     journal_close(j);
 
     j = open_ok(dir, 0);
@@ -41,6 +42,7 @@ static void entries_survive_reopening(void **state) {
     assert_string_equal(found[0].entry.run_id, b.run_id); /* oldest first */
     assert_int_equal(found[0].entry.step, JOURNAL_PLANNED);
     assert_int_equal(found[1].entry.step, JOURNAL_TAKEN);
+    assert_int_equal(found[1].entry.incarnation, 7);
     assert_string_equal(found[1].entry.database, "Bücher");
     assert_succeeds(journal_remove(j, found[1].slot, &err), err);
     mem_free(found);
