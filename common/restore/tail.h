@@ -7,6 +7,7 @@
 #ifndef MSSQL_RESTORE_TAIL_H
 #define MSSQL_RESTORE_TAIL_H
 
+#include "common/base/buf.h"
 #include "common/restore/target.h"
 #include "common/sql/backup.h"
 #include "common/store/manifest.h"
@@ -34,6 +35,7 @@ struct restore_tail_request {
     bool damaged; /* NO_TRUNCATE */
     enum sql_compression compression;
     int64_t evict_ms; /* to get the database for ourselves; 0: RESTORE_EVICT_MS_DEFAULT */
+    int access; /* sys.databases.user_access before: put back when it comes to nothing */
     const atomic_bool *cancel; /* before the backup began; may be NULL */
     void (*progress)(void *user, double percent); /* may be NULL */
     void (*evicted)(void *user, const char *who); /* somebody who was thrown out or in the way; may be NULL */
@@ -53,20 +55,24 @@ struct restore_tail_result {
  */
 int restore_tail_take(struct sql_session *session, const struct restore_tail_request *request, struct sql_server *server,
                       struct restore_tail_result *ret_result, struct err *err) ERR_CHECK;
-/* Throws everybody out of a database that is restored over without a tail, for the RESTORE that comes next on this session. */
+/* For a database that is restored over without a tail: throws everybody out, and whoever came back before the RESTORE that
+ * follows got the database (3101): repeat both. restore_evict_text() in front of the RESTORE in one batch leaves hardly a gap. */
 int restore_evict(struct sql_session *session, const struct restore_tail_request *request, struct restore_tail_result *ret_result,
                   struct err *err) ERR_CHECK;
+/* "ALTER DATABASE ... SET SINGLE_USER WITH ROLLBACK IMMEDIATE;" */
+void restore_evict_text(const char *database, struct buf *out);
 
 /* After a crash: what became of it. */
 enum restore_tail_state {
-    RESTORE_TAIL_NOT_TAKEN, /* the database is as it was; may still be in single-user mode */
-    RESTORE_TAIL_TAKEN, /* it is RESTORING and the set with this name is at the path */
-    RESTORE_TAIL_LOST, /* it is RESTORING by this run, and the file is not there: said loudly */
+    RESTORE_TAIL_NOT_TAKEN, /* there is no such set */
+    RESTORE_TAIL_TAKEN, /* it is at the path: ship it, in whatever state the database is by now */
+    RESTORE_TAIL_LOST, /* msdb says that it was taken, and it is not at the path: that is said loudly */
 };
-int restore_tail_find(struct sql_session *session, const struct restore_tail_request *request, enum restore_tail_state *ret_state,
-                      struct err *err) ERR_CHECK;
-/* Puts MULTI_USER back after a take that a crash cut short; nothing to do is success. `access` as it was (sys.databases.
- * user_access). */
+/* Waits (evict_ms) for a BACKUP LOG of the earlier session that may still be running. */
+int restore_tail_find(struct sql_session *session, const struct restore_tail_request *request, const struct sql_server *server,
+                      enum restore_tail_state *ret_state, struct err *err) ERR_CHECK;
+/* Opens the database to others again after a take or an eviction that came to nothing. `access` is what sys.databases.user_access
+ * was before. Nothing to do (not ONLINE, not there) is success. */
 int restore_tail_undo(struct sql_session *session, const char *database, int access, struct err *err) ERR_CHECK;
 
 /* Reads the file back and fills the manifest. `info`: options of the database before it was RESTORING. */
@@ -86,7 +92,7 @@ int restore_tail_inspect(struct sql_session *session, const struct restore_tail_
 
 /* Ships it straight into a store: for those who have no job pipeline. Repeating it is harmless. Incarnation and sequence
  * are those of the newest manifest in `newest` (NULL: none). */
-int restore_tail_commit(struct store *store, const char *scope, const struct manifest *newest, const char *program_version,
-                        const struct restore_tail *tail, struct err *err) ERR_CHECK;
+int restore_tail_commit(struct store *store, const char *scope, const struct manifest *newest, const struct restore_tail *tail,
+                        struct err *err) ERR_CHECK;
 
 #endif

@@ -37,6 +37,8 @@ static void put_disks(struct buf *out, const char *const *paths, size_t count) {
 int sql_backup_text(const struct sql_backup_request *r, enum sql_compression compression, struct buf *out, struct err *err) {
     if (check_request(r, err) < 0)
         return -1;
+    if (r->before)
+        buf_printf(out, "%s ", r->before);
     buf_puts(out, r->kind == BACKUP_LOG ? "BACKUP LOG " : "BACKUP DATABASE ");
     sql_quote_name(out, r->database);
     buf_puts(out, " TO ");
@@ -150,8 +152,9 @@ static int attempt(struct sql_session *session, const struct sql_backup_request 
     buf_done(&text);
     const struct sql_message *done = sql_messages_find(&result->messages, 3014);
     result->damaged = sql_messages_find(&result->messages, 3043) || sql_messages_find(&result->messages, 3049);
-    if (rc < 0 && done && (!sql_messages_cause(&result->messages) || (r->continue_after_error && only_damage(&result->messages))))
-        rc = 0;
+    if (rc < 0 && done &&
+        (r->before || !sql_messages_cause(&result->messages) || (r->continue_after_error && only_damage(&result->messages))))
+        rc = 0; /* errors of the statements before it, too: the backup is the last one */
     if (rc == 0 && !done)
         rc = err_set(err, ERR_PROTOCOL, "SQL Server ended the statement without saying that the backup is complete");
     if (rc == 0)

@@ -41,6 +41,7 @@ struct sql_backup_request {
     bool continue_after_error; /* over bad pages; the set is marked damaged */
     bool tail_norecovery; /* log: the tail; leaves the database RESTORING */
     bool no_truncate; /* log of a database that cannot be opened */
+    const char *before; /* statements in the same batch, in front of it; NULL: none */
     const atomic_bool *cancel;
     void (*progress)(void *user, double percent); /* from 3211; may be NULL */
     void (*tick)(void *user); /* about once per second; may be NULL */

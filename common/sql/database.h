@@ -83,6 +83,7 @@ struct sql_file {
     char logical[SQL_NAME_MAX];
     char physical[SQL_PATH_MAX];
     uint64_t size_bytes;
+    char tde_thumbprint[80]; /* hex, of the certificate that a restore needs; "" none (FILELISTONLY only) */
 };
 struct sql_file_list {
     struct sql_file *items;

@@ -57,6 +57,7 @@ static int filelist_row(void *user, const struct sql_row *row, struct err *err) 
         !sql_row_copy(row, "PhysicalName", file.physical, sizeof(file.physical)) || !sql_row_u64(row, "Size", &file.size_bytes))
         return err_set(err, ERR_CORRUPT, "the list of files in the backup is not complete");
     file.type = type[0];
+    sql_row_copy(row, "TDEThumbprint", file.tde_thumbprint, sizeof(file.tde_thumbprint));
     return add(user, &file);
 }
 

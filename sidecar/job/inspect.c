@@ -19,6 +19,8 @@ static void fill_files(struct manifest *m, const struct sql_file_list *files) {
         mf->type = f->type;
         mf->size_bytes = f->size_bytes;
         mf->file_id = (uint32_t)f->id;
+        if (f->tde_thumbprint[0]) /* the header names the certificate of an encrypted backup only */
+            manifest_set(&m->tde_thumbprint, f->tde_thumbprint);
     }
 }
 
