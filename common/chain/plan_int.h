@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside the planner: the search for the cheapest way, the source's clock, and refusals. For implementers only. */
+#ifndef MSSQL_CHAIN_PLAN_INT_H
+#define MSSQL_CHAIN_PLAN_INT_H
+
+#include "common/chain/plan.h"
+
+#define PLAN_NONE UINT32_MAX
+
+struct plan_cost {
+    uint64_t bytes;
+    uint32_t sets;
+};
+
+/* Negative: a is cheaper. */
+int plan_cost_cmp(struct plan_cost a, struct plan_cost b);
+
+/* What is looked for on one path and the paths that it came from. */
+struct plan_goal {
+    bool by_time;
+    int64_t at; /* by time: every commit up to it, none behind it */
+    struct lsn lsn; /* by LSN */
+    bool before; /* everything before lsn; else with the record at lsn */
+    int64_t quiet_until_at; /* 0 unless the path is the newest one */
+};
+
+struct plan_way {
+    uint32_t full; /* positions in the order of the history; PLAN_NONE: the database has it already */
+    uint32_t diff; /* PLAN_NONE without */
+    uint32_t *logs;
+    size_t log_count;
+    struct plan_cost cost;
+    bool exact; /* the goal was an end of a set: nothing is cut */
+};
+
+/* Which sets may be used. */
+struct plan_rules {
+    const struct chain_history *history;
+    const struct chain_resume *resume;
+    uint32_t *avoided; /* positions, ascending */
+    size_t avoided_count;
+    bool allow_damaged;
+};
+void plan_rules_init(const struct chain_plan_request *request, struct plan_rules *ret_rules);
+void plan_rules_done(struct plan_rules *rules);
+/* A set of ours with LSNs that is not avoided. */
+bool plan_set_usable(const struct plan_rules *rules, uint32_t position);
+/* Can the end of this data backup be restored? ret_full is the full to begin with, itself or a differential's. */
+bool plan_base_usable(const struct plan_rules *rules, uint32_t position, uint32_t *ret_full);
+uint64_t plan_set_bytes(const struct backup *set);
+
+/*
+ * The cheapest way to the goal on the path; false when there is none: then ret_gap (may be NULL) is the lowest LSN from
+ * which logs would reach the goal, zero when no log holds it.
+ */
+bool plan_search(const struct plan_rules *rules, size_t path, const struct plan_goal *goal, struct plan_way *ret_way,
+                 struct lsn *ret_gap);
+void plan_way_done(struct plan_way *way);
+
+/* The source's local time at a moment. */
+enum plan_clock_kind { PLAN_CLOCK_GOOD, PLAN_CLOCK_FOLD, PLAN_CLOCK_UNKNOWN, PLAN_CLOCK_SET_BACK };
+struct plan_clock {
+    enum plan_clock_kind kind;
+    int32_t utc_offset_s;
+    bool offset_known;
+    int64_t from_at, until_at; /* not GOOD: the moments that cannot be named */
+};
+void plan_clock_at(const struct chain_history *history, size_t path, int64_t at, struct plan_clock *ret_clock);
+
+/* Why nothing was found. `clock` is for the reasons of the clock, else NULL. */
+void plan_refuse(const struct chain_plan_request *request, enum chain_refusal_reason reason, const struct plan_clock *clock,
+                 const struct guid *set, struct chain_refusal *ret_refusal);
+
+#endif
