@@ -18,8 +18,9 @@ struct restore_after_request {
     bool recovered; /* it is to be ONLINE; else RESTORING or STANDBY is as asked */
     bool standby;
     bool keep_cdc, keep_replication; /* RESTORE was told so */
+    bool evicted; /* it was made SINGLE_USER for this restore: opened to all again */
     bool check; /* DBCC CHECKDB */
-    const struct sql_call *call; /* for the long ones; may be NULL */
+    const struct sql_call *call; /* for DBCC; may be NULL */
 };
 
 /* Heap strings. */
