@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/ask.h"
+#include "cli/chain.h"
 #include "cli/commands.h"
 #include "cli/offline.h"
 #include "cli/status.h"
@@ -166,8 +167,7 @@ static bool is_before(const Mssql__V1__Hole *h, const Mssql__V1__Interval *v) {
     return later > 0 || (h->until_at && h->until_at <= v->from_at);
 }
 
-/* In the order of time, a hole where it is. */
-static void print_moments(const struct cli *cli, const Mssql__V1__Chain *m) {
+void chain_print_moments(const struct cli *cli, const Mssql__V1__Chain *m) {
     size_t hole = 0;
     for (size_t i = 0; i < m->n_intervals; i++) {
         const Mssql__V1__Interval *v = m->intervals[i];
@@ -189,7 +189,7 @@ static void print(const struct cli *cli, const struct chains *c) {
         cli_say(cli, CLI_BOLD, "%s", m->database);
         if (!c->offline)
             print_state(cli, m, c->now);
-        print_moments(cli, m);
+        chain_print_moments(cli, m);
         print_edges(cli, m, c->now);
     }
     if (!c->count)

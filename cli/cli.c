@@ -40,7 +40,7 @@ static int settle(struct cli *cli, struct err *err) {
         return -1;
     const struct cli_command *c = cli->args.command;
     if (c && cli_given(&cli->args, "--store") && !(c->flags & CLI_OFFLINE))
-        return err_set(err, ERR_USAGE, "'%s' needs a sidecar: --store is for 'backups' and 'chain'", c->name);
+        return err_set(err, ERR_USAGE, "'%s' needs a sidecar and takes no --store", c->name);
     if (cli_given(&cli->args, "--scope") && !cli_given(&cli->args, "--store"))
         return err_set(err, ERR_USAGE, "--scope belongs to --store");
     return 0;

@@ -55,6 +55,41 @@ static const struct cli_option pause_options[] = {
     {"--reason", 0, "TEXT", NULL, NULL, NULL, "required"},
 };
 
+/* Where the backups are, when no sidecar is asked. */
+#define ORIGIN_OPTIONS                                                                                                            \
+    {"--catalog", 0, "DIR", NULL, NULL, NULL, "state directory of a sidecar: its catalog instead of all manifests"},              \
+        {"--history", 0, "FILE", NULL, NULL, NULL, "JSON rows of RESTORE HEADERONLY or msdb.dbo.backupset; - is standard input"}, \
+    {                                                                                                                             \
+        "--utc-offset", 0, "OFFSET", NULL, NULL, NULL, "of the server, for rows that do not say it (+02:00)"                      \
+    }
+
+#define TO_OPTION                                                                                                                \
+    {                                                                                                                            \
+        "--to", 0, "WHEN", NULL, NULL, "latest",                                                                                 \
+            "latest, a moment (2026-11-21T02:47:00Z), lsn:N, before-lsn:N, mark:NAME[@MOMENT]"                                   \
+    }
+#define AVOID_OPTIONS                                                                                                            \
+    {"--avoid", 0, "GUID", NULL, NULL, NULL, "go around this backup set; may be given more than once"}, {                        \
+        "--allow-damaged", 0, NULL, NULL, NULL, NULL, "use a full or differential taken over bad pages where there is no other"  \
+    }
+#define SERVER_DIR_HELP "where the files of 'export' are, as SQL Server sees them"
+
+static const struct cli_option plan_options[] = {
+    TO_OPTION,
+    {"--database", 'd', "NAME", NULL, NULL, NULL, "which one, when there are several: a name or a folder"},
+    ORIGIN_OPTIONS,
+    AVOID_OPTIONS,
+    {"--rate", 0, "BYTES", NULL, NULL, NULL, "bytes per second that a restore reached (100Mi): for the predicted time"},
+    {"--tsql", 0, NULL, NULL, NULL, NULL, "the statements that restore it"},
+    {"--as", 0, "NAME", NULL, NULL, NULL, "with --tsql: the name to restore under"},
+    {"--server-dir", 0, "DIR", NULL, NULL, "/var/opt/mssql/restore", "with --tsql and a store: " SERVER_DIR_HELP},
+};
+
+static const struct cli_option windows_options[] = {
+    {"--database", 'd', "NAME", NULL, NULL, NULL, "only this one: a name, a pattern or a folder; may be given more than once"},
+    ORIGIN_OPTIONS,
+};
+
 static const struct cli_option version_options[] = {
     {"--client", 0, NULL, NULL, NULL, NULL, "only of this program"},
 };
@@ -151,6 +186,32 @@ const struct cli_command cli_commands[] = {
         .flags = CLI_DATABASES,
         .run = cmd_resume,
         .summary = "end pauses: of these databases, or all",
+    },
+    {
+        .name = "plan",
+        .words = "",
+        .flags = CLI_OFFLINE,
+        .run = cmd_plan,
+        OPTIONS(plan_options),
+        .summary = "which backups restore a database to a moment, in their order",
+        .text =
+            "Works on a store (--store), on the catalog of a sidecar (--catalog, faster) or on rows of SQL Server's own history "
+            "(--history).\n"
+            "Nothing is changed. When the moment cannot be restored it says why, names the nearest ones that can, and ends with "
+            "the exit code\n"
+            "of the refusal. A member that is 'if needed' is restored only when the moment was not reached before it.\n",
+        .examples = "plan --store file:///backup-store --database orders --to 2026-11-21T02:47:00Z\n"
+                    "plan --history headers.json --to latest --tsql\n",
+    },
+    {
+        .name = "windows",
+        .words = "",
+        .flags = CLI_OFFLINE,
+        .run = cmd_windows,
+        OPTIONS(windows_options),
+        .summary = "the moments that can be restored and the holes between them, without a sidecar",
+        .text = "As 'chain', but also from a catalog or from rows of SQL Server's own history.\n",
+        .examples = "windows --store file:///backup-store\nwindows --history headers.json --utc-offset +02:00\n",
     },
     {
         .name = "preflight",

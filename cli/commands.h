@@ -18,6 +18,8 @@ int cmd_hold(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_hold_release(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_pause(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_resume(struct cli *cli, struct err *err) ERR_CHECK;
+int cmd_plan(struct cli *cli, struct err *err) ERR_CHECK;
+int cmd_windows(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_preflight(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_version(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_help(struct cli *cli, struct err *err) ERR_CHECK;

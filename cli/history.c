@@ -328,13 +328,3 @@ void history_done(struct history *history) {
     history_strings_free(history->strings);
     *history = (struct history){0};
 }
-
-bool history_is_nul(const struct history *history, size_t set) {
-    const struct history_set *d = &history->details[set];
-    for (uint32_t i = 0; i < d->file_count; i++) {
-        const char *path = history->files[d->first_file + i].path;
-        if (str_ieq(path, "NUL") || str_ieq(path, "NUL:") || !strcmp(path, "/dev/null"))
-            return true;
-    }
-    return false;
-}

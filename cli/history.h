@@ -44,6 +44,7 @@ struct history_database {
     const char *name; /* the newest one */
     struct guid family, guid; /* of its newest set, zero where the rows do not say */
     size_t begin, end;
+    size_t foreign; /* [foreign, end): the bytes went to NUL */
     int64_t newest_at;
 };
 
@@ -75,8 +76,5 @@ struct history_source {
 /* ERR_CORRUPT names row, field and byte; rows count from 1. ERR_LIMIT. */
 int history_read(const struct history_source *source, struct history *ret_history, struct err *err) ERR_CHECK;
 void history_done(struct history *history);
-
-/* Is the set's content nowhere ('NUL', '/dev/null')? */
-bool history_is_nul(const struct history *history, size_t set);
 
 #endif

@@ -125,6 +125,10 @@ static int by_database(const void *a, const void *b, void *user) {
     const struct database_order *o = user;
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
     uint32_t p = o->rank[root_of(o->units, o->unit_of[x])], q = o->rank[root_of(o->units, o->unit_of[y])];
+    if (p == q) { /* foreign ones last */
+        p = backup_has(&o->h->sets[x], BACKUP_FOREIGN);
+        q = backup_has(&o->h->sets[y], BACKUP_FOREIGN);
+    }
     return p != q ? (p > q) - (p < q) : (x > y) - (x < y);
 }
 
@@ -231,8 +235,15 @@ static void sort_files(struct history *h) {
         if (d->families < d->file_count)
             d->families = (uint16_t)d->file_count;
         h->sets[i].stripes = d->families ? d->families : 1;
-        if (history_is_nul(h, i))
-            h->sets[i].flags |= BACKUP_FOREIGN; /* nobody has its bytes */
+    }
+}
+
+/* Nobody has the bytes of what went to NUL: it says only that something is missing. */
+static void mark_nul(struct history *h) {
+    for (size_t i = 0; i < h->file_count; i++) {
+        const char *path = h->files[i].path;
+        if (str_ieq(path, "NUL") || str_ieq(path, "NUL:") || !strcmp(path, "/dev/null"))
+            h->sets[h->files[i].set].flags |= BACKUP_FOREIGN;
     }
 }
 
@@ -240,6 +251,7 @@ void history_group(struct history *history) {
     if (!history->count)
         return;
     struct history *h = history;
+    mark_nul(h);
     struct grouping g = {
         .h = h, .order = mem_array(h->count, sizeof(uint32_t)), .unit_of = mem_array(h->count, sizeof(uint32_t))};
     for (uint32_t i = 0; i < h->count; i++)
@@ -254,8 +266,10 @@ void history_group(struct history *history) {
     for (uint32_t i = 0; i < h->count; i++) {
         struct history_database *d = &h->databases[rank[root_of(g.units, g.unit_of[g.order[i]])]];
         if (d->end == 0)
-            d->begin = i;
+            d->begin = d->foreign = i;
         d->end = i + 1;
+        if (!backup_has(&h->sets[g.order[i]], BACKUP_FOREIGN))
+            d->foreign = i + 1;
         place[g.order[i]] = i;
     }
     for (size_t i = 0; i < h->file_count; i++)

@@ -58,7 +58,7 @@ static int choose(struct scopes *s, const char *url, char dst[NAME_SCOPE_MAX], s
     return 0;
 }
 
-static int find_scope(struct cli *cli, struct store *store, char dst[NAME_SCOPE_MAX], struct err *err) {
+int offline_scope(struct cli *cli, struct store *store, char dst[NAME_SCOPE_MAX], struct err *err) {
     struct scopes s = {.wanted = cli_value(&cli->args, "--scope")};
     buf_init(&s.names, 16384);
     int rc = store_list_instances(store, on_scope, &s, err) ? -1 : choose(&s, store_url(store), dst, err);
@@ -174,7 +174,7 @@ int offline_load(struct cli *cli, struct offline_list *ret_list, struct err *err
     if (store_open(cli_value(&cli->args, "--store"), &options, &store, err) < 0)
         return -1;
     struct load l = {.cli = cli, .store = store, .scope = scope, .list = &list};
-    int rc = find_scope(cli, store, scope, err);
+    int rc = offline_scope(cli, store, scope, err);
     if (rc == 0)
         rc = store_list_databases(store, scope, on_database, &l, err) ? -1 : 0;
     store_free(store);

@@ -5,6 +5,8 @@
 
 #include "cli/cli.h"
 #include "common/chain/backup.h"
+#include "common/store/name.h"
+#include "common/store/store.h"
 #include "mssql/v1/sidecar.pb-c.h"
 
 struct offline_set {
@@ -27,5 +29,7 @@ struct offline_list {
 /* Of the scope of --scope, or the only one that there is. */
 int offline_load(struct cli *cli, struct offline_list *ret_list, struct err *err) ERR_CHECK;
 void offline_done(struct offline_list *list);
+/* The scope of --scope, or the only one that the store has. ERR_USAGE names them when there are several. */
+int offline_scope(struct cli *cli, struct store *store, char dst[NAME_SCOPE_MAX], struct err *err) ERR_CHECK;
 
 #endif

@@ -63,7 +63,7 @@ static void errors_are_one_line(void **state) {
     complains(RUN("stauts"), 2, "mssqlctl: there is no command 'stauts'. Did you mean 'status'?\n");
     complains(RUN("sta\033[2Jtus\n"), 2, "mssqlctl: there is no command 'sta\xef\xbf\xbd[2Jtus '. 'help' lists what there is\n");
     complains(RUN("--store", "/nowhere", "status"), 2,
-              "mssqlctl: 'status' needs a sidecar: --store is for 'backups' and 'chain'\n");
+              "mssqlctl: 'status' needs a sidecar and takes no --store\n");
     complains(RUN("--scope", "a/b", "chain"), 2, "mssqlctl: --scope belongs to --store\n");
     complains(RUN("backup", "now", "--copy-only"), 2, "mssqlctl: --copy-only needs --kind full or --kind log\n");
     complains(RUN("completion", "tcsh"), 2, "mssqlctl: there is no completion for 'tcsh': bash, zsh or fish\n");
