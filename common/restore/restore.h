@@ -95,6 +95,8 @@ struct restore_env {
     const char *staging_local; /* folder that we write */
     const char *staging_server; /* the same one as SQL Server sees it */
     uint64_t staging_bytes; /* the most that staged files of all databases take together; 0: free space less a reserve */
+    const char *program_version; /* for manifests; NULL: "" */
+    /* NULL: no tail can be taken, and what needs one is refused. */
     int (*ship_tail)(void *user, const struct restore_tail *tail, struct err *err);
     void (*progress)(void *user, const struct restore_progress *progress); /* may be NULL */
     void (*log)(void *user, const char *restore_id, const char *database, const char *text); /* may be NULL */
@@ -106,10 +108,6 @@ struct restore_env {
 
 struct restore_phases { /* milliseconds on one monotonic clock, from the call */
     int64_t planned_ms, first_statement_ms, base_ms, applied_ms, recovered_ms, finished_ms;
-};
-
-struct restore_line { /* what is to be said or done; */
-    char *text;
 };
 
 struct restore_result {
@@ -153,12 +151,16 @@ void restore_report_done(struct restore_report *report);
 /* The dry run. The report is filled also when something is refused: report->err says so and -1 is returned. */
 int restore_prepare(const struct restore_env *env, const struct restore_request *request, struct restore_report *ret_report,
                     struct err *err) ERR_CHECK;
-/* -1 when any database failed or was cancelled; the report says which and how it stands. The journal stays until every
- * database is finished, or until restore_forget(). */
+/* -1 when any database failed or was cancelled; the report says which and how it stands. Once anything was changed the journal
+ * stays until restore_forget(), also after success: a caller that dies before it has the report asks again with
+ * restore_resume(). When everything was refused before anything was changed there is none. */
 int restore_run(const struct restore_env *env, const struct restore_request *request, struct restore_report *ret_report,
                 struct err *err) ERR_CHECK;
-/* ERR_NOT_FOUND without a journal of this id. */
+/* Goes on; of what is finished it only tells again. ERR_NOT_FOUND without a journal of this id. */
 int restore_resume(const struct restore_env *env, const char *id, struct restore_report *ret_report, struct err *err) ERR_CHECK;
+
+/* Nobody will resume it. Its staged files go, too; databases stay as they are. A missing journal is success. */
+int restore_forget(const struct restore_env *env, const char *id, struct err *err) ERR_CHECK;
 
 /* Fault points of the engine's durable steps, for tests that make each of them fail. */
 const char *const *restore_fault_points(size_t *ret_count);

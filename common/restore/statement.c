@@ -15,28 +15,32 @@ static void put_devices(struct buf *out, const struct restore_devices *d) {
                STATS_PERCENT);
 }
 
+static void put_moves(struct buf *out, const struct restore_move *moves, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        buf_puts(out, ", MOVE ");
+        sql_quote_text_max(out, moves[i].logical, SQL_NAME_CHARS);
+        buf_puts(out, " TO ");
+        sql_quote_text_max(out, moves[i].physical, SQL_PATH_CHARS);
+    }
+}
+
 int restore_text_data(const struct restore_data_text *spec, struct buf *out, struct err *err) {
     buf_puts(out, "RESTORE DATABASE ");
     sql_quote_name(out, spec->database);
     put_devices(out, &spec->devices);
-    for (size_t i = 0; i < spec->move_count; i++) {
-        buf_puts(out, ", MOVE ");
-        sql_quote_text_max(out, spec->moves[i].logical, SQL_NAME_CHARS);
-        buf_puts(out, " TO ");
-        sql_quote_text_max(out, spec->moves[i].physical, SQL_PATH_CHARS);
-    }
+    put_moves(out, spec->moves, spec->move_count);
     if (spec->replace)
         buf_puts(out, ", REPLACE");
     return sql_text_check(out, "RESTORE DATABASE", err);
 }
 
-int restore_text_log(const char *database, const struct restore_devices *devices, const char *stop, struct buf *out,
-                     struct err *err) {
+int restore_text_log(const struct restore_log_text *spec, struct buf *out, struct err *err) {
     buf_puts(out, "RESTORE LOG ");
-    sql_quote_name(out, database);
-    put_devices(out, devices);
-    if (*stop)
-        buf_printf(out, ", %s", stop);
+    sql_quote_name(out, spec->database);
+    put_devices(out, &spec->devices);
+    put_moves(out, spec->moves, spec->move_count);
+    if (spec->stop && *spec->stop)
+        buf_printf(out, ", %s", spec->stop);
     return sql_text_check(out, "RESTORE LOG", err);
 }
 

@@ -31,9 +31,16 @@ struct restore_data_text {
 };
 int restore_text_data(const struct restore_data_text *spec, struct buf *out, struct err *err) ERR_CHECK;
 
-/* RESTORE LOG. `stop` is what stands behind the comma: "STOPAT = N'...'", "STOPATMARK = N'...'"; "" for none. */
-int restore_text_log(const char *database, const struct restore_devices *devices, const char *stop, struct buf *out,
-                     struct err *err) ERR_CHECK;
+/* RESTORE LOG. `stop` is what stands behind the comma: "STOPAT = N'...'", "STOPATMARK = N'...'"; "" or NULL for none. The moves
+ * are of files that this log adds. */
+struct restore_log_text {
+    const char *database;
+    struct restore_devices devices;
+    const char *stop;
+    const struct restore_move *moves;
+    size_t move_count;
+};
+int restore_text_log(const struct restore_log_text *spec, struct buf *out, struct err *err) ERR_CHECK;
 
 /* RESTORE DATABASE ... WITH RECOVERY, KEEP_CDC, ... or STANDBY = path. */
 struct restore_end_text {

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The engine's own parts.
+ *
+ *     select.c    which chain of the source each wish means, its plan and where its files go
+ *     assess.c    the target: guard, checks, room
+ *     execute.c   one database, step by step
+ *     roll.c      its backups, one RESTORE after the other, and ways around trouble
+ *     tailing.c   the tail of a database in place
+ *     engine.c    all databases of a restore
+ */
+#ifndef MSSQL_RESTORE_ENGINE_INT_H
+#define MSSQL_RESTORE_ENGINE_INT_H
+
+#include "common/restore/after.h"
+#include "common/restore/apply.h"
+#include "common/restore/check.h"
+#include "common/restore/fetch.h"
+#include "common/restore/guard.h"
+#include "common/restore/journal.h"
+#include "common/restore/place.h"
+#include "common/restore/probe.h"
+#include "common/restore/restore.h"
+#include "common/restore/tail.h"
+
+struct engine;
+
+/* One database. */
+struct item {
+    struct engine *engine;
+    unsigned index;
+    struct restore_wish wish; /* borrowed strings */
+    struct restore_entry *entry; /* NULL in a dry run */
+    bool resumed; /* the journal is of an earlier process */
+
+    struct source_database source;
+    char target[SQL_NAME_MAX];
+    struct source_history history; /* until the plan is made; with a tail until it is shipped */
+    bool loaded;
+    struct guid *avoid;
+    size_t avoid_count;
+
+    bool planned;
+    bool provisional; /* the target is newer than the backups: the tail will have it */
+    struct err refusal; /* what was said to that */
+    enum chain_refusal_reason refused;
+    bool from_start; /* the plan begins with a full */
+    struct chain_plan plan; /* members[i].set is an index of `sets` */
+    struct backup *sets;
+    uint64_t largest_bytes; /* of one staged backup */
+    struct manifest last; /* of the newest data backup that is restored */
+    bool has_last;
+    struct restore_file *files;
+    size_t file_count;
+
+    struct restore_guard guard;
+    char wanted[NAME_FOLDER_MAX + CHAIN_TARGET_TEXT_MAX + GUID_TEXT_MAX + 8];
+    bool ours_there; /* what is on the server under this name was begun by this restore */
+
+    struct apply apply;
+    bool connected;
+    char **known; /* logical names of files that the database has already */
+    size_t known_count;
+    unsigned plans; /* made so far: names of staged files */
+    unsigned restarts; /* from a full, because what was there did not fit */
+    atomic_uint_fast64_t fetched_bytes;
+    uint64_t total_bytes, applied_bytes;
+    unsigned member;
+    struct restore_result *result;
+    struct restore_lines warnings, next;
+};
+
+struct engine {
+    const struct restore_env *env;
+    struct restore_request request;
+    struct restore_journal journal;
+    bool has_journal;
+    bool dry_run;
+    struct restore_target target;
+    struct item *items;
+    size_t count, cap;
+    struct restore_staging staging;
+    struct restore_budget budget;
+    bool has_budget;
+    pthread_mutex_t lock; /* callbacks; files of the items */
+    int64_t begun_us;
+    struct restore_report *report;
+};
+
+static inline int64_t engine_ms(const struct engine *e) {
+    return (clock_mono_us() - e->begun_us) / 1000;
+}
+bool engine_cancelled(const struct engine *e);
+/* Progress of an item; message may be NULL. */
+void engine_progress(struct item *item, enum restore_step step, enum backup_kind kind, double percent, const char *message);
+void engine_log(struct item *item, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* select.c */
+int select_items(struct engine *e, struct err *err) ERR_CHECK;
+/* Of an entry of the journal: by its folder, nothing is chosen. */
+int select_entry(struct engine *e, struct restore_entry *entry, const struct source_list *list, struct err *err) ERR_CHECK;
+/* (Re)loads the history and plans; resume may be NULL. Sets that are found missing are avoided and it is planned again. */
+int select_plan(struct item *item, const struct chain_resume *resume, struct err *err) ERR_CHECK;
+void select_avoid(struct item *item, const struct guid *set);
+void item_done(struct item *item);
+void item_drop_history(struct item *item);
+
+/* assess.c */
+int assess_all(struct engine *e, struct sql_session *session, struct err *err) ERR_CHECK;
+void assess_view(const struct item *item, struct restore_guard_view *ret_view);
+/* The most that staged files may take: what was asked for, else most of what is free. */
+uint64_t assess_staging(const struct engine *e, uint64_t *ret_free);
+
+/* tailing.c */
+int tail_take(struct item *item, struct err *err) ERR_CHECK;
+int tail_ship(struct item *item, struct err *err) ERR_CHECK;
+/* After a crash at EVICTED: what became of it. The step is TAIL_TAKEN or CHECKED afterwards. */
+int tail_settle(struct item *item, struct err *err) ERR_CHECK;
+
+/* roll.c */
+/* All backups are applied when it returns 0. */
+int roll_forward(struct item *item, struct err *err) ERR_CHECK;
+/* Where the database stands on the server. */
+enum stand { STAND_ABSENT, STAND_RESTORING, STAND_ONLINE, STAND_STANDBY, STAND_FOREIGN, STAND_OTHER };
+int roll_stand(struct item *item, enum stand *ret_stand, struct chain_resume *ret_resume, struct err *err) ERR_CHECK;
+int roll_connect(struct item *item, bool wait, struct err *err) ERR_CHECK;
+
+/* execute.c */
+void execute_item(struct item *item);
+
+/* report.c */
+void report_plan(struct item *item);
+void report_lines(struct item *item);
+void report_end(struct item *item, enum restore_step outcome, const struct err *why);
+void report_told(struct item *item); /* finished in an earlier life */
+
+#endif

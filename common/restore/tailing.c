@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tail of a database that is restored in place: taken, read back, shipped; before anything is destroyed. */
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/mem.h"
+#include "common/base/str.h"
+#include "common/restore/engine_int.h"
+
+/* Beside the folder of the restore: what lies in there is removed at every start. */
+static char *local_path(const struct item *it) {
+    return mem_printf("%s/%s.trn", it->engine->env->staging_local, it->entry->tail_run);
+}
+
+static char *server_path(const struct item *it) {
+    return mem_printf("%s/%s.trn", it->engine->env->staging_server, it->entry->tail_run);
+}
+
+static void on_progress(void *user, double percent) {
+    engine_progress(user, RESTORE_EVICTED, BACKUP_LOG, percent, NULL);
+}
+
+static void on_evicted(void *user, const char *who) {
+    engine_log(user, "thrown out: %s", who);
+}
+
+static void make_request(struct item *it, const char *path, struct restore_tail_request *ret_request) {
+    *ret_request = (struct restore_tail_request){
+        .database = it->target,
+        .run_id = it->entry->tail_run,
+        .server_path = path,
+        .damaged = it->guard.tail_damaged,
+        .compression = SQL_COMPRESSION_DEFAULT,
+        .cancel = it->engine->env->cancel,
+        .progress = on_progress,
+        .evicted = on_evicted,
+        .user = it,
+    };
+}
+
+static void remove_file(const struct item *it) {
+    _cleanup_free_ char *path = local_path(it);
+    unlink(path);
+}
+
+/* It was tried and did not work: the acknowledgement may cover that too. */
+static int without_tail(struct item *it, const struct err *why, struct err *err) {
+    struct restore_guard_view view;
+    remove_file(it);
+    restore_entry_set(&it->entry->tail_run, NULL);
+    assess_view(it, &view);
+    if (restore_guard_no_tail(&view, &it->guard, it->engine->request.token, why, err) < 0)
+        return -1;
+    it->entry->over = it->guard.over;
+    it->entry->replace = it->guard.replace;
+    restore_lines_add(&it->warnings, "the tail of the log could not be taken, and its loss was acknowledged: %s", why->text);
+    return 0;
+}
+
+int tail_take(struct item *it, struct err *err) {
+    struct engine *e = it->engine;
+    const struct target_db *there = target_find(&e->target, it->target);
+    struct restore_tail_request q;
+    struct restore_tail_result result = {0};
+    struct err why;
+    char run[RESTORE_ID_MAX + 32];
+    str_format(run, sizeof(run), "%s-tail-%u", e->request.id, it->index + 1);
+    restore_entry_set(&it->entry->tail_run, run);
+    it->entry->user_access = there ? there->info.user_access : 0;
+    if (restore_journal_step(&e->journal, it->entry, RESTORE_EVICTED, err) < 0)
+        return -1;
+    engine_progress(it, RESTORE_EVICTED, BACKUP_LOG, -1, "taking the tail of the log");
+    remove_file(it);
+    _cleanup_free_ char *path = server_path(it);
+    make_request(it, path, &q);
+    err_clear(&why);
+    if (restore_tail_take(it->apply.session, &q, &e->target.server, &result, &why) == 0)
+        return restore_journal_step(&e->journal, it->entry, RESTORE_TAIL_TAKEN, err);
+    if (why.class == ERR_CANCELLED && sql_session_alive(it->apply.session)) {
+        remove_file(it);
+        err_copy(err, &why);
+        return -1;
+    }
+    if (!sql_session_alive(it->apply.session)) {
+        engine_log(it, "the connection was lost while the tail was taken: %s", why.text);
+        if (roll_connect(it, true, err) < 0)
+            return -1;
+        return tail_settle(it, err);
+    }
+    return without_tail(it, &why, err);
+}
+
+int tail_settle(struct item *it, struct err *err) {
+    struct restore_tail_request q;
+    enum restore_tail_state state;
+    _cleanup_free_ char *path = server_path(it);
+    make_request(it, path, &q);
+    if (restore_tail_find(it->apply.session, &q, &state, err) < 0)
+        return -1;
+    if (state == RESTORE_TAIL_TAKEN)
+        return restore_journal_step(&it->engine->journal, it->entry, RESTORE_TAIL_TAKEN, err);
+    if (state == RESTORE_TAIL_LOST) {
+        err_set(err, ERR_DATA_LOSS, "the tail of the log of '%s' was taken into '%s', and that file is not there any more",
+                it->target, path);
+        return err_hint(err,
+                        "The database is RESTORING. Look for the file before anything else; RESTORE DATABASE ... WITH RECOVERY "
+                        "opens the database with everything in it");
+    }
+    remove_file(it);
+    if (restore_tail_undo(it->apply.session, it->target, it->entry->user_access, err) < 0)
+        return -1;
+    restore_entry_set(&it->entry->tail_run, NULL);
+    return restore_journal_step(&it->engine->journal, it->entry, RESTORE_CHECKED, err);
+}
+
+int tail_ship(struct item *it, struct err *err) {
+    struct engine *e = it->engine;
+    struct restore_target target = {0};
+    struct restore_tail tail;
+    struct restore_guard_view view;
+    _cleanup_free_ char *local = local_path(it);
+    _cleanup_free_ char *server = server_path(it);
+    if (target_read(it->apply.session, &target, err) < 0)
+        return -1;
+    const struct target_db *now = target_find(&target, it->target), *before = target_find(&e->target, it->target);
+    struct restore_tail_facts facts = {
+        .restore_id = e->request.id,
+        .database = it->target,
+        .folder = it->source.folder,
+        .run_id = it->entry->tail_run,
+        .server_path = server,
+        .local_path = local,
+        .target = &target,
+        .info = before ? &before->info
+                : now  ? &now->info
+                       : NULL, /* the options before it was RESTORING, where they are known */
+        .program_version = e->env->program_version ? e->env->program_version : "",
+    };
+    engine_progress(it, RESTORE_TAIL_TAKEN, BACKUP_LOG, -1, "shipping the tail of the log");
+    int rc = restore_tail_inspect(it->apply.session, &facts, &tail, err);
+    target_done(&target);
+    if (rc < 0)
+        return err_context(err, "the tail of '%s'", it->target);
+    if (it->loaded) {
+        assess_view(it, &view);
+        rc = restore_guard_tail_joins(&view, &tail.set, err);
+    }
+    if (rc == 0)
+        rc = e->env->ship_tail(e->env->user, &tail, err);
+    restore_tail_done(&tail);
+    if (rc < 0)
+        return err_context(err, "the tail of '%s', which is in '%s' and nowhere else", it->target, local);
+    item_drop_history(it);
+    if (restore_journal_step(&e->journal, it->entry, RESTORE_TAIL_SHIPPED, err) < 0)
+        return -1;
+    remove_file(it);
+    return 0;
+}
