@@ -242,10 +242,10 @@ int restore_tail_take(struct sql_session *session, const struct restore_tail_req
     buf_done(&before);
     if (rc < 0 && changed && sql_session_alive(session)) {
         /* Cancelled or timed out: the backup may have come to its end all the same. */
-        enum restore_tail_state state = RESTORE_TAIL_NOT_TAKEN;
+        enum restore_tail_state state = RESTORE_TAIL_FOUND_NOT;
         err_clear(&why);
         sql_session_resume(session);
-        if (restore_tail_find(session, request, server, &state, &why) == 0 && state == RESTORE_TAIL_TAKEN)
+        if (restore_tail_find(session, request, server, &state, &why) == 0 && state == RESTORE_TAIL_FOUND)
             rc = 0;
         else
             (void)give_back(&e, err);
@@ -313,7 +313,7 @@ int restore_tail_find(struct sql_session *session, const struct restore_tail_req
     mem_free(header);
     if (rc < 0)
         return err_context(err, "looking for the tail '%s'", r->run_id);
-    *ret_state = there ? RESTORE_TAIL_TAKEN : noted ? RESTORE_TAIL_LOST : RESTORE_TAIL_NOT_TAKEN;
+    *ret_state = there ? RESTORE_TAIL_FOUND : noted ? RESTORE_TAIL_FOUND_GONE : RESTORE_TAIL_FOUND_NOT;
     return 0;
 }
 

@@ -64,9 +64,9 @@ void restore_evict_text(const char *database, struct buf *out);
 
 /* After a crash: what became of it. */
 enum restore_tail_state {
-    RESTORE_TAIL_NOT_TAKEN, /* there is no such set */
-    RESTORE_TAIL_TAKEN, /* it is at the path: ship it, in whatever state the database is by now */
-    RESTORE_TAIL_LOST, /* msdb says that it was taken, and it is not at the path: that is said loudly */
+    RESTORE_TAIL_FOUND_NOT, /* there is no such set */
+    RESTORE_TAIL_FOUND, /* it is at the path: ship it, in whatever state the database is by now */
+    RESTORE_TAIL_FOUND_GONE, /* msdb says that it was taken, and it is not at the path: that is said loudly */
 };
 /* Waits (evict_ms) for a BACKUP LOG of the earlier session that may still be running. */
 int restore_tail_find(struct sql_session *session, const struct restore_tail_request *request, const struct sql_server *server,
