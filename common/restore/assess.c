@@ -41,7 +41,7 @@ static int guard(struct item *it, struct sql_session *session, struct err *err) 
     struct engine *e = it->engine;
     struct restore_guard_view view;
     struct target_db *there = target_find(&e->target, it->target);
-    if (there && target_state_read(session, &e->target, there, err) < 0)
+    if (there && target_state_read(session, there, err) < 0)
         return err_context(err, "state of %s", it->target);
     say_wanted(it);
     assess_view(it, &view);

@@ -12,6 +12,7 @@
 #ifndef MSSQL_RESTORE_ENGINE_INT_H
 #define MSSQL_RESTORE_ENGINE_INT_H
 
+#include "common/base/clock.h"
 #include "common/restore/after.h"
 #include "common/restore/apply.h"
 #include "common/restore/check.h"

@@ -11,6 +11,7 @@
 
 #define LOST_MAX 30 /* connections in a row without anything applied between */
 #define RESTARTS_MAX 2
+#define EVICT_TRIES 10
 
 /* ---- the connection ---- */
 
@@ -203,12 +204,38 @@ static int note_begin(struct item *it, struct err *err) {
     return restore_journal_step(&it->engine->journal, entry, RESTORE_RESTORING, err);
 }
 
+static bool must_evict(const struct item *it, size_t n) {
+    return it->sets[n].kind == BACKUP_FULL && it->guard.evict && !it->guard.tail && !it->ours_there;
+}
+
 static int evict(struct item *it, struct err *err) {
-    struct restore_tail_request q = {.database = it->target, .run_id = "", .server_path = "", .cancel = it->engine->env->cancel};
+    struct restore_tail_request q = {.database = it->target,
+                                     .run_id = "",
+                                     .server_path = "",
+                                     .access = it->entry->user_access,
+                                     .cancel = it->engine->env->cancel};
     struct restore_tail_result result;
-    if (!it->guard.evict || it->guard.tail || it->ours_there)
-        return 0;
     return restore_evict(it->apply.session, &q, &result, err);
+}
+
+/* Somebody may take the only slot of the database before the RESTORE does: both are in one batch, and are repeated. */
+static int run_over(struct item *it, const char *text, enum apply_answer *ret_answer, enum apply_trouble *ret_trouble,
+                    struct err *err) {
+    struct buf both;
+    int rc = -1;
+    buf_init(&both, RESTORE_TEXT_MAX);
+    restore_evict_text(it->target, &both);
+    buf_puts(&both, text);
+    if (sql_text_check(&both, "RESTORE DATABASE", err) == 0)
+        for (unsigned i = 0; i < EVICT_TRIES; i++) {
+            rc = evict(it, err);
+            if (rc == 0)
+                rc = apply_run(&it->apply, both.data, ret_answer, ret_trouble, err);
+            if (rc == 0 || err->sql_number != 3101 || engine_cancelled(it->engine))
+                break;
+        }
+    buf_done(&both);
+    return rc;
 }
 
 static void count_applied(struct item *it, size_t n, const struct restore_staged *staged) {
@@ -235,13 +262,12 @@ static int apply_one(struct item *it, size_t n, const struct restore_staged *sta
     mem_free(moves);
     it->member = (unsigned)n + 1;
     engine_progress(it, RESTORE_RESTORING, it->sets[n].kind, -1, NULL);
-    if (rc == 0 && it->sets[n].kind == BACKUP_FULL)
-        rc = evict(it, err);
-    if (rc == 0) {
-        if (!it->result->phases.first_statement_ms)
-            it->result->phases.first_statement_ms = engine_ms(it->engine);
+    if (!it->result->phases.first_statement_ms)
+        it->result->phases.first_statement_ms = engine_ms(it->engine);
+    if (rc == 0 && must_evict(it, n))
+        rc = run_over(it, text.data, ret_answer, &trouble->kind, err);
+    else if (rc == 0)
         rc = apply_run(&it->apply, text.data, ret_answer, &trouble->kind, err);
-    }
     buf_done(&text);
     if (rc < 0) {
         trouble->bad = trouble->kind == APPLY_MEDIA;

@@ -31,6 +31,7 @@ static void make_request(struct item *it, const char *path, struct restore_tail_
         .server_path = path,
         .damaged = it->guard.tail_damaged,
         .compression = SQL_COMPRESSION_DEFAULT,
+        .access = it->entry->user_access,
         .cancel = it->engine->env->cancel,
         .progress = on_progress,
         .evicted = on_evicted,
@@ -59,14 +60,12 @@ static int without_tail(struct item *it, const struct err *why, struct err *err)
 
 int tail_take(struct item *it, struct err *err) {
     struct engine *e = it->engine;
-    const struct target_db *there = target_find(&e->target, it->target);
     struct restore_tail_request q;
     struct restore_tail_result result = {0};
     struct err why;
     char run[RESTORE_ID_MAX + 32];
     str_format(run, sizeof(run), "%s-tail-%u", e->request.id, it->index + 1);
     restore_entry_set(&it->entry->tail_run, run);
-    it->entry->user_access = there ? there->info.user_access : 0;
     if (restore_journal_step(&e->journal, it->entry, RESTORE_EVICTED, err) < 0)
         return -1;
     engine_progress(it, RESTORE_EVICTED, BACKUP_LOG, -1, "taking the tail of the log");
@@ -95,11 +94,11 @@ int tail_settle(struct item *it, struct err *err) {
     enum restore_tail_state state;
     _cleanup_free_ char *path = server_path(it);
     make_request(it, path, &q);
-    if (restore_tail_find(it->apply.session, &q, &state, err) < 0)
+    if (restore_tail_find(it->apply.session, &q, &it->engine->target.server, &state, err) < 0)
         return -1;
-    if (state == RESTORE_TAIL_TAKEN)
+    if (state == RESTORE_TAIL_FOUND)
         return restore_journal_step(&it->engine->journal, it->entry, RESTORE_TAIL_TAKEN, err);
-    if (state == RESTORE_TAIL_LOST) {
+    if (state == RESTORE_TAIL_FOUND_GONE) {
         err_set(err, ERR_DATA_LOSS, "the tail of the log of '%s' was taken into '%s', and that file is not there any more",
                 it->target, path);
         return err_hint(err,
