@@ -301,8 +301,10 @@ class EngineApi(Protocol):
     def session_closed(self, session: SessionApi) -> None:
         """The session's close() calls it last."""
 
-    def checkdb(self, session: SessionApi, database: str, emit: Emit) -> None:
-        """DBCC CHECKDB: error events for damaged pages, then the summary infos."""
+    def checkdb(self, session: SessionApi, database: str, emit: Emit, command: str = "CHECKDB", options: Sequence[str] = (),
+                args: Sequence[str] = (), table: str = "") -> int:
+        """DBCC CHECKDB, CHECKALLOC, CHECKCATALOG, CHECKTABLE: error events for damaged pages and the summary infos, or a result
+        set with TABLERESULTS. Returns the number of errors found."""
 
     def trace(self, session: SessionApi, flags: list[int], on: Optional[bool]) -> list[tuple]:
         """DBCC TRACEON/TRACEOFF (on True/False) and TRACESTATUS (None): rows (TraceFlag, Status, Global, Session)."""

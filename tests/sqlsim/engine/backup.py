@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import sqlite3
 import uuid
 import zlib
@@ -99,6 +100,11 @@ class Job:
             self.progress.info(3009, "Could not insert a backup or restore history/detail record in the msdb database. This may indicate a "
                                      "problem with the msdb database. The backup/restore operation was still successful.")
 
+    def damage(self, unreadable: bool = False) -> None:
+        if self.damaged or unreadable:
+            self.progress.info(3042, "BACKUP WITH CONTINUE_AFTER_ERROR successfully generated a backup of the damaged database. Refer to the "
+                                     "SQL Server error log for information about the errors that were encountered.")
+
     def run(self) -> None:
         self.db = backup_check.database(self)
         self.server.faults.on_statement(self.kind, self.what)
@@ -140,11 +146,12 @@ class Job:
             "database_backup_lsn": state.database_backup_lsn, "recovery_model": store.MODEL_DESC[state.recovery_model],
             "has_bulk": 0, "is_snapshot": 0, "is_readonly": int(state.read_only), "is_single_user": int(state.user_access == 1),
             "has_checksums": int(self.checksum), "is_damaged": int(self.damaged), "begins_log_chain": 0, "norecovery": 0,
+            "incomplete_metadata": 0,
             "is_copy_only": int(self.copy_only), "first_fork": state.fork, "last_fork": state.fork, "fork_point_lsn": None,
             "database_guid": state.database_guid, "family_guid": state.family_guid, "full_guid": state.full_guid,
             "differential_base_lsn": None, "differential_base_guid": None, "next_log_lsn": state.last_log, "last_valid": None,
-            "expires": expires, "files": self.files(), "trustworthy": state.trustworthy, "encryptor": self.encryptor,
-            "key": state.key if state.encrypted else ""}
+            "expires": expires, "files": self.files(), "options": state.boot_options(), "owner_sid": state.dbo_sid or state.owner_sid,
+            "encryptor": self.encryptor, "key": state.key if state.encrypted else ""}
         meta.update(more)
         return meta
 
@@ -186,6 +193,8 @@ class Job:
             db.holds[id(self)] = first
         db.save()
         self.first, self.checkpoint = first, checkpoint
+        if not os.path.exists(db.path):
+            raise self.fail(3203, f'Read on "{db.path}" failed: {errors.os_text(2)}')
         file, pages, applied = db.snapshot()
         with file:
             base = db.base_hashes() if self.differential or self.copy_only else b""
@@ -225,13 +234,14 @@ class Job:
         writer.begin_phase(b"MSDA")
         for number in range(pages):
             page = file.read(PAGE)
-            mark = page_hash(page)
+            crc = zlib.crc32(page)
+            mark = page_hash(page, crc)
             take = not self.differential or mark != base[number * 8:number * 8 + 8]
             hashes += mark if not (self.differential and take) else ZERO_HASH
             if take:
                 chunk += page
                 numbers.append(number)
-                sums.append(self._page_sum(page, number, bad))
+                sums.append(self._page_sum(crc, number, bad))
                 sent += 1
             if len(chunk) >= CHUNK:
                 self._chunk(writer, chunk, numbers, sums)
@@ -246,8 +256,7 @@ class Job:
         writer.end_phase()
         return hashes, sent
 
-    def _page_sum(self, page: bytes, number: int, bad: set[int]) -> int:
-        value = zlib.crc32(page)
+    def _page_sum(self, value: int, number: int, bad: set[int]) -> int:
         if number not in bad:
             return value
         if self.checksum and self.db.state.page_verify == 2:
@@ -257,10 +266,10 @@ class Job:
             if not self.go_on:
                 raise self.fail(3043, text)
             self.damaged = True
-        return value ^ 0xFFFFFFFF
+        return value ^ 0xFFFFFFFF  # how a set says that the page was bad before it was read
 
     def _chunk(self, writer: SetWriter, data: bytearray, numbers: list[int], sums: list[int]) -> None:
-        writer.chunk(bytes(data), pages=numbers, crc=sums, sum=zlib.crc32(data) if self.checksum else None)
+        writer.chunk(bytes(data), pages=numbers, crc=sums)
         self.progress.add(len(data))
 
     def _records(self, writer: SetWriter, first: Lsn, last: Lsn) -> int:
@@ -292,6 +301,7 @@ class Job:
         self.progress.pages(sent, db.name, db.state.data_file.logical, meta["position"])
         self.progress.pages(log_pages, db.name, db.state.log_file.logical, meta["position"])
         verb = "BACKUP DATABASE WITH DIFFERENTIAL" if self.differential else "BACKUP DATABASE"
+        self.damage()
         if 3226 not in self.server.trace_flags:
             self.server.errorlog(success_line(meta, 18270 if self.differential else 18264, self.stmt, sent + log_pages))
         self.progress.finish(verb, sent + log_pages)

@@ -56,7 +56,8 @@ def _run(job: "Job", target: "Target", tail: bool) -> None:
 
     try:
         more = _fork(state)
-        more.update(begins_log_chain=int(state.begins_chain), norecovery=int(tail))
+        unreadable = state.state in (store.SUSPECT, store.RECOVERY_PENDING)
+        more.update(begins_log_chain=int(state.begins_chain), norecovery=int(tail), incomplete_metadata=int(unreadable))
         writer.begin(job.describe(target, first, last, size, **more), target.media if target.position == 1 else None)
         job.progress.expect(size)
         writer.begin_phase(b"MSTL")
@@ -66,7 +67,7 @@ def _run(job: "Job", target: "Target", tail: bool) -> None:
         final = job.describe(target, first, last, logged + 1024, **more)
         final.update(finish=job.server.clock.local_second().isoformat(), has_bulk=bulk[0],
                      last_valid=ticks(valid).isoformat(timespec="milliseconds"), compressed_size=logged + 1024)
-        final["flags"] |= (1 if bulk[0] else 0) | ((64 | 256) if tail else 0)
+        final["flags"] |= (1 if bulk[0] else 0) | ((64 | 256) if tail else 0) | (128 if unreadable else 0)
         if job.compressed:
             final["compressed_size"] = writer.written
         writer.end(final)
@@ -124,6 +125,7 @@ def _report(job: "Job", meta: dict, pages: int) -> None:
         job.progress.info(4217, "BACKUP LOG cannot modify the database because the database is read-only. The backup will continue, "
                                 "although subsequent backups will duplicate the work of this backup.")
     job.progress.pages(pages, db.name, db.state.log_file.logical, meta["position"])
+    job.damage(bool(meta["incomplete_metadata"]))
     if 3226 not in job.server.trace_flags:
         job.server.errorlog(success_line(meta, 18265, job.stmt, pages))
     job.progress.finish("BACKUP LOG", pages)

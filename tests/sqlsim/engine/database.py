@@ -8,15 +8,16 @@ Start-up redoes what the rows lack, so kill -9 at any point leaves exactly the c
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import sqlite3
+import struct
 import tempfile
 import threading
+import zlib
 from typing import TYPE_CHECKING, Any, Iterator, Optional
 
 from ..contract import Cancelled, Error, SessionKilled, SqlError, TableDef
-from . import rows, store, wal
+from . import damage, rows, store, wal
 from .clock import micros, ticks
 from .lsn import MAX, Lsn, from_num
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .server import Server
 
 KEEP_SIMPLE = 64 * 1024  # a log that nobody backs up is truncated when it has grown past this
+HASH = struct.Struct("<II")
 BULK_ROWS = 1000  # more inserts than this in one transaction are minimally logged in BULK_LOGGED
 
 
@@ -191,7 +193,7 @@ class Database:
             end = first
             for record in self.log.read(first, last):
                 if record.kind == wal.TRAN:
-                    redo.apply(record.body["ops"])
+                    self._redo_one(redo, record)
                     count += 1
                 end = record.end
             plain.execute('UPDATE "sys.meta" SET value=? WHERE name=\'applied\'', (str(end.num),))
@@ -204,6 +206,17 @@ class Database:
             self.writer = rows.connect(self.path)
             rows.install_capture(self.writer)
         return count
+
+    @staticmethod
+    def _redo_one(redo: rows.Redo, record: wal.Record) -> None:
+        try:
+            redo.apply(record.body["ops"])
+        except (rows.RedoConflict, sqlite3.IntegrityError, sqlite3.OperationalError) as exc:
+            if isinstance(exc, sqlite3.OperationalError) and not any(w in str(exc) for w in ("no such", "already exists", "duplicate")):
+                raise
+            conflict = rows.RedoConflict(str(exc))
+            conflict.lsn = record.lsn
+            raise conflict from exc
 
     # -- tables -----------------------------------------------------------------------------------------------------
 
@@ -345,9 +358,27 @@ class Database:
         self.write_lock.release()
 
     def reader(self) -> rows.Connection:
+        if not os.path.exists(self.path):
+            self._lost()
         db = rows.connect(self.path)
         db.execute("PRAGMA query_only=ON")
         return db
+
+    def _lost(self) -> None:
+        """The data file is gone under an open database: reads fail, the log goes on."""
+        if self.state.state == store.ONLINE:
+            self.close_rows()
+            self.state.state = store.SUSPECT
+            self.save()
+        raise SqlError(823, "The operating system returned error 2(The system cannot find the file specified.) to SQL Server during a read at "
+                            f"offset 0x00000000000000 in file '{self.path}'. Additional messages in the SQL Server error log and operating "
+                            "system error log may provide more detail. This is a severe system-level error condition that threatens "
+                            "database integrity and must be corrected immediately. Complete a full database consistency check (DBCC "
+                            "CHECKDB).", 2, 24)
+
+    def check_readable(self, table: str) -> None:
+        """Raises 824 when rows of the table lie on a damaged page."""
+        damage.unreadable(self, table)
 
     @contextlib.contextmanager
     def writing(self, session: Any = None) -> Iterator[Transaction]:
@@ -464,6 +495,6 @@ class Database:
         return self._modified[1]
 
 
-def page_hash(page: bytes) -> bytes:
-    """Never zero: a zero marks a page that some differential has already carried."""
-    return hashlib.blake2b(page, digest_size=8).digest()
+def page_hash(page: bytes, crc: Optional[int] = None) -> bytes:
+    """Never zero: a zero marks a page that some differential has already carried. `crc` when it is known already."""
+    return HASH.pack(zlib.crc32(page) if crc is None else crc, zlib.adler32(page) or 1)

@@ -11,7 +11,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, Optional
 
 from ..contract import Error, SqlError
-from . import errors, msdb, principals, store
+from . import errors, msdb, principals, rows, store
 from .database import Database, look
 from .lsn import Lsn
 from .security import SA_SID
@@ -85,9 +85,15 @@ def open_all(server: "Server") -> None:
             state.state = store.RESTORING if state.restore and not state.standby else store.ONLINE
         try:
             database.open()
+        except rows.RedoConflict as exc:
+            server.errorlog(f"Error: 3313, Severity: 21, State: 1. During redoing of a logged operation in database '{state.name}', an error "
+                            f"occurred at log record ID ({exc.lsn.triple}).")
+            database.close_rows()
+            state.state = store.SUSPECT
         except (OSError, ValueError, sqlite3.Error) as exc:
             server.errorlog(f"FCB::Open failed: Could not open file {database.path} for file number 1.  OS error: {exc}.")
-            state.state = store.RECOVERY_PENDING
+            interrupted = state.restore is not None and state.restore.incomplete
+            state.state = store.RESTORING if interrupted else store.RECOVERY_PENDING
         database.save()
     server.store.set("data_dir", server.data_dir)
 
@@ -155,8 +161,8 @@ def create(server: "Server", session: Any, name: str, options: dict[str, Any]) -
             raise SqlError(1844, f"CREATE DATABASE {option} is not supported on {server.edition}.", 1, 16)
     if not name or len(name) > 128:
         raise SqlError(1031, f"The database name '{name[:30]}' is not valid.", 1, 16)
-    data = _files(options.get("DATA"), name, os.path.join(server.data_dir, name + ".mdf"))
-    log = _files(options.get("LOG"), name + "_log", os.path.join(server.data_dir, name + "_log.ldf"))
+    data = _files(options.get("DATA"), name, os.path.join(server.default_path("data"), name + ".mdf"))
+    log = _files(options.get("LOG"), name + "_log", os.path.join(server.default_path("log"), name + "_log.ldf"))
     with server.lock:
         if server.find(name) is not None:
             raise SqlError(1801, f"Database '{name}' already exists. Choose a different database name.", 3, 16)
@@ -344,8 +350,25 @@ def _clause(server: "Server", session: Any, database: Database, clause: str, val
             if other is not None and other.database.casefold() == database.name.casefold():
                 other.database = value
         state.name = value
+    elif clause in ("ENABLE_BROKER", "DISABLE_BROKER", "NEW_BROKER", "ERROR_BROKER_CONVERSATIONS"):
+        _evict(server, session, database, termination)  # without a termination it waits until nobody else is in the database
+        set_broker(server, database, clause)
+    elif clause in ("TRUSTWORTHY", "DB_CHAINING") and not server.security.sysadmin(session):
+        raise SqlError(15247, "User does not have permission to perform this action.", 1, 16)
     else:
         _option(server, database, clause, value)
+
+
+def set_broker(server: "Server", database: Database, clause: str) -> None:
+    state = database.state
+    if clause in ("ENABLE_BROKER", "ERROR_BROKER_CONVERSATIONS") and not state.broker:
+        same = [d for d in server.dbs.values() if d is not database and d.state.broker and d.state.broker_guid == state.broker_guid]
+        if same:
+            raise SqlError(9772, f'The Service Broker in database "{database.name}" cannot be enabled because there is already an enabled '
+                                 "Service Broker with the same ID.", 1, 16)
+    if clause == "NEW_BROKER":
+        state.broker_guid = str(uuid.uuid4())
+    state.broker = clause != "DISABLE_BROKER"
 
 
 def _online(database: Database, target: int) -> None:
@@ -361,13 +384,14 @@ def _online(database: Database, target: int) -> None:
     state.state = target
 
 
-FLAGS = {"AUTO_CLOSE": "auto_close", "AUTO_SHRINK": "auto_shrink", "TRUSTWORTHY": "trustworthy", "READ_COMMITTED_SNAPSHOT": "rcsi"}
+FLAGS = {"AUTO_CLOSE": "auto_close", "AUTO_SHRINK": "auto_shrink", "TRUSTWORTHY": "trustworthy", "READ_COMMITTED_SNAPSHOT": "rcsi",
+         "DB_CHAINING": "chaining"}
 IGNORED = {"ALLOW_SNAPSHOT_ISOLATION", "AUTO_CREATE_STATISTICS", "AUTO_UPDATE_STATISTICS", "ANSI_NULLS", "ANSI_PADDING", "ANSI_WARNINGS",
            "ARITHABORT", "QUOTED_IDENTIFIER", "QUERY_STORE", "DELAYED_DURABILITY", "TARGET_RECOVERY_TIME", "PARAMETERIZATION",
-           "ANSI_NULL_DEFAULT", "CONCAT_NULL_YIELDS_NULL", "CURSOR_CLOSE_ON_COMMIT", "CURSOR_DEFAULT", "DB_CHAINING",
+           "ANSI_NULL_DEFAULT", "CONCAT_NULL_YIELDS_NULL", "CURSOR_CLOSE_ON_COMMIT", "CURSOR_DEFAULT",
            "RECURSIVE_TRIGGERS", "NUMERIC_ROUNDABORT", "ACCELERATED_DATABASE_RECOVERY", "AUTO_UPDATE_STATISTICS_ASYNC",
            "DATE_CORRELATION_OPTIMIZATION", "HONOR_BROKER_PRIORITY", "MIXED_PAGE_ALLOCATION", "TEMPORAL_HISTORY_RETENTION",
-           "MEMORY_OPTIMIZED_ELEVATE_TO_SNAPSHOT", "ERROR_BROKER_CONVERSATIONS", "CHANGE_TRACKING", "CONTAINMENT", "DEFAULT_LANGUAGE",
+           "MEMORY_OPTIMIZED_ELEVATE_TO_SNAPSHOT", "CHANGE_TRACKING", "CONTAINMENT", "DEFAULT_LANGUAGE",
            "ADD FILEGROUP", "REMOVE FILEGROUP", "MODIFY FILEGROUP"}
 
 
@@ -377,10 +401,6 @@ def _option(server: "Server", database: Database, clause: str, value: Any) -> No
         setattr(state, FLAGS[clause], str(value).upper() in ("ON", "TRUE", "1"))
     elif clause == "PAGE_VERIFY":
         state.page_verify = {"NONE": 0, "TORN_PAGE_DETECTION": 1, "CHECKSUM": 2}[str(value).upper()]
-    elif clause in ("ENABLE_BROKER", "DISABLE_BROKER", "NEW_BROKER"):
-        state.broker = clause != "DISABLE_BROKER"
-        if clause == "NEW_BROKER":
-            state.broker_guid = str(uuid.uuid4())
     elif clause == "COMPATIBILITY_LEVEL":
         state.compat = int(value)
     elif clause == "COLLATE":

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
 from ..contract import BackupStatement, Error, Login, SessionKilled, SqlError
-from . import clock, store
+from . import clock, damage, store
+from .database import full_name
 from .errors import terminating
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Faults:
         self._statements: list[dict] = []
         self._broken: list[PathFault] = []
         self._free: dict[str, int] = {}
+        self._restores: list[dict] = []
         self.login_delay = 0.0
         self.lock = threading.Lock()
 
@@ -80,14 +82,23 @@ class Faults:
             found["count"] -= 1
             if found["count"] == 0:
                 self._statements.remove(found)
-        raise SqlError(found["number"], found["text"], 1, found["severity"], also=[terminating(what)])
+        raise SqlError(found["number"], found["text"], 1, found["severity"], also=[] if kind == "dbcc" else [terminating(what)])
+
+    def volume(self, folder: str) -> str:
+        """The mount point of a folder; a folder with a free_space() of its own is a volume of its own."""
+        found = [p for p in self._free if (folder + "/").startswith(p.rstrip("/") + "/")]
+        if found:
+            return max(found, key=len)
+        while not os.path.ismount(folder) and folder != "/":
+            folder = os.path.dirname(folder)
+        return folder
 
     def on_free(self, folder: str) -> int:
         """Free bytes of the volume of a folder."""
-        for prefix, count in self._free.items():
-            if folder.startswith(prefix):
-                return count
-        found = os.statvfs(folder)
+        volume = self.volume(folder)
+        if volume in self._free:
+            return self._free[volume]
+        found = os.statvfs(volume)
         return found.f_bavail * found.f_frsize
 
     def denied(self, path: str) -> bool:
@@ -102,10 +113,37 @@ class Faults:
                 return max(0, min(count, fault.after - written))
         return count
 
-    def on_restore_write(self, path: str, count: int) -> None:
+    def on_restore(self, job: Any) -> None:
+        """Called when a RESTORE of a set is about to change its database."""
+        with self.lock:
+            for fault in list(self._restores):
+                if not fault["kind"] in (job.kind, "any") or fault["database"].casefold() not in ("", job.name.casefold()):
+                    continue
+                fault["file"] -= 1
+                if fault["file"] > 0:
+                    continue
+                fault["count"] -= 1
+                if fault["count"] == 0:
+                    self._restores.remove(fault)
+                job.fault = fault
+                break
+        if job.fault is not None and job.fault["after"] is None:
+            raise self._restore_error(job)
+
+    @staticmethod
+    def _restore_error(job: Any) -> SqlError:
+        fault = job.fault
+        return SqlError(fault["number"], fault["text"], 1, fault["severity"], also=[terminating(job.what)])
+
+    def on_restore_bytes(self, job: Any, path: str, before: int, count: int) -> None:
+        """Called before `count` bytes more are restored into `path`."""
         for fault in self._full:
-            if path.startswith(fault.prefix) and fault.after < count:
+            if path.startswith(fault.prefix) and fault.after < before + count:
                 raise OSError(errno.ENOSPC, "no space left", path)
+        if any(path.startswith(f.prefix) and before + count > f.after for f in self._broken):
+            raise OSError(errno.EIO, "refused by a fault", path)
+        if job.fault is not None and job.fault["after"] is not None and job.fault["after"] < before + count:
+            raise self._restore_error(job)
 
     def rate(self, path: str) -> int:
         for prefix, rate in self._rates.items():
@@ -113,10 +151,11 @@ class Faults:
                 return rate
         return self.bytes_per_s
 
-    def step(self, kind: str, name: str, session: Any) -> None:
-        """Called at each step of a BACKUP (full, diff, log) and a RESTORE (restore)."""
+    def step(self, kind: str, name: str, session: Any, narrow: str = "") -> None:
+        """Called at each step of a BACKUP (full, diff, log), a RESTORE (restore; restore_full, restore_diff, restore_log or
+        restore_recover too) and a DBCC (dbcc)."""
         with self.lock:
-            found = next((s for s in self._steps if s["kind"] in (kind, "any") and s["step"] == name), None)
+            found = next((s for s in self._steps if s["kind"] in (kind, narrow, "any") and s["step"] == name), None)
             if found is None:
                 return
             found["count"] -= 1
@@ -146,7 +185,7 @@ class Faults:
                 if "go" in step:
                     step["go"].set()
             self._steps, self._full, self._refused, self._logins = [], [], [], []
-            self._statements, self._broken, self._free = [], [], {}
+            self._statements, self._broken, self._free, self._restores = [], [], {}, []
             self._rates, self.bytes_per_s, self.missing_directory, self.login_delay = {}, 0, None, 0.0
 
     def enospc(self, path: str = "/", after_bytes: int = 0, off: bool = False) -> None:
@@ -173,9 +212,19 @@ class Faults:
             self._free[path] = int(bytes)
 
     def fail_next(self, kind: str = "any", number: int = 845, text: str = "A time-out occurred.", severity: int = 16, count: int = 1) -> None:
-        """The next `count` statements of a kind (full, diff, log, restore, any) fail with this error and 3013."""
+        """The next `count` statements of a kind (full, diff, log, restore, dbcc, any) fail with this error and 3013 (without that for
+        DBCC)."""
         with self.lock:
             self._statements.append({"kind": kind, "number": int(number), "text": text, "severity": int(severity), "count": int(count)})
+
+    def fail_restore(self, number: int = 3203, text: str = "Read failed: 1117(The request could not be performed because of an I/O device "
+                     "error.)", severity: int = 16, kind: str = "any", file: int = 1, after_bytes: Optional[int] = None, database: str = "",
+                     count: int = 1) -> None:
+        """The `file`-th RESTORE of a set from now on (of a kind full, diff or log, into one database) fails: before it changes anything,
+        or after so many bytes, which leaves a data backup half restored. `count` more than 1: those after it fail, too; -1: all."""
+        with self.lock:
+            self._restores.append({"number": int(number), "text": text, "severity": int(severity), "kind": kind, "file": int(file),
+                                   "after": None if after_bytes is None else int(after_bytes), "database": database, "count": int(count)})
 
     def missing_directory_code(self, code: Optional[int] = None) -> None:
         self.missing_directory = code
@@ -198,8 +247,9 @@ class Faults:
         self.login_delay = float(seconds)
 
     def crash_after(self, kind: str = "any", step: str = "done", action: str = "kill", count: int = 1) -> None:
-        """Kinds full, diff, log, restore, any; steps begin, opened, data, written, state, history, done (restore: begin, chunk,
-        applied, done). Action kill drops the session, exit ends the process, stop shuts the server down."""
+        """Kinds full, diff, log, restore, restore_full, restore_diff, restore_log, restore_recover, dbcc, any. Steps of a backup: begin,
+        opened, data, written, state, history, done; of a restore: begin, chunk (1 MiB each), data, applied, history, recovering,
+        recovered, done; of DBCC: begin, done. Action kill drops the session, exit ends the process, stop shuts the server down."""
         with self.lock:
             self._steps.append({"kind": kind, "step": step, "action": action, "count": int(count)})
 
@@ -216,12 +266,28 @@ class Faults:
     def release(self) -> None:
         self._held["go"].set()
 
-    def corrupt_page(self, database: str, page: int = 1, repair: bool = False) -> None:
+    def corrupt_page(self, database: str, page: int = 1, repair: bool = False, table: str = "") -> int:
+        """A page gets a wrong checksum: one by number, or the last one with rows of a table. Backups carry it."""
         db = self.server.database(database)
+        if table:
+            reader = db.reader()
+            try:
+                page = (damage.pages_of(reader, full_name(table)) or [page])[-1]
+            finally:
+                reader.close()
         pages = set(db.state.bad_pages)
         (pages.discard if repair else pages.add)(int(page))
         db.state.bad_pages = sorted(pages)
         db.save()
+        return int(page)
+
+    def corrupt_value(self, database: str, table: str, column: str, repair: bool = False) -> int:
+        """A value that is none of its type, on a page whose checksum is right: only a whole DBCC CHECKDB finds it (2570)."""
+        db = self.server.database(database)
+        if repair:
+            damage.mend_impossible(db, full_name(table))
+            return 0
+        return damage.make_impossible(db, full_name(table), column)
 
     def state(self, database: str, state: str) -> None:
         """SUSPECT, RECOVERY_PENDING, RECOVERING, EMERGENCY, OFFLINE, ONLINE."""
@@ -258,6 +324,22 @@ class Faults:
     def timezone(self, name: str) -> None:
         self.server.clock.zone = clock.zone(name)
         self.server.clock.name = name
+
+    def default_path(self, kind: str, path: str) -> None:
+        """Where files of new databases go (InstanceDefaultDataPath, InstanceDefaultLogPath); kinds data and log."""
+        if kind not in ("data", "log"):
+            raise ValueError(f"no kind {kind!r} of path")
+        os.makedirs(path, exist_ok=True)
+        self.server.store.set(f"default_{kind}", path)
+
+    def certificate(self, name: str, thumbprint: str = "", drop: bool = False) -> str:
+        """A certificate in master, of a given thumbprint (that of another server) or a new one; or none any more."""
+        if drop:
+            self.server.store.drop_thing("certificate", name)
+            return ""
+        thumbprint = thumbprint.lower().removeprefix("0x") or uuid.uuid4().hex + "00000000"
+        self.server.principals.put_certificate(name, thumbprint)
+        return thumbprint
 
     def edition(self, name: str) -> None:
         """`Express Edition (64-bit)`, ..."""

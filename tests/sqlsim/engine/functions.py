@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -28,7 +29,6 @@ EDITION_IDS = {"Developer": -2117995310, "Enterprise": 1804890536, "Standard": -
 
 
 def server_property(server: "Server", session: Any, _db: str, name: Any) -> Any:
-    data = server.data_dir.rstrip("/") + "/"
     host = server.name.split("\\")[0]
     values: dict[str, Any] = {
         "productversion": ".".join(map(str, server.version)), "productmajorversion": str(server.major),
@@ -36,7 +36,8 @@ def server_property(server: "Server", session: Any, _db: str, name: Any) -> Any:
         "productupdatelevel": "CU16", "productupdatereference": "KB5048033", "edition": server.edition,
         "engineedition": server.engine_edition, "editionid": EDITION_IDS.get(server.edition_kind, 0), "servername": server.name,
         "machinename": host, "computernamephysicalnetbios": host, "instancename": None, "collation": server.collation, "isclustered": 0,
-        "ishadrenabled": 0, "hadrmanagerstatus": 2, "issingleuser": 0, "instancedefaultdatapath": data, "instancedefaultlogpath": data,
+        "ishadrenabled": 0, "hadrmanagerstatus": 2, "issingleuser": 0, "instancedefaultdatapath": server.default_path("data").rstrip("/") + "/",
+        "instancedefaultlogpath": server.default_path("log").rstrip("/") + "/",
         "instancedefaultbackuppath": server.backup_dir if server.major >= 15 else None, "processid": os.getpid(),
         "suspendeddatabasecount": 0 if server.major >= 16 else None, "licensetype": "DISABLED", "isintegratedsecurityonly": 0,
         "isfulltextinstalled": 0, "isxtpsupported": 1, "lcid": 1033, "sqlcharset": 1, "sqlsortorder": 52, "resourceversion":
@@ -56,7 +57,7 @@ def database_property(server: "Server", session: Any, _db: str, name: Any, wante
         "useraccess": {0: "MULTI_USER", 1: "SINGLE_USER", 2: "RESTRICTED_USER"}[s.user_access], "collation": s.collation,
         "isautoclose": int(s.auto_close), "isautoshrink": int(s.auto_shrink), "isinstandby": int(bool(s.standby)),
         "version": server.database_version if s.state == store.ONLINE else None, "isdatabasesuspendedforsnapshotbackup": 0,
-        "lastgoodcheckdbtime": None, "isclone": 0, "isverifiedclone": 0}
+        "lastgoodcheckdbtime": dt.datetime.fromisoformat(s.last_good_check or "1900-01-01"), "isclone": 0, "isverifiedclone": 0}
     return values.get(str(wanted).casefold())
 
 

@@ -239,6 +239,7 @@ class Chunk:
     phase: bytes  # MQDA or MQTL
     data: bytes
     index: dict
+    sums: list[int] = field(default_factory=list)  # of the pages, as they are
 
 
 def family_chunks(path: str, position: int) -> Iterator[Chunk]:

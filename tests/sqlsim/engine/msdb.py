@@ -146,7 +146,7 @@ def set_row(meta: dict) -> dict[str, Any]:
         "collation_name": meta["collation"], "is_password_protected": 0, "recovery_model": meta["recovery_model"],
         "has_bulk_logged_data": meta["has_bulk"], "is_snapshot": meta["is_snapshot"], "is_readonly": meta["is_readonly"],
         "is_single_user": meta["is_single_user"], "has_backup_checksums": meta["has_checksums"], "is_damaged": meta["is_damaged"],
-        "begins_log_chain": meta["begins_log_chain"], "has_incomplete_metadata": 0, "is_force_offline": meta["norecovery"],
+        "begins_log_chain": meta["begins_log_chain"], "has_incomplete_metadata": meta.get("incomplete_metadata", 0), "is_force_offline": meta["norecovery"],
         "is_copy_only": meta["is_copy_only"], "first_recovery_fork_guid": meta["first_fork"],
         "last_recovery_fork_guid": meta["last_fork"], "fork_point_lsn": meta["fork_point_lsn"],
         "database_guid": meta["database_guid"], "family_guid": meta["family_guid"],
@@ -211,11 +211,13 @@ def add_restore(server: "Server", name: str, user: str, set_id: int, kind: str, 
         insert(tran, "restorehistory", {
             "restore_history_id": number, "restore_date": began, "destination_database_name": name, "user_name": user,
             "backup_set_id": set_id, "restore_type": kind, "replace": flags.get("replace"), "recovery": flags.get("recovery"),
-            "restart": 0, "stop_at": flags.get("stop_at"), "device_count": devices, "stop_at_mark_name": flags.get("mark"),
+            "restart": flags.get("restart", 0), "stop_at": flags.get("stop_at"), "device_count": devices, "stop_at_mark_name": flags.get("mark"),
             "stop_before": flags.get("before")})
         for file_number, path in files:
             insert(tran, "restorefile", {"restore_history_id": number, "file_number": file_number,
                                          "destination_phys_drive": "C:\\", "destination_phys_name": path})
+        if files:
+            insert(tran, "restorefilegroup", {"restore_history_id": number, "filegroup_name": "PRIMARY"})
 
 
 def note_mark(server: "Server", database: "Database", mark: tuple[str, str], record: Any, user: str) -> None:
@@ -253,6 +255,8 @@ def _delete_history(server: "Server", session: Any, before: Optional[dt.datetime
             run('CREATE TEMP TABLE sqlsim_gone AS SELECT backup_set_id AS id FROM "dbo.backupset" WHERE database_name=?', (database,))
             run('DELETE FROM "dbo.restorefile" WHERE restore_history_id IN (SELECT restore_history_id FROM "dbo.restorehistory" '
                 "WHERE destination_database_name=?)", (database,))
+            run('DELETE FROM "dbo.restorefilegroup" WHERE restore_history_id IN (SELECT restore_history_id FROM "dbo.restorehistory" '
+                "WHERE destination_database_name=?)", (database,))
             run('DELETE FROM "dbo.restorehistory" WHERE destination_database_name=?', (database,))
             run('DELETE FROM "dbo.logmarkhistory" WHERE database_name=?', (database,))
         else:
@@ -263,8 +267,9 @@ def _delete_history(server: "Server", session: Any, before: Optional[dt.datetime
                 (before.isoformat(),))
             run('DELETE FROM "dbo.logmarkhistory" WHERE mark_time<?', (before.isoformat(),))
         try:
-            run('DELETE FROM "dbo.restorefile" WHERE restore_history_id IN (SELECT restore_history_id FROM "dbo.restorehistory" '
-                "WHERE backup_set_id IN (SELECT id FROM sqlsim_gone))")
+            for table in ("restorefile", "restorefilegroup"):
+                run(f'DELETE FROM "dbo.{table}" WHERE restore_history_id IN (SELECT restore_history_id FROM "dbo.restorehistory" '
+                    "WHERE backup_set_id IN (SELECT id FROM sqlsim_gone))")
             for table in ("restorehistory", "backupfile", "backupfilegroup", "backupset"):
                 run(f'DELETE FROM "dbo.{table}" WHERE backup_set_id IN (SELECT id FROM sqlsim_gone)')
             for table in ("backupmediafamily", "backupmediaset"):

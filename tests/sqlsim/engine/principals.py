@@ -220,7 +220,10 @@ class Principals:
         login = self.sec.login(args["to"])
         if login is None:
             raise SqlError(15151, f"Cannot find the principal '{args['to']}', because it does not exist or you do not have permission.")
-        database.state.owner_sid = login["sid"].hex()
+        with contextlib.closing(database.reader()) as reader:
+            if reader.execute('SELECT 1 FROM "sys.users" WHERE sid=?', (login["sid"],)).fetchone():
+                raise SqlError(15110, "The proposed new database owner is already a user or aliased in the database.", 1, 16)
+        database.state.owner_sid = database.state.dbo_sid = login["sid"].hex()
         database.save()
 
     # -- keys -------------------------------------------------------------------------------------------------------
@@ -271,8 +274,29 @@ class Principals:
         if self.server.store.thing("certificate", args["name"]) is not None:
             raise SqlError(15232, f"A certificate with name '{args['name']}' already exists or this certificate already has been added "
                                   "to the database.", 1, 16)
-        self.server.store.put_thing("certificate", args["name"], {
-            "subject": args.get("subject", ""), "thumbprint": secrets.token_hex(20), "backup": None,
+        thumbprint, private = secrets.token_hex(20), True
+        if args.get("file"):
+            thumbprint, private = self._from_file(args["file"]), bool(args.get("key_file"))
+            if private and self._from_file(args["key_file"]) != thumbprint:
+                raise SqlError(15297, "The certificate, asymmetric key, or private key data is invalid.", 56, 16)
+        self.put_certificate(args["name"], thumbprint, args.get("subject", ""), private)
+
+    @staticmethod
+    def _from_file(path: str) -> str:
+        """The thumbprint in a file that BACKUP CERTIFICATE wrote."""
+        try:
+            with open(path, encoding="utf-8") as file:
+                words = file.read().split()
+        except (OSError, UnicodeDecodeError):
+            words = []
+        if len(words) != 3 or words[0] != "certificate":
+            raise SqlError(15208, "The certificate, asymmetric key, or private key file is not valid or does not exist; or you do not have "
+                                  "permissions for it.", 1, 16)
+        return words[2]
+
+    def put_certificate(self, name: str, thumbprint: str, subject: str = "", private: bool = True) -> None:
+        self.server.store.put_thing("certificate", name, {
+            "subject": subject, "thumbprint": thumbprint, "backup": None, "private": private,
             "id": 256 + len(self.server.store.things("certificate"))})
 
     def drop_certificate(self, session: Any, _db: str, args: dict) -> None:

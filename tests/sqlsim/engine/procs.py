@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Iterator
 
-from ..contract import Columns, Done, Emit, Info, Row, SqlError
+from ..contract import Column, Columns, Done, Emit, Info, Row, SqlError, SqlType
 from . import msdb
 from .backup_media import resolve
 from .coltypes import cols
@@ -106,16 +107,81 @@ DIRTREE = cols("subdirectory nvarchar(512), depth int, file int")
 
 
 def _dirtree(server: "Server", session: Any, _db: str, args: dict, emit: Emit) -> int:
-    path = resolve(server, str(argument(args, "directory", 0) or ""), "xp_dirtree")
-    files = bool(argument(args, "file", 2, 0))
+    path = resolve(server, str(argument(args, "directory", 0) or ""), "xp_dirtree").rstrip("/") or "/"
+    levels, files = int(argument(args, "depth", 1, 0) or 0), bool(argument(args, "file", 2, 0))
     emit(Columns(DIRTREE if files else DIRTREE[:2]))
     count = 0
-    for name in sorted(os.listdir(path)) if os.path.isdir(path) else []:
-        is_file = os.path.isfile(os.path.join(path, name))
+    for name, depth, is_file in _walk(path, 1, levels):
         if files or not is_file:
-            emit(Row([name, 1, int(is_file)][:3 if files else 2]))
+            emit(Row([name, depth, int(is_file)][:3 if files else 2]))
             count += 1
     emit(Done(193, count))
+    return 0
+
+
+def _walk(path: str, depth: int, levels: int) -> Iterator[tuple[str, int, bool]]:
+    """What is below a directory, as deep as asked for (0: all), a directory before what is in it."""
+    try:
+        names = sorted(os.listdir(path))
+    except OSError:
+        return
+    for name in names:
+        full = os.path.join(path, name)
+        yield name, depth, not os.path.isdir(full)
+        if os.path.isdir(full) and (not levels or depth < levels):
+            yield from _walk(full, depth + 1, levels)
+
+
+def _fixed_drives(server: "Server", _session: Any, _db: str, _args: dict, emit: Emit) -> int:
+    """Linux shows its root as drive C."""
+    emit(Columns([Column("drive", SqlType("char", 1)), Column("MB free", SqlType("int"))]))
+    emit(Row(["C", server.faults.on_free(server.data_dir) >> 20]))
+    emit(Done(193, 1))
+    return 0
+
+
+def _cdc(on: bool) -> Callable:
+    def run(server: "Server", session: Any, database: str, _args: dict, _emit: Emit) -> int:
+        db = server.database(database, session)
+        if not server.security.sysadmin(session):
+            raise SqlError(22902, "Caller is not authorized to initiate the requested action. Sysadmin privileges are required.", 1, 16)
+        if db.id <= 4:
+            raise SqlError(22903, f"Database '{db.name}' cannot be enabled for Change Data Capture: it is a system database.", 1, 16)
+        db.state.cdc = on
+        db.save()
+        return 0
+    return run
+
+
+def _replication_option(server: "Server", session: Any, _db: str, args: dict, _emit: Emit) -> int:
+    db = server.database(str(argument(args, "dbname", 0) or ""), session)
+    if not server.security.sysadmin(session):
+        raise SqlError(21089, "Only members of the sysadmin fixed server role can perform this operation.", 1, 16)
+    kind = {"publish": 1, "merge publish": 2}.get(str(argument(args, "optname", 1) or "").casefold())
+    if kind is None:
+        raise SqlError(20044, "The option name is not 'publish', 'merge publish', 'subscribe' or 'sync with backup'.", 1, 16)
+    db.state.published = kind if str(argument(args, "value", 2) or "").casefold() == "true" else 0
+    db.save()
+    return 0
+
+
+def _change_users_login(server: "Server", session: Any, database: str, args: dict, emit: Emit) -> int:
+    """Report and Update_One: the old way to look for and repair orphaned users."""
+    db = server.database(database, session)
+    action = str(argument(args, "action", 0) or "").casefold()
+    if action == "update_one":
+        server.principals.alter_user(session, db.name, {"name": argument(args, "usernamepattern", 1), "login": argument(args, "loginname", 2)})
+        return 0
+    if action != "report":
+        raise SqlError(15600, "An invalid parameter or option was specified for procedure 'sys.sp_change_users_login'.", 1, 15)
+    known = {sid for (sid,) in server.store.run("SELECT sid FROM logins")}
+    with contextlib.closing(db.reader()) as reader:
+        found = reader.execute('SELECT name, sid FROM "sys.users" WHERE type=\'S\' ORDER BY name').fetchall()
+    emit(Columns(cols("UserName nvarchar(128), UserSID varbinary(85)")))
+    orphans = [(name, sid) for name, sid in found if sid not in known and len(sid) <= 16]
+    for row in orphans:
+        emit(Row(list(row)))
+    emit(Done(193, len(orphans)))
     return 0
 
 
@@ -138,6 +204,8 @@ def _nothing(*_: Any) -> int:
 
 PROCEDURES: dict[str, Callable] = {
     "sp_delete_backuphistory": _delete_history, "sp_delete_database_backuphistory": _delete_database_history,
+    "xp_fixeddrives": _fixed_drives, "sp_cdc_enable_db": _cdc(True), "sp_cdc_disable_db": _cdc(False),
+    "sp_replicationdboption": _replication_option, "sp_change_users_login": _change_users_login,
     "sp_configure": _configure, "xp_create_subdir": _create_subdir, "xp_fileexist": _file_exist, "xp_dirtree": _dirtree,
     "sp_readerrorlog": _log, "xp_readerrorlog": _log, "sp_reset_connection": _nothing, "sp_cycle_errorlog": _nothing,
 }

@@ -12,10 +12,10 @@ import sqlite3
 from typing import TYPE_CHECKING, Any, Optional
 
 from ..contract import Emit, RestoreStatement, SqlError
-from . import backup_check, errors, msdb, restore_apply, restore_files, restore_info, store
+from . import backup_check, errors, msdb, restore_apply, restore_files, restore_info, store, wal
 from .clock import micros, ticks
 from .database import Database
-from .lsn import Lsn, from_num
+from .lsn import MAX, Lsn, from_num
 from .progress import Progress
 from .restore_media import WHAT, Source
 
@@ -117,7 +117,10 @@ class Job:
         self.stop = Stop(self.options)
         self.began = server.clock.local()
         self.db: Optional[Database] = None
+        self.source: Source = None
+        self.kind = "recover"
         self.bad: list[int] = []
+        self.fault: Any = None  # of Faults.fail_restore
 
     def fail(self, number: int, text: str, state: int = 1, cls: int = 16) -> SqlError:
         return errors.fail(self.what, number, text, state, cls)
@@ -127,13 +130,29 @@ class Job:
         return self.stmt.database
 
     def step(self, name: str) -> None:
-        self.server.faults.step("restore", name, self.session)
+        self.server.faults.step("restore", name, self.session, f"restore_{self.kind}")
 
     def whole(self) -> None:
         """Only whole databases are restored here."""
         for option in ("FILES", "PAGE", "PARTIAL", "READ_WRITE_FILEGROUPS", "DATABASE_SNAPSHOT", "METADATA_ONLY", "FILE_SNAPSHOT"):
             if self.options.get(option):
                 raise self.fail(1844, f"{self.what} with {option} is not supported on {self.server.edition}.")
+        for option in ("KEEP_CDC", "KEEP_REPLICATION", "RECOVERY", "STANDBY"):
+            if self.options.get(option) and self.options.get("NORECOVERY"):
+                raise self.fail(3031, f"Option '{option.lower()}' conflicts with option(s) 'norecovery'. Remove the conflicting option and "
+                                      "reissue the statement.")
+
+    def open(self) -> dict:
+        """Inspects the devices; returns the description of the set."""
+        self.source = Source(self.server, self.session, self.stmt)
+        self.source.check_family()
+        meta = self.source.pick()
+        self.kind = {"D": "full", "I": "diff", "L": "log"}[meta["type"]]
+        self._version(meta)
+        if self.options.get("RESTART"):
+            self.progress.info(3018, "The restart-checkpoint file was not found. The RESTORE command will continue from the beginning as if "
+                                     "RESTART had not been specified.")
+        return meta
 
     # -- checks -----------------------------------------------------------------------------------------------------
 
@@ -195,10 +214,8 @@ class Job:
 
     def data(self) -> None:
         db = self._target()
-        source = Source(self.server, self.session, self.stmt)
-        source.check_family()
-        meta = source.pick()
-        self._version(meta)
+        meta = self.open()
+        source = self.source
         self._system(meta)
         if meta["type"] == "L":
             raise self._wrong_kind("BACKUP LOG")
@@ -213,6 +230,7 @@ class Job:
             self._over(db, meta)
         self._stop_check(meta)
         files = restore_files.plan(self, db, meta)
+        self.server.faults.on_restore(self)
         restore_apply.full(self, db, source, meta, files, verify)
         self._finish(meta, source)
 
@@ -226,10 +244,24 @@ class Job:
             return
         if state.family_guid != meta["family_guid"]:
             raise self.fail(3154, f"The backup set holds a backup of a database other than the existing '{db.name}' database.", 4)
-        if state.state == store.ONLINE and not state.standby and state.recovery_model != store.SIMPLE and state.chain and not self.stop.given:
+        if state.state != store.ONLINE or state.standby or state.pseudo_simple:
+            return
+        if self.stop.given and self._tail_needed(db):
+            raise self.fail(3173, "The STOPAT clause provided with this RESTORE statement indicates that the tail of the log contains changes "
+                                  f'that must be backed up to reach the target point in time. The tail of the log for the database "{db.name}" '
+                                  "has not been backed up. Use BACKUP LOG WITH NORECOVERY to back up the log, or use the WITH REPLACE clause "
+                                  "in your RESTORE statement to overwrite the tail of the log.")
+        if not self.stop.given:
             raise self.fail(3159, f'The tail of the log for the database "{db.name}" has not been backed up. Use BACKUP LOG WITH NORECOVERY '
                                   "to backup the log if it contains work you do not want to lose. Use the WITH REPLACE or WITH STOPAT "
                                   "clause of the RESTORE statement to just overwrite the contents of the log.")
+
+    def _tail_needed(self, db: Database) -> bool:
+        """Whether the log that nobody has backed up holds commits before the stop point."""
+        first = from_num(db.state.last_log)
+        if self.stop.lsn is not None:
+            return first < self.stop.lsn <= db.log.end
+        return self.stop.time_us is not None and any(r.kind == wal.TRAN and r.local_us < self.stop.time_us for r in db.log.read(first, MAX))
 
     def _differential(self, db: Optional[Database], source: Source, meta: dict) -> None:
         restore = self._restoring(db)
@@ -239,15 +271,14 @@ class Job:
             raise self.fail(3136, "This differential backup cannot be restored because the database has not been restored to the correct "
                                   "earlier state.")
         self._stop_check(meta)
+        self.server.faults.on_restore(self)
         restore_apply.differential(self, db, source, meta, verify)
         self._finish(meta, source)
 
     def log(self) -> None:
         db = self._target()
-        source = Source(self.server, self.session, self.stmt)
-        source.check_family()
-        meta = source.pick()
-        self._version(meta)
+        meta = self.open()
+        source = self.source
         if meta["type"] != "L":
             raise self._wrong_kind("BACKUP DATABASE")
         restore = self._restoring(db)
@@ -257,6 +288,7 @@ class Job:
                                   f"'{db.state.data_file.logical}'. Either restore the backup set that was interrupted or restart the "
                                   "restore sequence.")
         self._fits(db, restore, meta)
+        self.server.faults.on_restore(self)
         reached = restore_apply.log(self, db, source, meta, verify)
         self._finish(meta, source, reached)
 
@@ -316,6 +348,8 @@ class Job:
                 pages += count
         self.progress.pages(max(1, meta["backup_size"] // 8192 - pages), db.name, db.state.log_file.logical, position)
         self._history(meta, source)
+        self._damage(meta)
+        self.step("history")
         wait = self.stop.given and not reached
         if wait:
             self._not_reached()
@@ -327,6 +361,13 @@ class Job:
         self.server.errorlog(f"Database was restored: Database: {db.name}, creation date(time): {meta['database_creation_date'][:19]}, first LSN: "
                              f"{from_num(meta['first_lsn']).triple}, last LSN: {from_num(meta['last_lsn']).triple}.")
         self.progress.finish(f"RESTORE {self.stmt.what}", pages)
+
+    def _damage(self, meta: dict) -> None:
+        if meta["is_damaged"]:
+            self.progress.info(3188, "The backup set was written with damaged data by a BACKUP WITH CONTINUE_AFTER_ERROR.")
+        if self.bad and self.options.get("CONTINUE_AFTER_ERROR"):
+            self.progress.info(3184, "RESTORE WITH CONTINUE_AFTER_ERROR was successful but some damage was encountered. Inconsistencies in the "
+                                     "database are possible.")
 
     def _not_reached(self) -> None:
         if self.stop.time_us is not None or self.stop.lsn is not None:
@@ -351,6 +392,7 @@ class Job:
         set_id = msdb.add_set(self.server, meta, media, self.stmt.devices)
         flags = {"replace": int(bool(self.options.get("REPLACE"))),
                  "recovery": int(not (self.options.get("NORECOVERY") or self.options.get("STANDBY"))),
+                 "restart": int(bool(self.options.get("RESTART"))),
                  "stop_at": self.stop.stop_at, "mark": self.stop.name, "before": int(self.stop.before) if self.stop.name else None}
         files = [(f.file_id, f.physical) for f in self.db.state.files] if meta["type"] != "L" else []
         msdb.add_restore(self.server, self.db.name, self.server.security.name_of(self.session), set_id, meta["type"], flags,

@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Optional
+import re
+from typing import TYPE_CHECKING, Optional, Sequence
 
 from ..contract import Error, SqlError
 from . import errors
-from .backup_media import resolve
 from .database import Database
 
 if TYPE_CHECKING:
     from .restore import Job
+    from .server import Server
 
 
 def plan(job: "Job", db: Optional[Database], meta: dict) -> list[tuple[dict, str]]:
@@ -22,7 +23,7 @@ def plan(job: "Job", db: Optional[Database], meta: dict) -> list[tuple[dict, str
         if logical.casefold() not in targets:
             raise job.fail(3234, f"Logical file '{logical}' is not part of database '{meta['database_name']}'. Use RESTORE FILELISTONLY to "
                                  "list the logical file names.", 2)
-        targets[logical.casefold()] = resolve(job.server, physical, job.what)
+        targets[logical.casefold()] = place(job.server, physical)
     out = [(f, targets[f["logical"].casefold()]) for f in meta["files"]]
     seen: dict[str, dict] = {}
     for file, path in out:
@@ -34,10 +35,18 @@ def plan(job: "Job", db: Optional[Database], meta: dict) -> list[tuple[dict, str
     problems: list[Error] = []
     for file, path in out:
         problems.extend(_problems(job, db, file, path))
+    if not problems:
+        problems = room(job.server, out, [f.physical for f in db.state.files] if db is not None else [])
     if problems:
         first, rest = problems[0], problems[1:]
         raise SqlError(first.number, first.text, first.state, first.cls, [*rest, errors.planning(), errors.terminating(job.what)])
     return out
+
+
+def place(server: "Server", typed: str) -> str:
+    """Where a file of a database goes; without a directory beside those of the instance."""
+    path = typed[2:].replace("\\", "/") if re.match(r"[A-Za-z]:[\\/]", typed) else typed
+    return path if os.path.isabs(path) else os.path.join(server.data_dir, path)
 
 
 def _cannot(file: dict, path: str, state: int = 1) -> Error:
@@ -62,9 +71,24 @@ def _problems(job: "Job", db: Optional[Database], file: dict, path: str) -> list
     if denied:
         return [Error(3634, f"The operating system returned the error '{errors.os_text(5)}' while attempting "
                             f"'RestoreContainer::ValidateTargetForCreation' on '{path}'.", 1, 16), _cannot(file, path, 8)]
-    need = max(0, file["size"] if job.server.faults.check_space else 0)
-    free = job.server.faults.on_free(folder)
-    if need > free:
-        return [Error(3257, f'There is insufficient free space on disk volume "{folder}" to create the database. The database requires {need} '
-                            f"additional free bytes, while only {free} bytes are available.", 1, 16)]
     return []
+
+
+def room(server: "Server", files: list[tuple[dict, str]], replaced: Sequence[str] = ()) -> list[Error]:
+    """3257 for each volume that cannot take the files that go there. Files need the size that they have in the set, whatever of it
+    is in use; those that are overwritten make room first."""
+    need: dict[str, int] = {}
+    for file, path in files:
+        volume = server.faults.volume(os.path.dirname(path))
+        need[volume] = need.get(volume, 0) + file["size"]
+    for path in replaced:
+        volume = server.faults.volume(os.path.dirname(path))
+        if volume in need and os.path.exists(path):
+            need[volume] -= max(8 << 20, os.path.getsize(path))
+    problems = []
+    for volume, count in need.items():
+        free = server.faults.on_free(volume)
+        if server.faults.check_space and count > free:
+            problems.append(Error(3257, f"There is insufficient free space on disk volume '{volume}' to create the database. The database "
+                                        f"requires {count} additional free bytes, while only {free} bytes are available.", 1, 16))
+    return problems

@@ -10,10 +10,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Optional
 
 from ..contract import Columns, Done, Emit, RestoreStatement, Row
+from . import msdb, restore_files
 from .coltypes import cols, guid, num, when
 from .msdb import family_guid
 from .progress import Progress
-from .restore_media import WHAT, Source, pages_of
+from .media_write import Device
+from .restore_media import WHAT, Source
 
 if TYPE_CHECKING:
     from .server import Server
@@ -111,7 +113,7 @@ def header_row(meta: dict) -> dict[str, Any]:
                       ("IsSingleUser", "is_single_user"), ("HasBackupChecksums", "has_checksums"), ("IsDamaged", "is_damaged"),
                       ("BeginsLogChain", "begins_log_chain"), ("IsForceOffline", "norecovery"), ("IsCopyOnly", "is_copy_only")):
         row[name] = bool(meta[key])
-    row["HasIncompleteMetaData"] = False
+    row["HasIncompleteMetaData"] = bool(meta.get("incomplete_metadata"))
     return row
 
 
@@ -148,11 +150,11 @@ def _label(source: Source) -> list[list]:
 
 def _room(server: "Server", source: Source, meta: dict) -> None:
     """VERIFYONLY looks whether the files would fit, where their directory exists here."""
-    for file in meta["files"]:
-        folder = os.path.dirname(file["physical"])
-        if os.path.isdir(folder) and file["size"] > server.faults.on_free(folder):
-            raise source.fail(3257, f'There is insufficient free space on disk volume "{folder}" to create the database. The database requires '
-                                    f"{file['size']} additional free bytes, while only {server.faults.on_free(folder)} bytes are available.")
+    targets = {f["logical"].casefold(): f["physical"] for f in meta["files"]}
+    targets.update((logical.casefold(), path) for logical, path in source.stmt.options.get("MOVE") or [])
+    files = [(f, targets[f["logical"].casefold()]) for f in meta["files"]]
+    for error in restore_files.room(server, [(f, p) for f, p in files if os.path.isdir(os.path.dirname(p))]):
+        raise source.fail(error.number, error.text)
 
 
 def _verify(server: "Server", session: Any, stmt: RestoreStatement, source: Source, emit: Emit) -> None:
@@ -166,9 +168,16 @@ def _verify(server: "Server", session: Any, stmt: RestoreStatement, source: Sour
                                 f"server, which is running version {'.'.join(map(str, server.version))}.")
     _room(server, source, meta)
     progress.expect(meta["backup_size"])
+    device = Device(server, session, source.paths[0], source.paths[0])
     for chunk in source.chunks(meta, verify):
-        for _ in pages_of(chunk):
-            pass
+        if meta["type"] == "L" or chunk.phase == b"MQTL":
+            source.records(chunk)
+        device.pace(len(chunk.data))
         progress.add(len(chunk.data))
     progress.show(100)
+    if stmt.options.get("LOADHISTORY"):
+        media = {k: v for k, v in source.infos[0].media.items() if k != "family"}
+        msdb.add_set(server, meta, media, stmt.devices)
+    if meta["is_damaged"]:
+        progress.info(3188, "The backup set was written with damaged data by a BACKUP WITH CONTINUE_AFTER_ERROR.")
     progress.info(3262, f"The backup set on file {meta['position']} is valid.")

@@ -7,7 +7,7 @@ import zlib
 from typing import TYPE_CHECKING, Any, Iterator, Optional
 
 from ..contract import RestoreStatement, SqlError
-from . import errors, media_read
+from . import errors, media_read, wal
 from .backup_media import open_error, resolve
 from .database import look
 from .mtf import MediaError
@@ -16,6 +16,7 @@ from .rows import PAGE
 if TYPE_CHECKING:
     from .server import Server
 
+INVERSE = 0xFFFFFFFF
 WHAT = {"DATABASE": "RESTORE DATABASE", "LOG": "RESTORE LOG", "HEADERONLY": "RESTORE HEADERONLY", "FILELISTONLY": "RESTORE FILELIST",
         "LABELONLY": "RESTORE LABELONLY", "VERIFYONLY": "VERIFY DATABASE"}
 
@@ -90,7 +91,7 @@ class Source:
         return meta
 
     def _certificate(self, thumbprint: str) -> None:
-        if not any(c["thumbprint"] == thumbprint for c in self.server.store.things("certificate").values()):
+        if not any(c["thumbprint"] == thumbprint and c.get("private", True) for c in self.server.store.things("certificate").values()):
             raise self.fail(33111, f"Cannot find server certificate with thumbprint '0x{thumbprint.upper()}'.", 3)
 
     def verify(self, meta: dict) -> bool:
@@ -100,45 +101,55 @@ class Source:
         return bool(meta["has_checksums"]) and not self.stmt.options.get("NO_CHECKSUM")
 
     def chunks(self, meta: dict, verify: bool, bad: Optional[list[int]] = None) -> Iterator[media_read.Chunk]:
-        """The payload. Damaged pages raise 3183, or are noted in `bad` with CONTINUE_AFTER_ERROR."""
+        """The payload. Damaged pages raise 3183, or are noted in `bad` with CONTINUE_AFTER_ERROR and where nobody looks."""
         typed = self.stmt.devices[0]
-        go_on = bool(self.stmt.options.get("CONTINUE_AFTER_ERROR"))
         try:
             for chunk in media_read.set_chunks(self.paths, [self.position] * len(self.paths)):
                 look(self.session)
-                if verify:
-                    self._verify(chunk, meta, go_on, bad)
-                elif bad is not None:
-                    bad.extend(n for n, _, ok in pages_of(chunk) if not ok)
+                if chunk.phase == b"MQDA" and "pages" in chunk.index:
+                    self._pages(chunk, meta, verify, bad)
+                elif verify and not self.go_on and chunk.index.get("sum") not in (None, zlib.crc32(chunk.data)):
+                    raise self.damaged()
                 yield chunk
         except MediaError as exc:
             if exc.kind == "end":
                 raise self.fail(3203, f'Read on "{typed}" failed: {errors.os_text(38)}') from exc
-            raise self.fail(3189, "Damage to the backup set was detected.") from exc
+            raise self.damaged() from exc
         except (zlib.error, KeyError, ValueError) as exc:
-            raise self.fail(3189, "Damage to the backup set was detected.") from exc
+            raise self.damaged() from exc
         except OSError as exc:
             raise self.fail(3203, f'Read on "{typed}" failed: {errors.os_text(errors.code_of(exc))}') from exc
 
-    def _verify(self, chunk: media_read.Chunk, meta: dict, go_on: bool, bad: Optional[list[int]]) -> None:
-        wrong = [n for n, _, ok in pages_of(chunk) if not ok]
-        if wrong and not go_on:
-            raise self.fail(3183, f"RESTORE detected an error on page (1:{wrong[0]}) in database \"{meta['database_name']}\" as read from "
+    def damaged(self) -> SqlError:
+        return self.fail(3189, "Damage to the backup set was detected.")
+
+    @property
+    def go_on(self) -> bool:
+        return bool(self.stmt.options.get("CONTINUE_AFTER_ERROR"))
+
+    def _pages(self, chunk: media_read.Chunk, meta: dict, verify: bool, bad: Optional[list[int]]) -> None:
+        """Compares the pages with their checksums. One that was bad in the database carries the inverse of its checksum; any
+        other difference came about on the way."""
+        numbers, wanted, view = chunk.index["pages"], chunk.index["crc"], memoryview(chunk.data)
+        if len(view) != len(numbers) * PAGE or len(wanted) != len(numbers):
+            raise MediaError("damaged", "chunk length")
+        chunk.sums = [zlib.crc32(view[at:at + PAGE]) for at in range(0, len(view), PAGE)]
+        if chunk.sums == wanted:
+            return
+        wrong = [(n, have ^ INVERSE == want) for n, have, want in zip(numbers, chunk.sums, wanted) if have != want]
+        if self.stmt.what == "VERIFYONLY":
+            if verify and (any(not at_source for _, at_source in wrong) or self.stmt.options.get("STOP_ON_ERROR")):
+                raise self.damaged()
+            return
+        if verify and not self.go_on:
+            raise self.fail(3183, f"RESTORE detected an error on page (1:{wrong[0][0]}) in database \"{meta['database_name']}\" as read from "
                                   "the backup set.")
         if bad is not None:
-            bad.extend(wrong)
-        total = chunk.index.get("sum")
-        if total is not None and zlib.crc32(chunk.data) != total and not wrong and not go_on:
-            raise self.fail(3189, "Damage to the backup set was detected.")
+            bad.extend(n for n, _ in wrong)
 
-
-def pages_of(chunk: media_read.Chunk) -> Iterator[tuple[int, bytes, bool]]:
-    """(number, page, checksum is right) of a chunk of pages."""
-    numbers, sums = chunk.index.get("pages"), chunk.index.get("crc")
-    if numbers is None or chunk.phase != b"MQDA":
-        return
-    if len(chunk.data) != len(numbers) * PAGE or len(sums) != len(numbers):
-        raise MediaError("damaged", "chunk length")
-    for at, (number, value) in enumerate(zip(numbers, sums)):
-        page = chunk.data[at * PAGE:(at + 1) * PAGE]
-        yield number, page, zlib.crc32(page) == value
+    def records(self, chunk: media_read.Chunk) -> list[wal.Record]:
+        """The log records of a chunk."""
+        try:
+            return list(wal.split(chunk.data))
+        except ValueError as exc:
+            raise self.damaged() from exc

@@ -120,6 +120,12 @@ def drain(db: Connection) -> Iterator[list]:
         yield [op, table, rid, nid, values]
 
 
+class RedoConflict(ValueError):
+    """A logged operation that the rows contradict: the log belongs to another history."""
+
+    lsn: Any = None
+
+
 class Redo:
     """Applies logged operations to a connection without capture."""
 
@@ -139,16 +145,21 @@ class Redo:
                 columns = self.columns[table] = columns_of(self.db, table)
             name = quote(table)
             if kind == "D":
-                self.db.execute(f"DELETE FROM {name} WHERE _rowid_=?", (rid,))
+                self._one(f"DELETE FROM {name} WHERE _rowid_=?", (rid,))
                 continue
             row = [decode(v) for v in values]
             if kind == "I":
                 names = ", ".join(quote(c) for c in columns[:len(row)])
                 marks = ", ".join("?" * len(row))
-                self.db.execute(f"INSERT INTO {name} (_rowid_, {names}) VALUES (?, {marks})", (rid, *row))
+                self._one(f"INSERT INTO {name} (_rowid_, {names}) VALUES (?, {marks})", (rid, *row))
             else:
                 sets = ", ".join(quote(c) + "=?" for c in columns[:len(row)])
-                self.db.execute(f"UPDATE {name} SET {sets}, _rowid_=? WHERE _rowid_=?", (*row, nid, rid))
+                self._one(f"UPDATE {name} SET {sets}, _rowid_=? WHERE _rowid_=?", (*row, nid, rid))
+
+    def _one(self, sql: str, values: tuple) -> None:
+        """A change of exactly one row."""
+        if self.db.execute(sql, values).rowcount != 1:
+            raise RedoConflict(sql)
 
 
 def dump_table(table: TableDef) -> str:

@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, Optional, Sequence
 
 from ..contract import BackupStatement, Emit, Error, Login, RestoreStatement, SqlError
 from . import backup, databases, errors, functions, integrity, msdb, procs, restore, store, views
@@ -307,8 +307,9 @@ class Server:
     def restore(self, session: Any, stmt: RestoreStatement, emit: Emit) -> None:
         restore.run(self, session, stmt, emit)
 
-    def checkdb(self, session: Any, database: str, emit: Emit) -> None:
-        integrity.checkdb(self, session, database, emit)
+    def checkdb(self, session: Any, database: str, emit: Emit, command: str = "CHECKDB", options: Sequence[str] = (),
+                args: Sequence[str] = (), table: str = "") -> int:
+        return integrity.check(self, session, command, database, emit, options, args, table)
 
     def trace(self, session: Any, flags: list[int], on: Optional[bool]) -> list[tuple]:
         """DBCC TRACEON/TRACEOFF/TRACESTATUS. All flags are global here."""
@@ -325,6 +326,10 @@ class Server:
 
     def now(self, session: Any = None) -> dt.datetime:
         return self.clock.now()
+
+    def default_path(self, kind: str) -> str:
+        """Where files of new databases go; kinds data and log."""
+        return str(self.store.setting(f"default_{kind}", "") or self.data_dir)
 
     def config(self, name: str) -> int:
         return int(self.store.setting("config", {}).get(name, 0))

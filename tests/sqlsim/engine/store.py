@@ -7,7 +7,7 @@ import json
 import sqlite3
 import threading
 import uuid
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Optional
 
 from .lsn import Lsn, from_num
@@ -25,6 +25,8 @@ CREATE TABLE IF NOT EXISTS things (kind TEXT, name TEXT, value TEXT, PRIMARY KEY
 ONLINE, RESTORING, RECOVERING, RECOVERY_PENDING, SUSPECT, EMERGENCY, OFFLINE = range(7)
 STATE_DESC = {0: "ONLINE", 1: "RESTORING", 2: "RECOVERING", 3: "RECOVERY_PENDING", 4: "SUSPECT", 5: "EMERGENCY", 6: "OFFLINE"}
 FULL, BULK_LOGGED, SIMPLE = 1, 2, 3
+# Owner, TRUSTWORTHY, DB_CHAINING and the broker's switch are not among them: RESTORE sets these anew.
+BOOT = ("auto_close", "auto_shrink", "page_verify", "containment", "rcsi", "broker_guid", "cdc", "published", "last_good_check")
 MODEL_DESC = {1: "FULL", 2: "BULK_LOGGED", 3: "SIMPLE"}
 
 
@@ -54,7 +56,8 @@ class RestoreState:
     stopped: bool = False
     incomplete: bool = False  # a RESTORE was interrupted
     early: bool = True  # recovery now begins a new fork
-    source: str = ""
+    source: str = ""  # name of the database that was backed up
+    server: str = ""  # where
     tail: bool = False  # the database's own tail was just backed up: its pages are current
     version: int = 0  # database version of the backup
 
@@ -64,7 +67,8 @@ class DbState:
     id: int
     name: str
     create_date: str
-    owner_sid: str = "01"
+    owner_sid: str = "01"  # as master has it
+    dbo_sid: str = ""  # as the database itself has it; empty: the same. They differ after a restore
     state: int = ONLINE
     recovery_model: int = FULL
     user_access: int = 0
@@ -73,6 +77,10 @@ class DbState:
     auto_shrink: bool = False
     page_verify: int = 2
     trustworthy: bool = False
+    chaining: bool = False
+    cdc: bool = False
+    published: int = 0  # 1 published, 2 merge published
+    last_good_check: str = ""
     broker: bool = True
     containment: int = 0
     rcsi: bool = False
@@ -106,6 +114,18 @@ class DbState:
     files: list = field(default_factory=list)
     restore: Optional[RestoreState] = None
 
+    def boot_options(self) -> dict:
+        """The options that live in the database itself, so that its backups carry them."""
+        return {name: getattr(self, name) for name in BOOT}
+
+    def boot_page(self, meta: dict) -> None:
+        """Takes the options that a set carries."""
+        self.recovery_model = {v: k for k, v in MODEL_DESC.items()}[meta["recovery_model"]]
+        self.read_only, self.compat = bool(meta["is_readonly"]), meta["compat"]
+        for name, value in (meta.get("options") or {}).items():
+            if name in BOOT:
+                setattr(self, name, value)
+
     def lsn(self, name: str) -> Optional[Lsn]:
         value = getattr(self, name)
         return None if value is None else from_num(value)
@@ -123,7 +143,7 @@ class DbState:
         return self.recovery_model == SIMPLE or not self.chain
 
     def dump(self) -> str:
-        return json.dumps(asdict(self))
+        return json.dumps(self, default=vars)
 
 
 def load_state(text: str) -> DbState:

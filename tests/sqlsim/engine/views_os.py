@@ -49,8 +49,16 @@ def volume_stats(server: "Server", session: Any, _database: str, database_id: An
         found = os.statvfs(os.path.dirname(file.physical))
     except OSError:
         return []
-    return [(db.id, file.file_id, "/", "", "", "ext4", found.f_blocks * found.f_frsize,
+    return [(db.id, file.file_id, server.faults.volume(os.path.dirname(file.physical)), "", "", "ext4", found.f_blocks * found.f_frsize,
              server.faults.on_free(os.path.dirname(file.physical)), 0, 0, 0, 0, 0)]
+
+
+DRIVES = cols("""fixed_drive_path nvarchar(512), drive_type int, drive_type_desc nvarchar(512), free_space_in_bytes bigint""")
+
+
+def fixed_drives(server: "Server", session: Any, _database: str) -> list[tuple]:
+    server.security.need_server_state(session)
+    return [("C:\\", 3, "DRIVE_FIXED", server.faults.on_free(server.data_dir))]
 
 
 EXISTS = cols("file_exists bit!, file_is_a_directory bit!, parent_directory_exists bit!")
@@ -119,6 +127,7 @@ G = "uniqueidentifier"
 LSN = "numeric(25,0)"
 VIEWS: dict[str, tuple[Any, Any]] = {
     "sys.dm_os_sys_info": (lambda s: SYS_INFO_15 if s.major >= 15 else SYS_INFO_14, sys_info),
+    "sys.dm_os_enumerate_fixed_drives": (DRIVES, fixed_drives),
     "sys.dm_os_host_info": (cols("""host_platform nvarchar(256)!, host_distribution nvarchar(256)!, host_release nvarchar(256)!,
         host_service_pack_level nvarchar(256)!, host_sku int, os_language_version int!, host_architecture nvarchar(256)!"""), host_info),
     "sys.configurations": (CONFIGURATIONS, configurations),

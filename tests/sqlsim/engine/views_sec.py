@@ -57,7 +57,7 @@ def database_principals(server: "Server", session: Any, database: str) -> list[t
     db = server.database(database, session)
     made = when(db.state.create_date)
     out = [("public", 0, "R", "DATABASE_ROLE", None, made, made, 1, None, False, 0, "NONE"),
-           ("dbo", 1, "S", "SQL_USER", "dbo", made, made, None, bytes.fromhex(db.state.owner_sid), False, 1, "INSTANCE"),
+           ("dbo", 1, "S", "SQL_USER", "dbo", made, made, None, bytes.fromhex(db.state.dbo_sid or db.state.owner_sid), False, 1, "INSTANCE"),
            ("guest", 2, "S", "SQL_USER", "guest", made, made, None, b"\0", False, 0, "NONE")]
     for name, number, sid, kind, created in _read(server, session, database, 'SELECT name, id, sid, type, created FROM "sys.users" ORDER BY id'):
         role = kind == "R"

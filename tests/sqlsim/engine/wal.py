@@ -158,11 +158,12 @@ class LogFile:
             self.end, self.last_us = end, local_us
             return Record(raw, lsn, end, kind, flags, offset_min, local_us)
 
-    def append_raw(self, record: Record) -> None:
-        """A record of another incarnation of this log, as it is (RESTORE)."""
-        with self.lock:
-            self._write(record.raw)
-            self.end, self.last_us = record.end, record.local_us
+    def append_raw(self, records: list[Record]) -> None:
+        """Records of another incarnation of this log, as they are (RESTORE)."""
+        if records:
+            with self.lock:
+                self._write(b"".join(r.raw for r in records))
+                self.end, self.last_us = records[-1].end, records[-1].local_us
 
     def _write(self, raw: bytes) -> None:
         self.file.seek(self.size)
@@ -228,6 +229,8 @@ class LogFile:
     def cut(self, last: Lsn) -> None:
         """Forgets the records at and after `last` (a restore that stopped before them)."""
         with self.lock:
+            if self.end <= last:
+                return
             size, end = HEADER, self.start
             for record in self._scan(self.file):
                 if record.lsn >= last:

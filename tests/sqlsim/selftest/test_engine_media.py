@@ -245,7 +245,7 @@ def test_flipped_bytes_are_found(kit):
     at = data.index(b"qqqqqqqq", 0x2200)
     data[at] ^= 1
     (kit.stage / "bad.bak").write_bytes(data)
-    with raises(3183, 3013):
+    with raises(3189, 3013):
         kit.restore("VERIFYONLY", "", "bad.bak", CHECKSUM=True)
     with raises(3183, 3013):
         kit.full_to("a", "bad.bak")

@@ -231,8 +231,9 @@ class AdminRunner:
             self.done(curcmd.NONE)
             return
         values = [self.value(a) if isinstance(a, nodes.Expr) else a for a in stmt.args]
-        if command in ("CHECKDB", "CHECKALLOC", "CHECKCATALOG"):
-            self._checkdb(values, quiet)
+        failed = 0
+        if command in ("CHECKDB", "CHECKALLOC", "CHECKCATALOG", "CHECKTABLE"):
+            failed = self._check(command, values, stmt.options)
         elif command in ("TRACEON", "TRACEOFF", "TRACESTATUS"):
             self._trace(command, values)
         elif command == "USEROPTIONS":
@@ -241,20 +242,32 @@ class AdminRunner:
             raise errors.error(2526, f"Incorrect DBCC statement. Check the documentation for the correct DBCC syntax and options.", 3)
         if not quiet:
             self.emit(Info(2528, DBCC_TEXT, 1, 0, stmt.line))
-        self.done(curcmd.DBCC)
-        session.row_count = 0
+        self.emit(Done(curcmd.DBCC, error=bool(failed)))
+        session.row_count, session.last_error = 0, failed
 
-    def _checkdb(self, values: list[Any], quiet: bool) -> None:
-        session = self.session
+    def _check(self, command: str, values: list[Any], options: list[str]) -> int:
+        """Returns the number of the last error, 0 for none. Errors do not end the statement, and TRY does not catch them."""
+        session, last = self.session, 0
+
+        def emit(event: Any) -> None:
+            nonlocal last
+            if isinstance(event, Error):
+                last = event.number
+            self.emit(event)
+
+        args = [str(v) for v in values[1:]]
+        if command == "CHECKTABLE":
+            if not values:
+                raise errors.error(2583, "An incorrect number of parameters was given to the DBCC statement.", 3)
+            parts = str(values[0]).replace("[", "").replace("]", "").split(".")
+            name = parts[-3] if len(parts) > 2 else session.database
+            session.engine.checkdb(session, name, emit, command, options, args, ".".join(parts[-2:]))
+            return last
         name = values[0] if values and values[0] not in (0, None) else session.database
         if isinstance(name, int):
             name = session.engine.scalar_function(session, session.database, "DB_NAME", [name]) or ""
-
-        def emit(event: Any) -> None:
-            if not (quiet and isinstance(event, Info)) and not isinstance(event, Done):
-                self.emit(event)
-
-        session.engine.checkdb(session, str(name), emit)
+        session.engine.checkdb(session, str(name), emit, command, options, args)
+        return last
 
     def _trace(self, command: str, values: list[Any]) -> None:
         on = {"TRACEON": True, "TRACEOFF": False}.get(command)

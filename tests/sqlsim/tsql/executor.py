@@ -456,7 +456,7 @@ class Executor(DmlRunner, DdlRunner, AdminRunner, ProcRunner):
         return frame.variables["@__status"].value or 0
 
 
-FLOW = {"If", "While", "Block", "Try", "RaisError", "Break", "Continue"}
+FLOW = {"Dbcc", "If", "While", "Block", "Try", "RaisError", "Break", "Continue"}
 STATEMENT_ENDED = {515, 547, 2601, 2627, 2628, 8134, 8115, 220, 512, 8152, 1105, 9002, 217, 232, 517, 535, 536, 537, 244, 248,
                    1505, 3906}
 

@@ -343,10 +343,16 @@ class Parser(AdminParser):
             self.need(")")
         options = []
         if self.accept("WITH"):
-            options.append(self.next().key)
+            options.append(self._dbcc_option())
             while self.accept(","):
-                options.append(self.next().key)
+                options.append(self._dbcc_option())
         return nodes.Dbcc(command.upper(), args, options, line=line)
+
+    def _dbcc_option(self) -> str:
+        key = self.next().key
+        if key == "MAXDOP" and self.accept("="):
+            self.integer()
+        return key
 
     def _s_backup(self) -> Stmt:
         return self.backup()

@@ -86,6 +86,8 @@ class TableRelation(Relation):
         decoders = [(at, d) for at, d in enumerate(storage.decoder(c.type) for c in self.stored) if d is not None]
         empty = not self.stored and not self.rowid
         look = self.ctx.session.look
+        if hasattr(self.database, "check_readable"):
+            self.database.check_readable(self.name)
         with self.ctx.reading(self.database) as connection:
             cursor = connection.execute(text, values)
             while True:
