@@ -217,6 +217,13 @@ static bool stands_still(struct agent *agent, struct database *db, int64_t now) 
     return paused || agent->draining;
 }
 
+/* Before the first full there is no log to take, and the full is under way or waits for its lane: the log stays due. A job for it
+ * would only find that out, with a tip that is old by the time a worker is free. */
+static bool full_comes_first(const struct database *db, const struct chain_due *due, bool healing_waits) {
+    return db->status.state == CHAIN_AWAITING_FIRST_FULL &&
+           (db->running[LANE_DATA] || due->full || due->diff || (db->heal_now && !healing_waits));
+}
+
 static void begin_due(struct agent *agent, struct database *db, const struct chain_due *due, int64_t now) {
     bool waiting = db->not_before_at > now && db->not_before_at < now + CLOCK_DAY;
     if ((due->full || due->diff) && lane_open(agent, db, LANE_DATA)) {
@@ -231,7 +238,7 @@ static void begin_due(struct agent *agent, struct database *db, const struct cha
         begin(agent, db, LANE_DATA, &none, "healing", NULL, now);
         return;
     }
-    if ((due->log || log_too_large(db)) && lane_open(agent, db, LANE_LOG)) {
+    if ((due->log || log_too_large(db)) && lane_open(agent, db, LANE_LOG) && !full_comes_first(db, due, waiting)) {
         struct chain_due log = {.log = true};
         begin(agent, db, LANE_LOG, &log, due->log ? "schedule" : "size", NULL, now);
         db->sizes.log_bytes = 0;

@@ -244,6 +244,25 @@ def test_a_new_database_is_picked_up(lab: Lab) -> None:
     lab.prove(sidecar)
 
 
+def test_a_log_that_is_due_waits_for_the_first_full(own_lab: Lab) -> None:
+    lab = own_lab
+    names = [lab.database, f"{lab.database}b"]
+    lab.sim.query(f"CREATE DATABASE [{names[1]}]")
+    lab.write()
+    lab.sim.do("hold_at", kind="full", step="opened")
+    sidecar = lab.sidecar(policy={"databases": [f"{lab.database}*"], "logBackup": {"interval": "10s"}, "maxConcurrentBackups": 2})
+    assert lab.sim.do("wait_held")["result"]
+    # of the other one the log follows at once: by then, that of the held one was due as well
+    sidecar.wait_until("the log of the other database", lambda s: any(s.database(n).get("lastLogAt") for n in names))
+    assert sorted(bool(sidecar.database(n).get("lastFullAt")) for n in names) == [False, True]
+    lab.sim.do("release")
+    sidecar.wait_until("logs of both", lambda s: all(s.database(n).get("lastLogAt") for n in names))
+    results = [k for k in sidecar.metrics() if "_backups_total{" in k and 'kind="log"' in k]
+    assert results and all('result="completed"' in k or 'result="quiet"' in k for k in results), results
+    lab.sim.query(f"DROP DATABASE [{names[1]}]")
+    lab.prove(sidecar)
+
+
 def test_a_quiet_database_takes_no_log_but_moves_on(lab: Lab) -> None:
     sidecar = lab.protected(policy={"logBackup": {"interval": "10s"}})
     lab.load.stop()
