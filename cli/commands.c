@@ -214,6 +214,24 @@ const struct cli_command cli_commands[] = {
         .examples = "windows --store file:///backup-store\nwindows --history headers.json --utc-offset +02:00\n",
     },
     {
+        .name = "inspect",
+        .words = "FILE...",
+        .min = 1,
+        .max = MANY,
+        .run = cmd_inspect,
+        .summary = "what backup files say of themselves, without a server",
+        .text =
+            "Uncompressed .bak and .trn files: their sets, LSNs, GUIDs, forks and dates, whether they are complete, and whether "
+            "several are\n"
+            "stripes of one set. Checksums of blocks are checked, pages are not looked at: RESTORE VERIFYONLY does that. Files "
+            "that SQL Server\n"
+            "compressed or encrypted are recognised; what is in them only a server can say. -o json has the column names of "
+            "RESTORE HEADERONLY,\n"
+            "and 'plan --history' reads it. The exit code is 0 when all files are whole, 25 when one is not, 28 when one cannot "
+            "be read here.\n",
+        .examples = "inspect orders.bak\ninspect -o json *.bak *.trn | mssqlctl plan --history - --to latest\n",
+    },
+    {
         .name = "preflight",
         .words = "",
         .run = cmd_preflight,

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/history_value.h"
 #include "cli/offline.h"
 #include "cli/text.h"
 #include "common/base/file.h"
@@ -79,8 +80,11 @@ static void list_history(struct origin *o) {
         out->database_guid = d->guid;
         out->newest_at = d->newest_at;
         str_copy(out->name, sizeof(out->name), d->name);
-        str_format(out->folder, sizeof(out->folder), "%.100s~%02x%02x%02x%02x", d->name, guid->bytes[0], guid->bytes[1],
-                   guid->bytes[2], guid->bytes[3]);
+        if (guid_is_zero(guid))
+            str_copy(out->folder, sizeof(out->folder), d->name);
+        else
+            str_format(out->folder, sizeof(out->folder), "%.100s~%02x%02x%02x%02x", d->name, guid->bytes[0], guid->bytes[1],
+                       guid->bytes[2], guid->bytes[3]);
         for (size_t k = d->end; k > d->begin && out->older_count < SOURCE_OLDER_NAMES_MAX; k--) {
             const char *name = h->details[k - 1].database;
             bool known = str_ieq(name, out->name);

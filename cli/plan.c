@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "cli/history_value.h"
+#include "cli/out.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
 
