@@ -14,6 +14,7 @@
 #include "sidecar/job/job.h"
 #include "sidecar/pause.h"
 #include "sidecar/request.h"
+#include "sidecar/restore/runs.h"
 #include "sidecar/volume.h"
 
 #define LOG_SHARE_PERCENT 25
@@ -182,6 +183,7 @@ static int open_all(struct agent *agent, struct err *err) {
     open_sessions(agent);
     agent->opened = true;
     err_clear(&agent->state_err);
+    restores_open(agent);
     discover_start(agent);
     return 0;
 }
@@ -281,6 +283,7 @@ void agent_free(struct agent *agent) {
     discover_stop(agent);
     ev_timer_stop(agent->loop, &agent->open_timer);
     cancel_all(agent);
+    restores_stop(agent);
     pool_free(agent->data);
     pool_free(agent->log);
     pool_free(agent->control);
@@ -292,6 +295,7 @@ void agent_free(struct agent *agent) {
     ev_async_stop(agent->loop, &agent->wake);
     agent_drain_forget(agent, NULL);
     requests_free(agent);
+    restores_free(agent);
     databases_free(agent);
     close_all(agent);
     staging_free(agent->staging);

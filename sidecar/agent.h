@@ -13,6 +13,7 @@
  *   describe.c    instance.json
  *   conditions.c  what a person asks first
  *   job/          one backup from the statement to the commit
+ *   restore/      restores onto this server
  *   status.c      what all this looks like from outside
  *   rpc/, web.c   who asks
  */
@@ -39,6 +40,7 @@
 struct drain;
 struct job;
 struct journal_found;
+struct restores;
 struct request;
 struct instruments;
 
@@ -106,6 +108,8 @@ struct database {
     int64_t heal_day; /* day number of the counters below */
     unsigned heal_fulls, heal_diffs; /* begun, whatever came of them */
     bool compression_refused;
+    bool restoring; /* a restore of ours has it, or waits for it: nothing of it is taken or judged */
+    bool copy; /* restored under a name of its own and goes by itself: nobody's to back up */
 
     struct job *running[LANE_COUNT]; /* being taken */
     unsigned recovering[LANE_COUNT]; /* journal entries that are not through yet: nothing new of the lane is taken before */
@@ -187,6 +191,7 @@ struct agent {
     unsigned orphans_unasked; /* staged files without journal entry that were not looked at yet: no log begins before */
 
     struct request *requests; /* on demand, list */
+    struct restores *restores; /* NULL before the state directory could be used */
     struct condition *conditions;
     struct instruments *instruments;
 

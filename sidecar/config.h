@@ -82,6 +82,7 @@ struct sidecar_config {
     } log;
     struct {
         int64_t sql_workers, store_workers, queue;
+        int64_t fetch_bytes_per_s; /* 0: no limit */
         int64_t retry_min_ms, retry_max_ms; /* backoff of connections and of the store */
     } limits;
     struct {

@@ -166,6 +166,8 @@ static const struct conf_key keys[] = {
     {"limits.sqlWorkers", CONF_INT, 0, AT(limits.sql_workers), "4", 2, 64, .doc = "threads that talk to SQL Server"},
     {"limits.storeWorkers", CONF_INT, 0, AT(limits.store_workers), "2", 1, 32,
      .doc = "threads that ship log backups to the store; as many again ship data backups"},
+    {"limits.fetchBytesPerSecond", CONF_BYTES, 0, AT(limits.fetch_bytes_per_s), "0", 0, 0,
+     .doc = "most that is read from the store for restores elsewhere (FetchBackup), all of them together; 0: no limit"},
     {"limits.queue", CONF_INT, 0, AT(limits.queue), "1024", 16, 100000, .doc = "work that may wait for a thread"},
     {"limits.retryMin", CONF_DURATION, 0, AT(limits.retry_min_ms), "1s", 10, HOUR_MS,
      .doc = "first wait before something that failed is tried again"},

@@ -55,7 +55,7 @@ int64_t database_quiet_until(const struct database *db) {
 }
 
 bool database_wanted(const struct database *db) {
-    return db->present && db->scope == POLICY_IN && !db->info.snapshot;
+    return db->present && db->scope == POLICY_IN && !db->info.snapshot && !db->copy;
 }
 
 void databases_skip(struct database *db, const char *reason, const char *text) {

@@ -253,8 +253,8 @@ static void take_states(struct agent *agent, const struct look *look) {
         struct database *db = databases_find(agent, l->name);
         if (!db || !l->ok)
             continue;
-        if (db->running[LANE_DATA] || db->running[LANE_LOG])
-            continue; /* the job has its own look */
+        if (db->running[LANE_DATA] || db->running[LANE_LOG] || db->restoring)
+            continue; /* the job has its own look, and what a restore has is not to be judged */
         if (databases_looked(agent, db, &l->state, &l->sizes, look->begun_us))
             databases_judge(agent, db, NULL, 0);
     }

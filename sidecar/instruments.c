@@ -9,6 +9,7 @@
 #include "sidecar/conditions.h"
 #include "sidecar/job/job.h"
 #include "sidecar/pause.h"
+#include "sidecar/restore/runs.h"
 #include "sidecar/version.h"
 
 #define P "mssql_sidecar_"
@@ -17,11 +18,13 @@ struct instruments {
     struct metrics *reg;
     struct agent *agent;
     /* events */
-    struct metric *backups, *duration, *phase, *bytes, *holes, *ship_errors, *ship_bytes, *rpc, *reloads, *skips;
+    struct metric *backups, *duration, *phase, *bytes, *holes, *ship_errors, *ship_bytes, *rpc, *reloads, *skips, *restores,
+        *restore_seconds, *restore_bytes, *restored_databases;
     /* state, set when somebody looks */
     struct metric *up, *info, *condition, *databases, *chain_state, *chain_broken_since, *from, *until, *off_volume,
         *last_success, *log_age, *next, *staged, *staging_quota, *staging_free, *unshipped, *oldest_unshipped, *journal_used,
-        *store_up, *store_bytes, *store_sets, *server_log_used, *paused, *clock_offset, *running, *progress, *rpo_target;
+        *store_up, *store_bytes, *store_sets, *server_log_used, *paused, *clock_offset, *running, *progress, *rpo_target,
+        *restores_running, *restored_copies;
 };
 
 static void make_events(struct instruments *m) {
@@ -44,7 +47,18 @@ static void make_events(struct instruments *m) {
                                "reason");
 }
 
+static void make_restore_events(struct instruments *m) {
+    m->restores = metrics_counter(m->reg, P "restores_total", "Finished restores by result and class of error.", "result", "class");
+    m->restored_databases = metrics_counter(m->reg, P "restored_databases_total", "Databases of finished restores by result.",
+                                            "result");
+    m->restore_seconds = metrics_histogram(m->reg, P "restore_phase_seconds",
+                                           "Time spent in each phase of the restore of a database.", metric_buckets_seconds, "phase");
+    m->restore_bytes = metrics_counter(m->reg, P "restore_bytes_total", "Bytes fetched from the store by restores, decoded.", NULL);
+}
+
 static void make_gauges(struct instruments *m) {
+    m->restores_running = metrics_gauge(m->reg, P "restores", "Restores that are not over by state.", "state");
+    m->restored_copies = metrics_gauge(m->reg, P "restored_copies", "Restored copies that will be dropped by themselves.", NULL);
     m->info = metrics_gauge(m->reg, P "build_info", "Constant 1; versions as labels.", "version", "server_version",
                             "server_edition");
     m->up = metrics_gauge(m->reg, P "sql_server_up", "1 when SQL Server answered at the last look.", NULL);
@@ -143,7 +157,16 @@ static void clear_per_database(struct instruments *m) {
         metric_clear(per_database[i]);
 }
 
+static void collect_restores(struct instruments *m, const struct agent *agent) {
+    struct restores_counts n;
+    restores_count(agent, &n);
+    metric_set(m->restores_running, n.running, "running");
+    metric_set(m->restores_running, n.waiting, "waiting");
+    metric_set(m->restored_copies, n.copies);
+}
+
 static void collect_sidecar(struct instruments *m, struct agent *agent, int64_t now) {
+    collect_restores(m, agent);
     int64_t oldest = 0;
     metric_clear(m->info);
     metric_set(m->info, 1, MSSQL_SIDECAR_VERSION, agent->server.version, agent->server.edition);
@@ -192,6 +215,7 @@ struct instruments *instruments_new(struct agent *agent) {
     m->agent = agent;
     m->reg = metrics_new("mssql_sidecar");
     make_events(m);
+    make_restore_events(m);
     make_gauges(m);
     metrics_add_process(m->reg);
     metrics_on_collect(m->reg, collect, m);
@@ -250,6 +274,40 @@ void instruments_rpc(struct agent *agent, const char *path, enum err_class class
     (void)us;
     const char *method = strrchr(path, '/');
     metric_inc(agent->instruments->rpc, method ? method + 1 : path, err_class_name(class));
+}
+
+static const char *restore_result(enum err_class class) {
+    return class == ERR_NONE ? "completed" : class == ERR_CANCELLED ? "cancelled" : "failed";
+}
+
+static void observe_restore(struct instruments *m, const Mssql__V1__RestorePhases *p) {
+    const struct {
+        const char *phase;
+        int64_t begin_ms, end_ms;
+    } phases[] = {
+        {"plan", 0, p->planned_ms},
+        {"begin", p->planned_ms, p->first_statement_ms},
+        {"base", p->first_statement_ms, p->base_ms},
+        {"logs", p->base_ms, p->applied_ms},
+        {"recover", p->applied_ms, p->recovered_ms},
+        {"after", p->recovered_ms, p->finished_ms},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(phases); i++)
+        if (phases[i].end_ms >= phases[i].begin_ms)
+            metric_observe(m->restore_seconds, (double)(phases[i].end_ms - phases[i].begin_ms) / 1000.0, phases[i].phase);
+}
+
+void instruments_restored(struct agent *agent, const struct err *err, const Mssql__V1__RestoreReport *report) {
+    struct instruments *m = agent->instruments;
+    metric_inc(m->restores, restore_result(err->class), err_class_name(err->class));
+    for (size_t i = 0; report && i < report->n_results; i++) {
+        const Mssql__V1__RestoreResult *r = report->results[i];
+        bool finished = r->step == MSSQL__V1__RESTORE_STEP__RESTORE_STEP_FINISHED;
+        metric_inc(m->restored_databases, restore_result(finished ? ERR_NONE : err_class_parse(r->error_class)));
+        metric_add(m->restore_bytes, (double)r->fetched_bytes);
+        if (finished && r->phases)
+            observe_restore(m, r->phases);
+    }
 }
 
 void instruments_reload(struct agent *agent, bool good) {

@@ -4,6 +4,7 @@
 #define MSSQL_SIDECAR_INSTRUMENTS_H
 
 #include "common/net/metrics.h"
+#include "mssql/v1/types.pb-c.h"
 #include "sidecar/agent.h"
 
 struct instruments *instruments_new(struct agent *agent);
@@ -15,6 +16,8 @@ void instruments_skipped(struct agent *agent, const struct database *db, const c
 void instruments_hole(struct agent *agent, const struct database *db, const struct chain_hole *hole);
 void instruments_ship_failed(struct agent *agent, const struct err *err);
 void instruments_rpc(struct agent *agent, const char *path, enum err_class class, int64_t us);
+/* A restore is over: with this error (class NONE: well), and this answer (NULL: nothing was begun). */
+void instruments_restored(struct agent *agent, const struct err *err, const Mssql__V1__RestoreReport *report);
 void instruments_reload(struct agent *agent, bool good);
 /* The database is gone or has another name: its series go. */
 void instruments_forget(struct agent *agent, const struct database *db);

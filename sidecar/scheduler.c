@@ -15,6 +15,7 @@
 #include "sidecar/job/job.h"
 #include "sidecar/pause.h"
 #include "sidecar/request.h"
+#include "sidecar/restore/runs.h"
 #include "sidecar/volume.h"
 
 #define TICK_MAX_US (5 * CLOCK_SECOND)
@@ -145,6 +146,8 @@ static bool serve_request(struct agent *agent, struct database *db, enum lane la
 }
 
 static const char *why_not(const struct agent *agent, const struct database *db) {
+    if (db->restoring)
+        return "being_restored";
     if (!agent->server_reachable)
         return "server_unreachable";
     if (agent->staging_err.class != ERR_NONE)
@@ -288,7 +291,8 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int events) {
     else
         refuse_early(agent);
     request_tick(agent);
-    if (agent->requests && next_at > now + TICK_BUSY_US)
+    restores_tick(agent, now);
+    if ((agent->requests || restores_busy(agent)) && next_at > now + TICK_BUSY_US)
         next_at = now + TICK_BUSY_US;
     for (size_t i = 0; agent->recovery_begun && i < agent->database_count; i++)
         look_at(agent, agent->databases[i], now, &next_at);

@@ -9,6 +9,7 @@
 #include "sidecar/conditions.h"
 #include "sidecar/job/job.h"
 #include "sidecar/pause.h"
+#include "sidecar/restore/runs.h"
 #include "sidecar/status_int.h"
 #include "sidecar/version.h"
 
@@ -182,6 +183,7 @@ Mssql__V1__Status *status_build(struct agent *agent, char *const *patterns, size
         if (with_databases && shown && fits(db->name, patterns, pattern_count))
             STATUS_APPEND(s, databases, status_database(agent, db));
     }
+    restores_messages(agent, &s->n_restores, &s->restores);
     if (s->n_databases)
         qsort(s->databases, s->n_databases, sizeof(*s->databases), by_name);
     return s;

@@ -64,7 +64,10 @@ static const struct job *shown_job(const struct database *db) {
 
 static void protection(const struct agent *agent, const struct database *db, Mssql__V1__Database *m) {
     const char *reason = "", *message = "";
-    if (db->scope != POLICY_IN) {
+    if (db->copy) {
+        reason = "restored_copy";
+        message = "a restored copy that is dropped by itself";
+    } else if (db->scope != POLICY_IN) {
         reason = policy_scope_reason(db->scope);
         message = "the policy leaves it out";
     } else if (!db->present && !agent->server_known) {

@@ -63,6 +63,8 @@ void job_finish(struct job *job) {
     instruments_finished(agent, job);
     if (job->request)
         request_item_finished(agent, job->request, job);
+    if (job->on_finish)
+        job->on_finish(job);
     job_free(job);
     scheduler_wake(agent);
 }

@@ -53,6 +53,8 @@ struct job {
     struct agent *agent; /* a worker uses: sessions, journal, staging, pending_bytes, name_prefix, holder */
     struct database *db; /* the loop's */
     struct request_item *request; /* the loop's; NULL when nobody waits */
+    void (*on_finish)(struct job *job); /* called by the loop when it is over, whatever came of it; may be NULL */
+    void *finish_user;
     struct job *next; /* of a queue */
     enum lane lane;
     atomic_bool cancel;

@@ -28,9 +28,22 @@ void ticket_init(struct ticket *t) {
 
 void ticket_done(struct ticket *t) {
     restore_request_done(&t->request);
-    mem_free(t->protect);
+    mem_free(t->targets.items);
+    mem_free(t->protect.items);
     mem_free(t->copies);
     *t = (struct ticket){0};
+}
+
+static struct ticket_names names_copy(const struct ticket_names *from) {
+    return (struct ticket_names){from->count ? mem_dup(from->items, from->count * sizeof(*from->items)) : NULL, from->count};
+}
+
+void ticket_copy(struct ticket *dst, const struct ticket *src) {
+    *dst = *src;
+    restore_request_copy(&dst->request, &src->request);
+    dst->targets = names_copy(&src->targets);
+    dst->protect = names_copy(&src->protect);
+    dst->copies = src->copy_count ? mem_dup(src->copies, src->copy_count * sizeof(*src->copies)) : NULL;
 }
 
 static char *folder_of_all(const char *state_dir) {
@@ -44,18 +57,30 @@ char *ticket_folder(const char *state_dir, const char *id) {
 
 /* ---- members ---- */
 
-void ticket_protect(struct ticket *t, const char *database) {
-    t->protect = mem_realloc(t->protect, (t->protect_count + 1) * sizeof(*t->protect));
-    memset(t->protect[t->protect_count], 0, sizeof(*t->protect));
-    str_copy(t->protect[t->protect_count++], sizeof(*t->protect), database);
+bool ticket_names_has(const struct ticket_names *names, const char *name) {
+    for (size_t i = 0; i < names->count; i++)
+        if (str_ieq(names->items[i], name))
+            return true;
+    return false;
 }
 
-void ticket_protected(struct ticket *t, const char *database) {
+void ticket_names_add(struct ticket_names *names, const char *name) {
+    if (ticket_names_has(names, name))
+        return;
+    names->items = mem_realloc(names->items, (names->count + 1) * sizeof(*names->items));
+    str_copy(names->items[names->count++], sizeof(*names->items), name);
+}
+
+void ticket_names_remove(struct ticket_names *names, const char *name) {
     size_t kept = 0;
-    for (size_t i = 0; i < t->protect_count; i++)
-        if (strcmp(t->protect[i], database) != 0)
-            memmove(t->protect[kept++], t->protect[i], sizeof(*t->protect));
-    t->protect_count = kept;
+    for (size_t i = 0; i < names->count; i++)
+        if (!str_ieq(names->items[i], name))
+            memmove(names->items[kept++], names->items[i], sizeof(*names->items));
+    names->count = kept;
+}
+
+void ticket_names_clear(struct ticket_names *names) {
+    names->count = 0;
 }
 
 struct ticket_copy *ticket_add_copy(struct ticket *t, const char *database) {
@@ -88,18 +113,21 @@ static json_t *copies_to_json(const struct ticket *t) {
     return list;
 }
 
+static json_t *names_to_json(const struct ticket_names *names) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < names->count; i++)
+        json_array_append_new(list, json_string(names->items[i]));
+    return list;
+}
+
 static json_t *to_json(const struct ticket *t) {
-    json_t *protect = json_array();
-    for (size_t i = 0; i < t->protect_count; i++)
-        json_array_append_new(protect, json_string(t->protect[i]));
-    return json_pack("{s:i,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:b,s:b,s:b,s:s,s:s,s:i,s:I,s:I,s:o,s:o,s:o}", "format", FORMAT, "id", t->id,
+    return json_pack("{s:i,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:b,s:b,s:s,s:s,s:i,s:I,s:I,s:o,s:o,s:o,s:o}", "format", FORMAT, "id", t->id,
                      "requestId", t->request_id, "reason", t->reason, "by", t->by, "requestedAt", (json_int_t)t->requested_at,
-                     "startedAt", (json_int_t)t->started_at, "finishedAt", (json_int_t)t->finished_at, "recorded", t->recorded,
-                     "cancelled", t->cancelled, "ended", t->ended, "errorClass",
+                     "startedAt", (json_int_t)t->started_at, "finishedAt", (json_int_t)t->finished_at, "cancelled", t->cancelled, "ended", t->ended, "errorClass",
                      t->err.class == ERR_NONE ? "" : err_class_name(t->err.class), "error", t->err.class == ERR_NONE ? "" : t->err.text,
                      "sqlError", t->err.sql_number, "expiresAt", (json_int_t)t->expires_at, "expiresInUs",
-                     (json_int_t)t->expires_in_us, "request", restore_request_to_json(&t->request), "protect", protect, "copies",
-                     copies_to_json(t));
+                     (json_int_t)t->expires_in_us, "request", restore_request_to_json(&t->request), "targets",
+                     names_to_json(&t->targets), "protect", names_to_json(&t->protect), "copies", copies_to_json(t));
 }
 
 int ticket_save(const struct ticket *t, const char *state_dir, struct err *err) {
@@ -157,13 +185,13 @@ static bool read_copies(struct ticket *t, const json_t *list) {
     return json_is_array(list);
 }
 
-static bool read_protect(struct ticket *t, const json_t *list) {
+static bool read_names(struct ticket_names *names, const json_t *list) {
     size_t i;
     json_t *o;
     json_array_foreach(list, i, o) {
         if (!json_is_string(o) || json_string_length(o) >= SQL_NAME_MAX)
             return false;
-        ticket_protect(t, json_string_value(o));
+        ticket_names_add(names, json_string_value(o));
     }
     return json_is_array(list);
 }
@@ -183,9 +211,9 @@ static bool read_members(struct ticket *t, const json_t *o) {
     return text(o, "id", t->id, sizeof(t->id)) && text(o, "requestId", t->request_id, sizeof(t->request_id)) &&
            text(o, "reason", t->reason, sizeof(t->reason)) && text(o, "by", t->by, sizeof(t->by)) &&
            number(o, "requestedAt", &t->requested_at) && number(o, "startedAt", &t->started_at) &&
-           number(o, "finishedAt", &t->finished_at) && flag(o, "recorded", &t->recorded) && flag(o, "cancelled", &t->cancelled) &&
+           number(o, "finishedAt", &t->finished_at) && flag(o, "cancelled", &t->cancelled) &&
            flag(o, "ended", &t->ended) && read_error(t, o) && number(o, "expiresAt", &t->expires_at) &&
-           number(o, "expiresInUs", &t->expires_in_us) && read_protect(t, json_object_get(o, "protect")) &&
+           number(o, "expiresInUs", &t->expires_in_us) && read_names(&t->targets, json_object_get(o, "targets")) && read_names(&t->protect, json_object_get(o, "protect")) &&
            read_copies(t, json_object_get(o, "copies"));
 }
 
@@ -204,7 +232,8 @@ int ticket_load(const char *state_dir, const char *id, struct ticket *ret_ticket
         rc = restore_request_from_json(json_object_get(root, "request"), &t.request, err);
     json_decref(root);
     if (rc < 0) {
-        mem_free(t.protect);
+        mem_free(t.targets.items);
+        mem_free(t.protect.items);
         mem_free(t.copies);
         return -1;
     }

@@ -28,20 +28,24 @@ struct ticket_copy {
     char message[TICKET_MESSAGE_MAX]; /* why it was not dropped; "" */
 };
 
+struct ticket_names {
+    char (*items)[SQL_NAME_MAX];
+    size_t count;
+};
+
 struct ticket {
     char id[RESTORE_ID_MAX]; /* the restore's */
     char request_id[RESTORE_ID_MAX]; /* the asker's; equal to id when there was none */
     char reason[TICKET_REASON_MAX];
     char by[TICKET_BY_MAX];
     int64_t requested_at, started_at, finished_at;
-    bool recorded; /* in the store, as one that was executed: from here on it may have changed something */
     bool cancelled; /* somebody asked for its end */
     bool ended; /* with the error below; the engine's journal is of no use any more */
     struct err err;
     int64_t expires_at, expires_in_us; /* of copies; both 0: they stay */
     struct restore_request request;
-    char (*protect)[SQL_NAME_MAX]; /* restored databases that wait for their first full backup */
-    size_t protect_count;
+    struct ticket_names targets; /* databases that it changes; none before it may change something */
+    struct ticket_names protect; /* restored databases that wait for their first full backup */
     struct ticket_copy *copies;
     size_t copy_count;
 };
@@ -60,8 +64,11 @@ int ticket_remove(const char *state_dir, const char *id, struct err *err) ERR_CH
 int ticket_each(const char *state_dir, int (*fn)(void *user, const char *id, struct err *err), void *user,
                 struct err *err) ERR_CHECK;
 
-void ticket_protect(struct ticket *ticket, const char *database);
-void ticket_protected(struct ticket *ticket, const char *database); /* it has its full, or needs none */
+void ticket_copy(struct ticket *dst, const struct ticket *src); /* dst needs no init */
+void ticket_names_add(struct ticket_names *names, const char *name); /* nothing when it is there; without case */
+void ticket_names_remove(struct ticket_names *names, const char *name);
+bool ticket_names_has(const struct ticket_names *names, const char *name);
+void ticket_names_clear(struct ticket_names *names);
 struct ticket_copy *ticket_add_copy(struct ticket *ticket, const char *database);
 /* Are there copies that the sidecar still has to drop? */
 bool ticket_has_copies(const struct ticket *ticket);

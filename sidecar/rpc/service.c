@@ -14,6 +14,11 @@ static const struct rpc_method methods[] = {
     {"/mssql.v1.Sidecar/Pause", RPC_UNARY, &mssql__v1__pause_request__descriptor, service_pause},
     {"/mssql.v1.Sidecar/Resume", RPC_UNARY, &mssql__v1__resume_request__descriptor, service_resume},
     {"/mssql.v1.Sidecar/Preflight", RPC_UNARY, &mssql__v1__preflight_request__descriptor, service_preflight},
+    {"/mssql.v1.Sidecar/PlanRestore", RPC_UNARY, &mssql__v1__plan_restore_request__descriptor, service_plan_restore},
+    {"/mssql.v1.Sidecar/RunRestore", RPC_SERVER_STREAM, &mssql__v1__run_restore_request__descriptor, service_run_restore},
+    {"/mssql.v1.Sidecar/CancelRestore", RPC_UNARY, &mssql__v1__cancel_restore_request__descriptor, service_cancel_restore},
+    {"/mssql.v1.Sidecar/KeepRestore", RPC_UNARY, &mssql__v1__keep_restore_request__descriptor, service_keep_restore},
+    {"/mssql.v1.Sidecar/FetchBackup", RPC_SERVER_STREAM, &mssql__v1__fetch_backup_request__descriptor, service_fetch_backup},
 };
 
 static void on_end(void *user, const char *path, enum err_class class, int64_t us) {

@@ -20,6 +20,17 @@ void service_set_hold(void *user, struct rpc_call *call, const ProtobufCMessage 
 void service_pause(void *user, struct rpc_call *call, const ProtobufCMessage *request);
 void service_resume(void *user, struct rpc_call *call, const ProtobufCMessage *request);
 void service_preflight(void *user, struct rpc_call *call, const ProtobufCMessage *request);
+void service_plan_restore(void *user, struct rpc_call *call, const ProtobufCMessage *request);
+void service_run_restore(void *user, struct rpc_call *call, const ProtobufCMessage *request);
+void service_cancel_restore(void *user, struct rpc_call *call, const ProtobufCMessage *request);
+void service_keep_restore(void *user, struct rpc_call *call, const ProtobufCMessage *request);
+void service_fetch_backup(void *user, struct rpc_call *call, const ProtobufCMessage *request);
+
+/* What may destroy or give away data is for callers whose name is known: over the Unix socket, or with a client certificate. False:
+ * the call was failed. */
+bool service_trusted(struct rpc_call *call, const char *what);
+/* Who asks, for people. */
+const char *service_who(struct rpc_call *call);
 
 /* Work for the control worker on behalf of a call. The client may go away meanwhile: the answer is then dropped by the server, the
  * call is ended all the same. */
