@@ -172,6 +172,8 @@ int restore_prepare(const struct restore_env *env, const struct restore_request 
         rc = select_items(&e, err);
     if (rc == 0)
         rc = prepare(&e, session, err);
+    if (rc == 0 && allow(&e, &ret_report->guard) == 0)
+        err_clear(&ret_report->guard);
     sql_session_close(session);
     if (rc < 0)
         refuse(&e, err);

@@ -182,6 +182,8 @@ static void prepare_done(struct pool_item *item) {
     bool stopping = atomic_load(&run->agent->stopping);
     if (!stopping)
         take_report(run);
+    if (why.class == ERR_NONE)
+        why = run->work.report.guard; /* refused now, so that the request may be made again with the token */
     if (!stopping && why.class == ERR_NONE && take_targets(run, &why) < 0)
         ticket_names_clear(&run->ticket.targets);
     work_done(run);
