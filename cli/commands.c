@@ -85,6 +85,35 @@ static const struct cli_option plan_options[] = {
     {"--server-dir", 0, "DIR", NULL, NULL, "/var/opt/mssql/restore", "with --tsql and a store: " SERVER_DIR_HELP},
 };
 
+static const struct cli_option restore_options[] = {
+    {"--to", 0, "TARGET", NULL, NULL, NULL,
+     "latest, a moment (2026-11-21T02:47:00Z), lsn:N, before-lsn:N, mark:NAME or before-mark:NAME"},
+    {"--database", 'd', "NAME", NULL, NULL, NULL, "a name, an earlier name or a folder; may be given more than once; without it, all"},
+    {"--as", 0, "NAME", NULL, NULL, NULL, "under this name instead of its own"},
+    {"--server", 0, "HOST[:PORT]", NULL, "MSSQLCTL_SQL_SERVER", NULL, "the instance to restore to"},
+    {"--user", 0, "LOGIN", NULL, "MSSQLCTL_SQL_USER", "sa", "a login there that may restore"},
+    {"--password-file", 0, "FILE", NULL, NULL, NULL, "its password; else MSSQLCTL_SQL_PASSWORD in the environment"},
+    {"--encrypt", 0, "HOW", "request|off|require", NULL, "request", "encryption of the connection to SQL Server"},
+    {"--sql-ca", 0, "FILE", NULL, NULL, NULL, "PEM roots that SQL Server's certificate must lead to, or 'system'"},
+    {"--staging", 0, "LOCAL[:SERVERPATH]", NULL, NULL, NULL, "a directory that this program writes and SQL Server reads"},
+    {"--staging-size", 0, "BYTES", NULL, NULL, NULL, "the most that it may take there (20Gi); without it, what is free"},
+    {"--state", 0, "DIR", NULL, NULL, NULL, "where the journal is kept; without it, in staging"},
+    {"--data-dir", 0, "DIR", NULL, NULL, NULL, "for data files, on the server; without it, its default"},
+    {"--log-dir", 0, "DIR", NULL, NULL, NULL, "for log files"},
+    {"--move", 0, "LOGICAL=PATH", NULL, NULL, NULL, "this file to that path; may be given more than once"},
+    {"--dry-run", 0, NULL, NULL, NULL, NULL, "plan and check everything, change nothing"},
+    {"--acknowledge-data-loss", 0, "TOKEN", NULL, NULL, NULL, "go on although something is lost: the token that the dry run printed"},
+    {"--leave-restoring", 0, NULL, NULL, NULL, NULL, "do not recover: more logs follow by hand"},
+    {"--standby", 0, "DIR", NULL, NULL, NULL, "readable, and more logs may follow; undo files there, on the server"},
+    {"--keep-cdc", 0, NULL, NULL, NULL, NULL, "keep change data capture"},
+    {"--keep-replication", 0, NULL, NULL, NULL, NULL, "keep the settings of replication"},
+    {"--reapply-options", 0, NULL, NULL, NULL, NULL, "put back what RESTORE resets: owner, TRUSTWORTHY, broker"},
+    {"--check", 0, NULL, NULL, NULL, NULL, "DBCC CHECKDB at the end"},
+    {"--parallel", 0, "N", NULL, NULL, "2", "databases at once"},
+    {"--stuck-after", 0, "DURATION", NULL, NULL, "30m", "a statement without any progress for so long is cancelled"},
+    {"--resume", 0, "ID", NULL, NULL, NULL, "go on with a restore that did not end"},
+};
+
 static const struct cli_option windows_options[] = {
     {"--database", 'd', "NAME", NULL, NULL, NULL, "only this one: a name, a pattern or a folder; may be given more than once"},
     ORIGIN_OPTIONS,
@@ -204,6 +233,25 @@ const struct cli_command cli_commands[] = {
                     "plan --history headers.json --to latest --tsql\n",
     },
     {
+        .name = "restore",
+        .words = "[DATABASE...]",
+        .max = MANY,
+        .flags = CLI_OFFLINE,
+        .run = cmd_restore,
+        OPTIONS(restore_options),
+        .summary = "bring databases back to a moment, in place, under another name or on another instance",
+        .text = "With --store it needs no sidecar and no controller: the store, an instance, and a directory that both see. "
+                "Everything that can be\n"
+                "known to stand against it is checked before anything is changed. A database that is there is never lost unasked: "
+                "the tail of its log\n"
+                "is taken and kept first, or the restore is refused with a token that acknowledges the loss.\n"
+                "Ctrl-C ends it in order and says how each database stands; --resume goes on, also after a crash.\n",
+        .examples = "restore orders --to 2026-11-21T02:46:00Z --as orders_before --store file:///backup-store \\\n"
+                    "    --server sql.example:1433 --password-file ./sa --staging /mnt/restore:/var/opt/mssql/restore --dry-run\n"
+                    "restore --resume 20261121T024700Z-restore-1a2b3c4d --store file:///backup-store --server sql.example \\\n"
+                    "    --password-file ./sa --staging /mnt/restore:/var/opt/mssql/restore\n",
+    },
+    {
         .name = "windows",
         .words = "",
         .flags = CLI_OFFLINE,
@@ -266,6 +314,7 @@ const struct cli_command cli_commands[] = {
      .flags = CLI_HIDDEN | CLI_VERBATIM,
      .run = cmd_complete,
      .summary = "candidates"},
+    {.name = "__steps", .words = "", .flags = CLI_HIDDEN, .run = cmd_steps, .summary = "durable steps of a restore"},
     {.name = "__reference", .words = "", .flags = CLI_HIDDEN, .run = cmd_reference, .summary = "docs/reference/mssqlctl.md"},
 };
 const size_t cli_command_count = ARRAY_LEN(cli_commands);

@@ -21,6 +21,8 @@ int cmd_resume(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_plan(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_windows(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_inspect(struct cli *cli, struct err *err) ERR_CHECK;
+int cmd_restore(struct cli *cli, struct err *err) ERR_CHECK;
+int cmd_steps(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_preflight(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_version(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_help(struct cli *cli, struct err *err) ERR_CHECK;

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tail of a database that is restored in place: no sidecar is asked, it becomes a backup like the others. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/restore.h"
+#include "common/base/mem.h"
+#include "common/restore/manifests.h"
+
+#define NEWEST_LOOKED_AT 16 /* by finish; the highest sequence among them is the last commit */
+
+static int newest_first(const void *a, const void *b) {
+    return strncmp(manifest_name_finish(*(char *const *)b), manifest_name_finish(*(char *const *)a), 16);
+}
+
+struct newest {
+    struct manifest m;
+    bool any;
+};
+
+static int on_manifest(void *user, const char *name, struct manifest *m, const struct err *why, struct err *err) {
+    struct newest *n = user;
+    (void)name, (void)why, (void)err;
+    if (!m || (n->any && m->sequence <= n->m.sequence))
+        return 0;
+    if (n->any)
+        manifest_done(&n->m);
+    n->m = *m;
+    n->any = true;
+    manifest_init(m);
+    return 0;
+}
+
+int restore_ship_tail(struct store *store, const char *scope, const struct restore_tail *tail, struct err *err) {
+    struct manifest_names names;
+    struct newest newest = {.any = false};
+    if (manifest_names_list(store, scope, tail->folder, &names, err) < 0)
+        return -1;
+    if (names.count)
+        qsort(names.items, names.count, sizeof(*names.items), newest_first);
+    size_t count = names.count < NEWEST_LOOKED_AT ? names.count : NEWEST_LOOKED_AT;
+    int rc = manifests_read(store, names.items, count, 1, on_manifest, &newest, err);
+    if (rc == 0)
+        rc = restore_tail_commit(store, scope, newest.any ? &newest.m : NULL, tail, err);
+    if (newest.any)
+        manifest_done(&newest.m);
+    manifest_names_done(&names);
+    return rc;
+}
