@@ -70,10 +70,10 @@ static void put_stem(struct buf *out, const struct restore_place *place, const c
             buf_putc(out, '_');
         put_clean(out, stem);
     }
-    if (!out->len || out->data[0] == '.')
-        buf_puts(out, "_data");
+    if (!out->len)
+        buf_puts(out, "data");
     if (out->data[0] == '.')
-        out->data[0] = '_';
+        out->data[0] = '_'; /* a hidden file is easily overlooked */
 }
 
 /* Cuts at a character, so that what is left has at most `bytes` and, with `units` UTF-16 units before it, fits a path. */

@@ -225,7 +225,7 @@ static void test_long(void **state) {
 }
 
 static void test_moves(void **state) {
-    struct restore_move moves[] = {{(char *)"SALES", (char *)"C:\\fast\\main.mdf"}};
+    struct restore_move moves[] = {{(char[]){"SALES"}, (char[]){"C:\\fast\\main.mdf"}}};
     struct fixture f;
     (void)state;
     begin(&f, "sales", "copy");
@@ -238,7 +238,7 @@ static void test_moves(void **state) {
     assert_string_equal(path_of(&f, "sales_log"), "/logs/copy_log.ldf");
     struct err err;
     assert_succeeds(restore_place_check(&f.place, f.files, f.count, &err), err);
-    moves[0].logical = (char *)"nobody";
+    moves[0].logical = (char[]){"nobody"};
     assert_fails(restore_place_check(&f.place, f.files, f.count, &err), err, ERR_USAGE,
                  "no file 'nobody' to move; its files are 'sales', 'sales_log'");
     end(&f);
@@ -260,7 +260,7 @@ static void test_bad_moves(void **state) {
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-        struct restore_move move = {(char *)"sales_log", (char *)table[i].path};
+        struct restore_move move = {(char[]){"sales_log"}, (char *)(uintptr_t)table[i].path};
         struct fixture f;
         struct err err;
         begin(&f, "sales", "copy");
@@ -279,7 +279,7 @@ static void test_bad_moves(void **state) {
 
 /* Two moves to one path. */
 static void test_same_move(void **state) {
-    struct restore_move moves[] = {{(char *)"sales", (char *)"/d/one"}, {(char *)"sales_log", (char *)"/d//one"}};
+    struct restore_move moves[] = {{(char[]){"sales"}, (char[]){"/d/one"}}, {(char[]){"sales_log"}, (char[]){"/d//one"}}};
     struct fixture f;
     struct err err;
     (void)state;
@@ -353,7 +353,7 @@ static void test_later(void **state) {
     assert_int_equal(f.files[1].size_bytes, 50);
     assert_string_equal(f.files[2].physical, "/var/opt/mssql/data/copy_added.ndf");
     /* A failure leaves what was there. */
-    struct restore_move move = {(char *)"bad", (char *)"nowhere"};
+    struct restore_move move = {(char[]){"bad"}, (char[]){"nowhere"}};
     f.place.moves = &move;
     f.place.move_count = 1;
     add_file(&f.m, 'D', "fine", "/d/fine.ndf", 7);
