@@ -102,40 +102,63 @@ static void offset_at(const struct samples *samples, int64_t at, struct plan_clo
     }
 }
 
-/* Did the clock go back over the moment? Empty logs hold no commits and say nothing. */
+struct step {
+    int64_t at; /* in question */
+    int64_t log_at, data_at; /* newest beginnings so far */
+    int64_t before_at; /* the one before the newest */
+    int64_t last_at;
+    struct lsn last_lsn;
+    int64_t low, high, wide;
+    bool open; /* a step was seen: the next set shows how far apart backups are behind it */
+};
+
+static bool step_holds(const struct step *s, struct plan_clock *clock) {
+    if (!s->open || s->at <= s->low - s->wide || s->at >= s->high + s->wide)
+        return false;
+    clock->kind = PLAN_CLOCK_SET_BACK;
+    clock->from_at = s->low - s->wide;
+    clock->until_at = s->high + s->wide;
+    return true;
+}
+
+/*
+ * Logs are taken one after the other, so the one with the higher LSN began later. Of any two sets the one with the higher
+ * LSN was finished after the other began. Equal LSNs say nothing, and empty logs hold no commits.
+ */
+static bool step_add(struct step *s, const struct backup *set, struct plan_clock *clock) {
+    int64_t newest = s->log_at > s->data_at ? s->log_at : s->data_at;
+    if (s->open && set->start_at - s->last_at > s->wide)
+        s->wide = set->start_at - s->last_at;
+    if (step_holds(s, clock))
+        return true;
+    s->open = lsn_cmp(set->last_lsn, s->last_lsn) > 0 &&
+              ((set->kind == BACKUP_LOG && set->start_at < s->log_at) || set->finish_at < newest);
+    if (s->open) {
+        s->low = set->start_at;
+        s->high = set->finish_at < newest ? newest : s->log_at;
+        s->wide = newest - s->before_at;
+    } else if (set->start_at > newest) {
+        s->before_at = newest ? newest : set->start_at;
+    }
+    if (set->kind == BACKUP_LOG && set->start_at > s->log_at)
+        s->log_at = set->start_at;
+    if (set->kind != BACKUP_LOG && set->start_at > s->data_at)
+        s->data_at = set->start_at;
+    s->last_at = set->start_at;
+    s->last_lsn = set->last_lsn;
+    return false;
+}
+
+/* Did the clock go back over the moment? */
 static void steps_at(const struct chain_history *h, const struct chain_history_path *path, int64_t at, struct plan_clock *clock) {
-    int64_t newest = 0, before = 0, last = 0; /* newest beginning so far, the one before it, the last one */
-    int64_t low = 0, high = 0, wide = 0;
-    bool after = false; /* the next log shows how far apart they are behind the step */
+    struct step s = {.at = at};
     for (size_t i = path->begin; i < path->end; i++) {
-        const struct backup *log = chain_history_peek(h, i);
-        if (log->kind != BACKUP_LOG || !is_ours(h, i) || !lsn_cmp(log->first_lsn, log->last_lsn) || !log->start_at)
-            continue;
-        if (after && log->start_at - last > wide)
-            wide = log->start_at - last;
-        if (after && at > low - wide && at < high + wide) {
-            clock->kind = PLAN_CLOCK_SET_BACK;
-            clock->from_at = low - wide;
-            clock->until_at = high + wide;
+        const struct backup *set = chain_history_peek(h, i);
+        bool empty = set->kind == BACKUP_LOG && !lsn_cmp(set->first_lsn, set->last_lsn);
+        if (set->start_at && set->finish_at && !empty && is_ours(h, i) && step_add(&s, set, clock))
             return;
-        }
-        after = false;
-        if (log->start_at < newest) {
-            low = log->start_at;
-            high = newest;
-            wide = newest - before;
-            after = true;
-        } else {
-            before = newest ? newest : log->start_at;
-            newest = log->start_at;
-        }
-        last = log->start_at;
     }
-    if (after && at > low - wide && at < high + wide) {
-        clock->kind = PLAN_CLOCK_SET_BACK;
-        clock->from_at = low - wide;
-        clock->until_at = high + wide;
-    }
+    (void)step_holds(&s, clock);
 }
 
 void plan_clock_at(const struct chain_history *history, size_t path, int64_t at, struct plan_clock *ret_clock) {

@@ -21,7 +21,7 @@ struct node { /* a log and what follows it */
 };
 
 struct seed { /* a log that crosses over from another fork */
-    uint32_t node;
+    uint32_t node; /* PLAN_NONE: of no use itself, but what was before the fork is the database's past, too */
     struct lsn fork_point;
     size_t path; /* it comes from */
 };
@@ -250,28 +250,44 @@ static void state_offer(struct search *s, struct lsn end, uint32_t full, uint32_
     way_offer(s, cost, full, diff, node);
 }
 
-static void log_visit(struct search *s, uint32_t position, const struct backup *log) {
-    enum log_use use = s->goal->by_time ? log_use_time(s, log) : log_use_lsn(s, log);
-    uint32_t node;
-    if (use == LOG_USELESS)
-        return;
-    if (use == LOG_HOLDS_GOAL) {
-        node = node_add(s, position, log, PLAN_NONE);
-        s->waiting = mem_grow(s->waiting, &s->waiting_cap, s->waiting_count + 1, sizeof(*s->waiting));
-        s->waiting[s->waiting_count++] = node;
-    } else {
-        uint32_t next = heap_top(s, log->last_lsn);
-        if (next == PLAN_NONE || !lsn_cmp(log->first_lsn, log->last_lsn))
-            return;
-        node = node_add(s, position, log, next);
-        heap_push(s, node);
-    }
+static void seed_add(struct search *s, const struct backup *log, uint32_t node) {
     struct chain_path from = {.family = log->family_guid, .fork = log->first_fork, .incarnation = log->incarnation};
     size_t path;
     if (!backup_crosses_fork(log) || !chain_history_path_find(s->rules->history, &from, &path))
         return;
     s->seeds = mem_grow(s->seeds, &s->seed_cap, s->seed_count + 1, sizeof(*s->seeds));
     s->seeds[s->seed_count++] = (struct seed){.node = node, .fork_point = log->fork_point, .path = path};
+}
+
+/* In this order at one LSN: a log that ends where a set ends may still say that nothing was committed since. */
+enum pass { PASS_HOLDS_GOAL, PASS_LOGS, PASS_DATA, PASS_COUNT };
+
+static void log_visit(struct search *s, uint32_t position, const struct backup *log, enum pass pass) {
+    enum log_use use = s->goal->by_time ? log_use_time(s, log) : log_use_lsn(s, log);
+    uint32_t node = PLAN_NONE, next;
+    if ((use == LOG_HOLDS_GOAL) != (pass == PASS_HOLDS_GOAL))
+        return;
+    if (use == LOG_HOLDS_GOAL) {
+        node = node_add(s, position, log, PLAN_NONE);
+        s->waiting = mem_grow(s->waiting, &s->waiting_cap, s->waiting_count + 1, sizeof(*s->waiting));
+        s->waiting[s->waiting_count++] = node;
+    } else if (use == LOG_BEFORE_GOAL && lsn_cmp(log->first_lsn, log->last_lsn) < 0 &&
+               (next = heap_top(s, log->last_lsn)) != PLAN_NONE) {
+        node = node_add(s, position, log, next);
+        heap_push(s, node);
+    }
+    seed_add(s, log, node);
+}
+
+static void set_visit(struct search *s, uint32_t position, enum pass pass) {
+    const struct backup *set = chain_history_peek(s->rules->history, position);
+    uint32_t full;
+    if ((set->kind == BACKUP_LOG) != (pass != PASS_DATA) || !plan_set_usable(s->rules, position))
+        return;
+    if (set->kind == BACKUP_LOG)
+        log_visit(s, position, set, pass);
+    else if (base_before_goal(s, set) && plan_base_usable(s->rules, position, &full))
+        state_offer(s, set->last_lsn, full, full == position ? PLAN_NONE : position);
 }
 
 /* Nothing further back can be cheaper: what is there already costs as much. */
@@ -295,8 +311,10 @@ struct crossing {
 };
 
 static void crossing_open(struct search *s, struct crossing *c, struct lsn at) {
-    for (; c->opened < c->count && lsn_cmp(at, c->seeds[c->opened].fork_point) <= 0; c->opened++)
-        heap_push(s, c->seeds[c->opened].node);
+    for (; c->opened < c->count && lsn_cmp(at, c->seeds[c->opened].fork_point) <= 0; c->opened++) {
+        if (c->seeds[c->opened].node != PLAN_NONE)
+            heap_push(s, c->seeds[c->opened].node);
+    }
 }
 
 /* Where a database that is RESTORING stands. */
@@ -313,20 +331,23 @@ static void path_walk(struct search *s, const struct chain_history_path *path, s
     const struct chain_resume *resume = rules->resume;
     bool stands = resume && guid_eq(&resume->redo_fork, &path->path.fork);
     s->heap_count = s->waiting_count = 0;
-    for (size_t i = path->end; i-- > path->begin;) {
-        uint32_t position = (uint32_t)i, full;
-        const struct backup *set = chain_history_peek(rules->history, i);
-        if (stands && lsn_cmp(set->last_lsn, resume->redo_lsn) < 0)
+    for (size_t end = path->end, begin; end > path->begin; end = begin) {
+        struct lsn last = chain_history_peek(rules->history, end - 1)->last_lsn;
+        for (begin = end - 1; begin > path->begin; begin--) { /* sets that end at one LSN */
+            if (lsn_cmp(chain_history_peek(rules->history, begin - 1)->last_lsn, last))
+                break;
+        }
+        if (stands && lsn_cmp(last, resume->redo_lsn) < 0)
             break;
-        crossing_open(s, c, set->last_lsn);
-        if ((!s->target_path && !c->opened) || !plan_set_usable(rules, position))
+        crossing_open(s, c, last);
+        if (!s->target_path && !c->opened)
             continue;
-        if (c->opened == c->count && hopeless(s, set->last_lsn))
+        if (c->opened == c->count && hopeless(s, last))
             return;
-        if (set->kind == BACKUP_LOG)
-            log_visit(s, position, set);
-        else if (base_before_goal(s, set) && plan_base_usable(rules, position, &full))
-            state_offer(s, set->last_lsn, full, full == position ? PLAN_NONE : position);
+        for (enum pass pass = 0; pass < PASS_COUNT; pass++) {
+            for (size_t i = begin; i < end; i++)
+                set_visit(s, (uint32_t)i, pass);
+        }
     }
     if (stands)
         resume_offer(s, c);

@@ -278,7 +278,7 @@ void model_reach(struct model *m, const struct chain_path *path) {
         const struct model_set *base = s;
         if (s->set.kind == BACKUP_DIFF)
             base = model_ours(m, &s->set.diff_base_guid, path->incarnation);
-        if (base && backup_is_base(&base->set))
+        if (base && backup_is_base(&base->set) && !backup_has(&s->set, BACKUP_DAMAGED))
             stop[s->end] = m->reach[s->end] = true;
     }
     for (bool again = true; again;) {
