@@ -107,6 +107,8 @@ static void check_tde(const struct restore_check *c, struct restore_findings *ou
     struct restore_finding *f;
     if (!thumbprint || !thumbprint[0])
         return;
+    if (str_starts(thumbprint, "0x"))
+        thumbprint += 2;
     switch (target_certificate_find(c->target, thumbprint)) {
     case TARGET_CERTIFICATE_GOOD:
         restore_findings_add(out, RESTORE_CHECK_OK, "tde", c->database, "the certificate with thumbprint 0x%s is there",
