@@ -93,7 +93,6 @@ static const struct conf_gap gaps[] = {
     {"compression.codec", "lz4", "lz4"},
     {"encryption", NULL, "encryption of backups"},
     {"verification", NULL, "verification by restoring"},
-    {"stripes", NULL, "striped backups"},
 };
 
 const struct conf_schema policy_schema = {policy_keys, ARRAY_LEN(policy_keys), gaps, ARRAY_LEN(gaps)};
