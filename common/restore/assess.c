@@ -31,8 +31,8 @@ void assess_view(const struct item *it, struct restore_guard_view *ret_view) {
         .ours = it->ours_there,
         .family = it->source.family_guid,
         .wanted = it->wanted,
-        .sets = it->history.sets,
-        .set_count = it->history.count,
+        .sets = it->relatives ? it->relatives : it->history.sets,
+        .set_count = it->relatives ? it->relative_count : it->history.count,
         .now = clock_wall(),
     };
 }
@@ -43,6 +43,8 @@ static int guard(struct item *it, struct sql_session *session, struct err *err) 
     struct target_db *there = target_find(&e->target, it->target);
     if (there && target_state_read(session, there, err) < 0)
         return err_context(err, "state of %s", it->target);
+    if (there && family_load(it, err) < 0)
+        return -1;
     say_wanted(it);
     assess_view(it, &view);
     restore_guard_decide(&view, &it->guard);
@@ -54,8 +56,8 @@ static int guard(struct item *it, struct sql_session *session, struct err *err) 
         return restore_guard_no_tail(&view, &it->guard, e->request.token, &why, err);
     }
     if (it->provisional && !it->guard.tail) {
-        *err = it->refusal;
-        return -1;
+        err_copy(err, &it->refusal);
+        return err_context(err, "%s", it->source.name);
     }
     if (!it->guard.tail)
         item_drop_history(it);

@@ -38,6 +38,8 @@ struct item {
     char target[SQL_NAME_MAX];
     struct source_history history; /* until the plan is made; with a tail until it is shipped */
     bool loaded;
+    struct backup *relatives; /* of the whole family, for the guard of a database in place; NULL: none is there */
+    size_t relative_count;
     struct guid *avoid;
     size_t avoid_count;
 
@@ -105,6 +107,8 @@ int select_plan(struct item *item, const struct chain_resume *resume, struct err
 void select_avoid(struct item *item, const struct guid *set);
 void item_done(struct item *item);
 void item_drop_history(struct item *item);
+/* family.c: what the source has of the family, in other folders, too. */
+int family_load(struct item *it, struct err *err) ERR_CHECK;
 
 /* assess.c */
 int assess_all(struct engine *e, struct sql_session *session, struct err *err) ERR_CHECK;

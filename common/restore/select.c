@@ -47,6 +47,7 @@ void item_done(struct item *it) {
         mem_free(it->known[i]);
     mem_free(it->known);
     mem_free(it->avoid);
+    mem_free(it->relatives);
     apply_close(&it->apply);
     restore_lines_done(&it->warnings);
     restore_lines_done(&it->next);

@@ -92,6 +92,7 @@ static void end_done(struct pool_item *item) {
         return;
     run->state = RUN_ENDED;
     tell(run);
+    run_tell(run);
     instruments_restored(agent, &run->ticket.err, run->report);
     while (run->watches) {
         struct run_watch *w = run->watches;

@@ -52,9 +52,18 @@ static void prepare_work(struct pool_item *item) {
     struct restore_env env;
     if (enter(run, &env) < 0)
         return;
-    (void)!restore_prepare(&env, &w->ticket.request, &w->report, &w->err); /* the class is the result */
+    if (restore_prepare(&env, &w->ticket.request, &w->report, &w->err) == 0)
+        err_clear(&w->err); /* ways that were tried on the way */
     w->reported = true;
     work_place_leave(&w->place);
+}
+
+static int resume_or_run(struct run_work *w, const struct restore_env *env) {
+    int rc = restore_resume(env, w->ticket.id, &w->report, &w->err);
+    if (rc == 0 || w->err.class != ERR_NOT_FOUND || w->report.count)
+        return rc;
+    restore_report_done(&w->report);
+    return restore_run(env, &w->ticket.request, &w->report, &w->err); /* nothing to resume: it had not begun */
 }
 
 static void restore_work(struct pool_item *item) {
@@ -65,12 +74,8 @@ static void restore_work(struct pool_item *item) {
         return;
     if (record_begin(w->place.store, w->place.scope, &w->ticket, &w->err) == 0) {
         w->executed = true;
-        if (restore_resume(&env, w->ticket.id, &w->report, &w->err) < 0 && w->err.class == ERR_NOT_FOUND && !w->report.count) {
-            restore_report_done(&w->report);
-            w->report = (struct restore_report){0};
+        if (resume_or_run(w, &env) == 0)
             err_clear(&w->err);
-            (void)!restore_run(&env, &w->ticket.request, &w->report, &w->err);
-        }
         w->reported = true;
     }
     work_place_leave(&w->place);
@@ -288,9 +293,16 @@ void run_step(struct run *run, int64_t now) {
     }
 }
 
+/* The daemon's login need not have the rights for a restore. */
+static void advise(const struct run *run, struct err *why) {
+    if (why->class == ERR_PERMISSION && !sessions_has_admin(run->agent->sessions))
+        err_hint(why, "Or configure an administrator's login for restores: sql.adminUser");
+}
+
 /* Nothing more is done; what is left is to write down how it ended. */
 void run_finish(struct run *run, const struct err *why) {
     run->ticket.err = *why;
+    advise(run, &run->ticket.err);
     run->ticket.finished_at = clock_wall();
     err_clear(&run->waiting_for);
     run_end(run);

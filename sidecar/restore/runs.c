@@ -74,7 +74,7 @@ static Mssql__V1__RestoreProgress *progress_message(const struct run *run, const
     return message_restore_progress(&whole);
 }
 
-static void tell_one(struct run *run) {
+void run_tell(struct run *run) {
     for (size_t i = 0;; i++) {
         pthread_mutex_lock(&run->lock);
         Mssql__V1__RestoreProgress *m = NULL;
@@ -101,7 +101,7 @@ static void on_tell(struct ev_loop *loop, ev_timer *w, int events) {
     struct restores *r = w->data;
     for (struct run *run = r->runs; run; run = run->next)
         if (run->watches)
-            tell_one(run);
+            run_tell(run);
 }
 
 /* ---- workers ---- */

@@ -93,6 +93,7 @@ struct run *run_new(struct agent *agent, const struct ticket *ticket);
 void run_free(struct run *run);
 bool restores_submit(struct agent *agent, enum restores_pool which, struct pool_item *item);
 void run_told(struct run *run, const struct restore_progress *progress); /* any thread */
+void run_tell(struct run *run); /* what was not told yet to those who listen */
 
 /* flow.c */
 void run_step(struct run *run, int64_t now);

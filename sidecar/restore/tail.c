@@ -24,8 +24,7 @@
 struct tail_call {
     struct agent *agent;
     const struct restore_tail *tail;
-    struct job *job; /* to be shipped; the loop's from `taken` on */
-    bool unknown; /* the loop has not seen this set: it must be staged */
+    struct job *job; /* the loop has not seen this set: it must be staged; the loop's again from `taken` on */
     bool taken;
     uint32_t incarnation; /* of the chain that it ends */
 };
@@ -84,7 +83,8 @@ static void look(struct handoff_call *call, void *arg) {
         await(job, call);
         return;
     }
-    t->unknown = !committed(t->agent, &t->tail->set);
+    if (!committed(t->agent, &t->tail->set))
+        t->job = job_new(t->agent, databases_find_or_add(t->agent, t->tail->database), LANE_LOG, "restore");
     handoff_end(call, &none);
 }
 
@@ -92,7 +92,6 @@ static void enqueue(struct handoff_call *call, void *arg) {
     struct tail_call *t = arg;
     struct job *job = t->job;
     t->taken = true;
-    job->db = databases_find_or_add(t->agent, t->tail->database);
     job->info = job->db->info;
     job->options = scheduler_job_options(t->agent, job->db);
     job->taken = true;
@@ -194,9 +193,8 @@ int run_ship_tail(void *user, const struct restore_tail *tail, struct err *err) 
     struct tail_call t = {.agent = run->agent, .tail = tail};
     if (handoff_run(handoff, look, &t, &run->cancel, err) < 0)
         return err_context(err, "tail of database '%s'", tail->database);
-    if (!t.unknown)
+    if (!t.job)
         return 0;
-    t.job = job_new(run->agent, NULL, LANE_LOG, "restore");
     if (prepare(t.job, tail, t.incarnation, err) < 0) {
         job_clean(t.job); /* the engine has its own file */
         job_free(t.job);

@@ -28,7 +28,8 @@ static void plan_work(struct pool_item *item) {
     if (work_place_enter(&p->place, &env, &p->err) < 0)
         return;
     env.journal_dir = p->agent->config->paths.state; /* nothing is written there by a dry run */
-    (void)!restore_prepare(&env, &p->request, &p->report, &p->err); /* the class is the result */
+    if (restore_prepare(&env, &p->request, &p->report, &p->err) == 0)
+        err_clear(&p->err); /* ways that were tried on the way */
     p->reported = true;
     work_place_leave(&p->place);
 }
