@@ -189,6 +189,7 @@ static void harden(void) {
 
 int main(int argc, char **argv) {
     struct err err;
+    mem_setup();
     struct program p = {.config = mem_alloc(sizeof(*p.config))};
     rpc_setup();
     if (fault_init(&err) < 0 || sidecar_config_load(argc, argv, environ, p.config, &err) < 0) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/base/mem.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -12,6 +13,12 @@ static atomic_uint fail_countdown;
 static _Noreturn void exhausted(size_t bytes) {
     fprintf(stderr, "out of memory: %zu bytes\n", bytes);
     abort();
+}
+
+void mem_setup(void) {
+    /* without a fixed value glibc raises it to the largest block that was ever freed, and keeps such blocks */
+    (void)mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+    (void)mallopt(M_ARENA_MAX, 4);
 }
 
 void *mem_alloc(size_t bytes) {

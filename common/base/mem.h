@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* For a daemon, before its first thread: blocks of 256 KiB and more always go back to the system when they are freed, and its many
+ * threads, of which few are busy at a time, share a few heaps. */
+void mem_setup(void);
 void *mem_alloc(size_t bytes) __attribute__((malloc, returns_nonnull)); /* zeroed */
 void *mem_realloc(void *ptr, size_t bytes) __attribute__((returns_nonnull));
 /* Array of `count` zeroed elements; aborts on overflow. */

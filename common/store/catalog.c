@@ -12,6 +12,7 @@
 #include "common/store/catalog_int.h"
 
 #define SAME_SET_DEPTH 64 /* what a replayed journal may bring again */
+#define RELEASE_EVERY (2u * 1024 * 1024 / CATALOG_RECORD) /* records */
 #define MUTABLE_FLAGS ((uint32_t)(BACKUP_HELD | BACKUP_OFF_VOLUME))
 
 /* ---- opening ---- */
@@ -280,29 +281,52 @@ int catalog_find(const struct catalog *c, uint32_t database, const struct guid *
     return 0;
 }
 
+int catalog_each(const struct catalog *c, uint32_t database, int (*fn)(void *user, const struct catalog_entry *entry), void *user,
+                 struct err *err) {
+    struct catalog_entry e = {.index = CATALOG_NONE};
+    uint32_t behind = c->count; /* pages from here on were given back */
+    int rc;
+    while ((rc = catalog_previous(c, database, &e, err)) > 0) {
+        if (behind - e.index >= RELEASE_EVERY) {
+            catalog_release_range(c, e.index, behind);
+            behind = e.index;
+        }
+        int result = fn(user, &e);
+        if (result)
+            return result;
+    }
+    return rc;
+}
+
+struct loading {
+    struct backup *sets;
+    size_t count, cap;
+};
+
+static int load_one(void *user, const struct catalog_entry *entry) {
+    struct loading *l = user;
+    l->sets = mem_grow(l->sets, &l->cap, l->count + 1, sizeof(*l->sets));
+    l->sets[l->count++] = entry->backup;
+    return 0;
+}
+
 int catalog_load(const struct catalog *c, uint32_t database, struct backup **ret_backups, size_t *ret_count, struct err *err) {
     const struct catalog_db *db = catalog_db_at(c, database);
     if (!db)
         return err_set(err, ERR_INTERNAL, "catalog %s has no database %u", c->path, database);
-    size_t cap = 0, count = 0;
-    struct backup *sets = mem_grow(NULL, &cap, (size_t)db->pub.sets + 1, sizeof(*sets));
-    struct catalog_entry e = {.index = CATALOG_NONE};
-    int rc;
-    while ((rc = catalog_previous(c, database, &e, err)) > 0) {
-        sets = mem_grow(sets, &cap, count + 1, sizeof(*sets));
-        sets[count++] = e.backup;
-    }
-    if (rc < 0) {
-        mem_free(sets);
+    struct loading l = {0};
+    l.sets = mem_grow(NULL, &l.cap, (size_t)db->pub.sets + 1, sizeof(*l.sets));
+    if (catalog_each(c, database, load_one, &l, err) < 0) {
+        mem_free(l.sets);
         return -1;
     }
-    for (size_t i = 0; i < count / 2; i++) {
-        struct backup swap = sets[i];
-        sets[i] = sets[count - 1 - i];
-        sets[count - 1 - i] = swap;
+    for (size_t i = 0; i < l.count / 2; i++) {
+        struct backup swap = l.sets[i];
+        l.sets[i] = l.sets[l.count - 1 - i];
+        l.sets[l.count - 1 - i] = swap;
     }
-    *ret_backups = sets;
-    *ret_count = count;
+    *ret_backups = l.sets;
+    *ret_count = l.count;
     return 0;
 }
 

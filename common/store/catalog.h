@@ -90,6 +90,10 @@ int catalog_append(struct catalog *catalog, uint32_t database, const struct back
  *     while ((rc = catalog_previous(catalog, db, &e, err)) > 0) use(&e.backup);
  * 1: an entry, 0: no more, -1: ERR_CORRUPT (rebuild). */
 int catalog_previous(const struct catalog *catalog, uint32_t database, struct catalog_entry *entry, struct err *err) ERR_CHECK;
+/* The same for a long walk, with the pages behind it given back: the records of one database lie among those of all others. fn's
+ * result that is not 0 ends it and is the result. */
+int catalog_each(const struct catalog *catalog, uint32_t database, int (*fn)(void *user, const struct catalog_entry *entry),
+                 void *user, struct err *err) ERR_CHECK;
 /* The newest set of a kind. ERR_NOT_FOUND when there is none. */
 int catalog_newest(const struct catalog *catalog, uint32_t database, enum backup_kind kind, struct catalog_entry *ret_entry,
                    struct err *err) ERR_CHECK;

@@ -71,6 +71,16 @@ void catalog_release_pages(const struct catalog *c) {
         (void)madvise((void *)(uintptr_t)c->map, c->map_bytes, MADV_DONTNEED);
 }
 
+void catalog_release_range(const struct catalog *c, uint32_t from, uint32_t until) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t begin = sizeof(struct catalog_header) + (size_t)from * CATALOG_RECORD,
+           end = begin + (size_t)(until - from) * CATALOG_RECORD;
+    begin = (begin + page - 1) / page * page;
+    end = end / page * page;
+    if (c->map && begin < end)
+        (void)madvise((void *)(uintptr_t)(c->map + begin), end - begin, MADV_DONTNEED);
+}
+
 void catalog_detach(struct catalog *c) {
     if (c->map)
         munmap((void *)(uintptr_t)c->map, c->map_bytes);

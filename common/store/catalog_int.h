@@ -102,6 +102,8 @@ struct catalog {
 /* catalog_file.c */
 const struct record *catalog_peek(const struct catalog *c, uint32_t index); /* no check */
 int catalog_record(const struct catalog *c, uint32_t index, const struct record **ret_record, struct err *err) ERR_CHECK;
+/* Gives the whole pages of these records back. */
+void catalog_release_range(const struct catalog *c, uint32_t from, uint32_t until);
 /* Fills self, state and crc of `count` records and writes them in one go behind the last. */
 int catalog_write(struct catalog *c, struct record *records, uint32_t count, struct err *err) ERR_CHECK;
 int catalog_checkpoint(struct catalog *c, struct err *err) ERR_CHECK;

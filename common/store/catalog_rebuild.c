@@ -209,15 +209,17 @@ static int order_hash(const void *x, const void *y) {
     return (a > b) - (a < b);
 }
 
-static int collect_known(struct known *k, const struct catalog_database *db, struct err *err) {
-    struct catalog_entry e = {.index = CATALOG_NONE};
+static int add_known(void *user, const struct catalog_entry *entry) {
+    struct known *k = user;
     char name[STORE_NAME_MAX];
-    int rc = 0;
-    while (db && (rc = catalog_previous(k->g->into, db->id, &e, err)) > 0) {
-        name_manifest(name, &e.backup);
-        k->hashes = mem_grow(k->hashes, &k->cap, k->count + 1, sizeof(*k->hashes));
-        k->hashes[k->count++] = hash_name(name);
-    }
+    name_manifest(name, &entry->backup);
+    k->hashes = mem_grow(k->hashes, &k->cap, k->count + 1, sizeof(*k->hashes));
+    k->hashes[k->count++] = hash_name(name);
+    return 0;
+}
+
+static int collect_known(struct known *k, const struct catalog_database *db, struct err *err) {
+    int rc = db ? catalog_each(k->g->into, db->id, add_known, k, err) : 0;
     if (k->count)
         qsort(k->hashes, k->count, sizeof(*k->hashes), order_hash);
     return rc;

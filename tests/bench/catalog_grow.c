@@ -5,26 +5,38 @@
  */
 #include <stdio.h>
 
+#include "common/base/mem.h"
 #include "common/base/str.h"
 #include "common/store/catalog.h"
 
-static int grow(struct catalog *catalog, uint32_t id, uint64_t sets, struct err *err) {
+static int last_log(struct catalog *catalog, uint32_t id, struct backup *ret_set, struct err *err) {
     struct catalog_entry last = {.index = CATALOG_NONE};
     int rc = catalog_previous(catalog, id, &last, err);
     if (rc <= 0)
         return rc < 0 ? rc : err_set(err, ERR_STATE, "database %u has no backup", id);
-    struct backup b = last.backup;
-    if (b.kind != BACKUP_LOG)
+    *ret_set = last.backup;
+    if (ret_set->kind != BACKUP_LOG)
         return err_set(err, ERR_STATE, "the last backup of database %u is not of its log", id);
-    b.first_lsn = b.last_lsn;
-    b.flags &= ~(uint32_t)BACKUP_BEGINS_LOG_CHAIN;
-    for (uint64_t i = 0; i < sets; i++) {
-        guid_random(&b.set_guid);
-        b.start_at = ++b.finish_at;
-        if (catalog_append(catalog, id, &b, 0, err) < 0)
-            return -1;
-    }
+    ret_set->first_lsn = ret_set->last_lsn;
+    ret_set->flags &= ~(uint32_t)BACKUP_BEGINS_LOG_CHAIN;
     return 0;
+}
+
+/* In turn, as the schedule has them: the records of one database lie among those of all others. */
+static int grow(struct catalog *catalog, uint64_t sets, struct err *err) {
+    size_t count = catalog_database_count(catalog);
+    struct backup *last = mem_array(count + 1, sizeof(*last));
+    int rc = 0;
+    for (size_t id = 0; id < count && rc == 0; id++)
+        rc = last_log(catalog, (uint32_t)id, &last[id], err);
+    for (uint64_t i = 0; i < sets && rc == 0 && count; i++) {
+        struct backup *b = &last[i % count];
+        guid_random(&b->set_guid);
+        b->start_at = ++b->finish_at;
+        rc = catalog_append(catalog, (uint32_t)(i % count), b, 0, err);
+    }
+    mem_free(last);
+    return rc;
 }
 
 int main(int argc, char **argv) {
@@ -37,9 +49,7 @@ int main(int argc, char **argv) {
     }
     int rc = catalog_open(argv[1], argv[2], argv[3], CATALOG_SYNC_LATER, &catalog, NULL, &err);
     if (rc == 0) {
-        size_t count = catalog_database_count(catalog);
-        for (size_t id = 0; id < count && rc == 0; id++)
-            rc = grow(catalog, (uint32_t)id, sets / count, &err);
+        rc = grow(catalog, sets, &err);
         if (rc == 0)
             rc = catalog_sync(catalog, &err);
         catalog_free(catalog);
