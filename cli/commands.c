@@ -82,13 +82,16 @@ static const struct cli_option plan_options[] = {
     {"--rate", 0, "BYTES", NULL, NULL, NULL, "bytes per second that a restore reached (100Mi): for the predicted time"},
     {"--tsql", 0, NULL, NULL, NULL, NULL, "the statements that restore it"},
     {"--as", 0, "NAME", NULL, NULL, NULL, "with --tsql: the name to restore under"},
+    {"--move", 0, "LOGICAL=PATH", NULL, NULL, NULL,
+     "with --tsql: where a file of the database goes; may be given more than once"},
     {"--server-dir", 0, "DIR", NULL, NULL, "/var/opt/mssql/restore", "with --tsql and a store: " SERVER_DIR_HELP},
 };
 
 static const struct cli_option restore_options[] = {
     {"--to", 0, "TARGET", NULL, NULL, NULL,
      "latest, a moment (2026-11-21T02:47:00Z), lsn:N, before-lsn:N, mark:NAME or before-mark:NAME"},
-    {"--database", 'd', "NAME", NULL, NULL, NULL, "a name, an earlier name or a folder; may be given more than once; without it, all"},
+    {"--database", 'd', "NAME", NULL, NULL, NULL,
+     "a name, an earlier name or a folder; may be given more than once; without it, all"},
     {"--as", 0, "NAME", NULL, NULL, NULL, "under this name instead of its own"},
     {"--server", 0, "HOST[:PORT]", NULL, "MSSQLCTL_SQL_SERVER", NULL, "the instance to restore to"},
     {"--user", 0, "LOGIN", NULL, "MSSQLCTL_SQL_USER", "sa", "a login there that may restore"},
@@ -102,7 +105,8 @@ static const struct cli_option restore_options[] = {
     {"--log-dir", 0, "DIR", NULL, NULL, NULL, "for log files"},
     {"--move", 0, "LOGICAL=PATH", NULL, NULL, NULL, "this file to that path; may be given more than once"},
     {"--dry-run", 0, NULL, NULL, NULL, NULL, "plan and check everything, change nothing"},
-    {"--acknowledge-data-loss", 0, "TOKEN", NULL, NULL, NULL, "go on although something is lost: the token that the dry run printed"},
+    {"--acknowledge-data-loss", 0, "TOKEN", NULL, NULL, NULL,
+     "go on although something is lost: the token that the dry run printed"},
     {"--leave-restoring", 0, NULL, NULL, NULL, NULL, "do not recover: more logs follow by hand"},
     {"--standby", 0, "DIR", NULL, NULL, NULL, "readable, and more logs may follow; undo files there, on the server"},
     {"--keep-cdc", 0, NULL, NULL, NULL, NULL, "keep change data capture"},
@@ -240,12 +244,13 @@ const struct cli_command cli_commands[] = {
         .run = cmd_restore,
         OPTIONS(restore_options),
         .summary = "bring databases back to a moment, in place, under another name or on another instance",
-        .text = "With --store it needs no sidecar and no controller: the store, an instance, and a directory that both see. "
-                "Everything that can be\n"
-                "known to stand against it is checked before anything is changed. A database that is there is never lost unasked: "
-                "the tail of its log\n"
-                "is taken and kept first, or the restore is refused with a token that acknowledges the loss.\n"
-                "Ctrl-C ends it in order and says how each database stands; --resume goes on, also after a crash.\n",
+        .text =
+            "With --store it needs no sidecar and no controller: the store, an instance, and a directory that both see. "
+            "Everything that can be\n"
+            "known to stand against it is checked before anything is changed. A database that is there is never lost unasked: "
+            "the tail of its log\n"
+            "is taken and kept first, or the restore is refused with a token that acknowledges the loss.\n"
+            "Ctrl-C ends it in order and says how each database stands; --resume goes on, also after a crash.\n",
         .examples = "restore orders --to 2026-11-21T02:46:00Z --as orders_before --store file:///backup-store \\\n"
                     "    --server sql.example:1433 --password-file ./sa --staging /mnt/restore:/var/opt/mssql/restore --dry-run\n"
                     "restore --resume 20261121T024700Z-restore-1a2b3c4d --store file:///backup-store --server sql.example \\\n"

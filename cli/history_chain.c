@@ -101,23 +101,32 @@ static bool same_fork(const struct backup *a, const struct backup *b) {
     return guid_eq(&a->family_guid, &b->family_guid) && guid_eq(&a->last_fork, &b->last_fork);
 }
 
+/* Do two sets that overlap hold different content? The same stretch again is a copy where nothing says that it is another backup. */
+static bool is_repeat(const struct history *h, uint32_t x, uint32_t y) {
+    const struct backup *a = &h->sets[x], *b = &h->sets[y];
+    bool same = !lsn_cmp(a->first_lsn, b->first_lsn) && !lsn_cmp(a->last_lsn, b->last_lsn);
+    if (a->finish_at == b->finish_at)
+        return false;
+    return !same || (!h->details[x].made_guid && !h->details[y].made_guid);
+}
+
 /* The finish of the earliest set that repeats a part of the log, 0 when there is none. The sets are sorted by LSN. */
 static int64_t find_repeat(const struct revert *r, int64_t after) {
-    const struct backup *sets = r->h->sets, *reach = NULL;
+    const struct backup *sets = r->h->sets;
     int64_t found = 0;
+    uint32_t reach = UINT32_MAX; /* the set that ends last so far */
     for (size_t i = 0; i < r->count; i++) {
-        const struct backup *b = &sets[r->order[i]];
+        uint32_t at = r->order[i];
+        const struct backup *b = &sets[at];
         if (!is_witness(b) || b->finish_at < after)
             continue;
-        bool overlaps = reach && lsn_cmp(b->first_lsn, reach->last_lsn) < 0;
-        bool copy = overlaps && !lsn_cmp(b->first_lsn, reach->first_lsn) && !lsn_cmp(b->last_lsn, reach->last_lsn);
-        if (overlaps && !copy) {
-            int64_t later = b->finish_at > reach->finish_at ? b->finish_at : reach->finish_at;
-            if (b->finish_at != reach->finish_at && (!found || later < found))
+        if (reach != UINT32_MAX && lsn_cmp(b->first_lsn, sets[reach].last_lsn) < 0 && is_repeat(r->h, reach, at)) {
+            int64_t later = b->finish_at > sets[reach].finish_at ? b->finish_at : sets[reach].finish_at;
+            if (!found || later < found)
                 found = later;
         }
-        if (!reach || lsn_cmp(b->last_lsn, reach->last_lsn) > 0)
-            reach = b;
+        if (reach == UINT32_MAX || lsn_cmp(b->last_lsn, sets[reach].last_lsn) > 0)
+            reach = at;
     }
     return found;
 }

@@ -12,32 +12,62 @@
 
 #define AVOID_MAX 10000
 
-int plan_options_read(struct cli *cli, struct plan_options *ret_options, struct err *err) {
-    const struct cli_args *a = &cli->args;
-    struct plan_options o = {0};
-    const char *rate = cli_option_find(a->command, "--rate", 6) ? cli_value(a, "--rate") : NULL;
-    if (chain_target_parse(cli_value(a, "--to"), &o.target, err) < 0)
+static int add_avoid(struct plan_options *o, const char *text, struct err *err) {
+    struct guid guid;
+    if (!history_guid_parse(text, &guid) || o->avoid_count == AVOID_MAX)
+        return err_set(err, ERR_USAGE, "--avoid: '%s' is no GUID of a backup set", text);
+    o->avoid = mem_grow(o->avoid, &o->avoid_cap, o->avoid_count + 1, sizeof(*o->avoid));
+    o->avoid[o->avoid_count++] = guid;
+    return 0;
+}
+
+/* LOGICAL=PATH; a logical name may hold '=', a path as SQL Server has it begins with '/' or a drive. */
+static int add_move(struct plan_options *o, const char *text, struct err *err) {
+    const char *at = strstr(text, "=/");
+    for (const char *p = text; !at && *p; p++)
+        if (p > text && p[0] == '=' && p[1] && p[2] == ':')
+            at = p;
+    if (!at || at == text)
+        return err_set(err, ERR_USAGE, "--move: '%s' is not LOGICAL=PATH with a whole path", text);
+    o->moves = mem_grow(o->moves, &o->move_cap, o->move_count + 1, sizeof(*o->moves));
+    o->moves[o->move_count++] = (struct script_move){.logical = mem_strndup(text, (size_t)(at - text)),
+                                                     .physical = mem_strdup(at + 1)};
+    return 0;
+}
+
+static int read_options(const struct cli_args *a, struct plan_options *o, struct err *err) {
+    const char *rate = cli_value(a, "--rate");
+    if (chain_target_parse(cli_value(a, "--to"), &o->target, err) < 0)
         return err_context(err, "--to");
-    chain_target_format(o.target_text, &o.target);
-    o.allow_damaged = cli_given(a, "--allow-damaged");
-    if (rate && (!str_to_bytes(rate, &o.rate) || !o.rate))
+    chain_target_format(o->target_text, &o->target);
+    o->allow_damaged = cli_given(a, "--allow-damaged");
+    if (rate && (!str_to_bytes(rate, &o->rate) || !o->rate))
         return err_set(err, ERR_USAGE, "--rate: '%s' is no number of bytes per second (100Mi)", rate);
     for (size_t i = 0; i < a->given_count; i++) {
-        struct guid guid;
-        if (strcmp(a->given[i].option->name, "--avoid"))
-            continue;
-        if (!history_guid_parse(a->given[i].value, &guid) || o.avoid_count == AVOID_MAX) {
-            plan_options_done(&o);
-            return err_set(err, ERR_USAGE, "--avoid: '%s' is no GUID of a backup set", a->given[i].value);
-        }
-        o.avoid = mem_grow(o.avoid, &o.avoid_cap, o.avoid_count + 1, sizeof(*o.avoid));
-        o.avoid[o.avoid_count++] = guid;
+        const char *name = a->given[i].option->name, *value = a->given[i].value;
+        if ((!strcmp(name, "--avoid") && add_avoid(o, value, err) < 0) ||
+            (!strcmp(name, "--move") && add_move(o, value, err) < 0))
+            return -1;
+    }
+    return 0;
+}
+
+int plan_options_read(struct cli *cli, struct plan_options *ret_options, struct err *err) {
+    struct plan_options o = {0};
+    if (read_options(&cli->args, &o, err) < 0) {
+        plan_options_done(&o);
+        return -1;
     }
     *ret_options = o;
     return 0;
 }
 
 void plan_options_done(struct plan_options *options) {
+    for (size_t i = 0; i < options->move_count; i++) {
+        mem_free((char *)(uintptr_t)options->moves[i].logical);
+        mem_free((char *)(uintptr_t)options->moves[i].physical);
+    }
+    mem_free(options->moves);
     mem_free(options->avoid);
     *options = (struct plan_options){0};
 }
@@ -86,7 +116,7 @@ static int plan_in(struct cli *cli, struct origin *origin, struct plan_options *
 int cmd_plan(struct cli *cli, struct err *err) {
     struct plan_options options;
     struct origin origin;
-    const char *lone[] = {"--as", "--server-dir"};
+    static const char *const lone[] = {"--as", "--server-dir", "--move"};
     for (size_t i = 0; i < ARRAY_LEN(lone); i++)
         if (cli_given(&cli->args, lone[i]) && !cli_given(&cli->args, "--tsql"))
             return err_set(err, ERR_USAGE, "%s belongs to --tsql", lone[i]);

@@ -17,6 +17,8 @@ struct plan_options {
     size_t avoid_count, avoid_cap;
     bool allow_damaged;
     uint64_t rate; /* bytes per second; 0: documented ones */
+    struct script_move *moves; /* --move: logical and physical, on the heap */
+    size_t move_count, move_cap;
 };
 int plan_options_read(struct cli *cli, struct plan_options *ret_options, struct err *err) ERR_CHECK;
 void plan_options_done(struct plan_options *options);

@@ -190,7 +190,8 @@ static bool build(const struct cli *cli, const struct plan_options *options, str
         .marks = c->loaded.marks,
         .mark_count = c->loaded.mark_count,
         .allow_damaged = options->allow_damaged,
-        .now = cli->now,
+        /* a machine whose clock is behind the server's does not make the newest backups ones of the future */
+        .now = cli->now > c->database->newest_at ? cli->now : c->database->newest_at,
     };
     return chain_plan_build(&request, &made->plan, refusal);
 }
@@ -260,5 +261,7 @@ struct plan_time plan_predict(const struct plan_made *made, uint64_t rate) {
         t.seconds += (double)bytes / per_s + STATEMENT_S;
     }
     t.seconds += STATEMENT_S;
+    if (!made->plan.size_bytes && !made->plan.stored_bytes)
+        t.basis = "no sizes are known: 0.2 s per statement alone";
     return t;
 }

@@ -200,7 +200,7 @@ static void print_members(const struct cli *cli, const struct plan_made *made) {
         table_cell(t, color, "%s", text_time(text, set->finish_at));
         table_cell(t, color, "%s", lsn_format(lsn, set->first_lsn));
         table_cell(t, color, "%s", lsn_format(lsn, set->last_lsn));
-        table_cell(t, color, "%s", text_bytes(text, set->stored_bytes));
+        table_cell(t, color, "%s", set->stored_bytes ? text_bytes(text, set->stored_bytes) : "");
         table_cell(t, color, "%s%s", why_text(m->why), m->damaged ? ", DAMAGED" : "");
     }
     table_print(t);
@@ -249,10 +249,67 @@ static int check_files(const struct plan_made *made, size_t n, struct err *err) 
     return 0;
 }
 
+/* Where the files of a member go. What the backups do not list (a history) is asked for on the full. mem_free() the list. */
+static struct script_move *moves_of(const struct plan_made *made, const struct plan_options *options, size_t n,
+                                    size_t *ret_count) {
+    const struct plan_files *f = &made->files[n];
+    bool listed = made->origin->store != NULL;
+    struct script_move *moves = mem_array(f->move_count + options->move_count + 1, sizeof(*moves));
+    size_t count = 0;
+    for (size_t i = 0; i < f->move_count; i++) {
+        moves[count] = f->moves[i];
+        for (size_t k = 0; k < options->move_count; k++)
+            if (str_ieq(options->moves[k].logical, f->moves[i].logical))
+                moves[count].physical = options->moves[k].physical;
+        count++;
+    }
+    for (size_t k = 0; !listed && !n && k < options->move_count; k++)
+        moves[count++] = options->moves[k];
+    *ret_count = count;
+    return moves;
+}
+
+/* A move that names no file would be passed over in silence. */
+static int check_moves(const struct plan_made *made, const struct plan_options *options, struct err *err) {
+    for (size_t k = 0; k < options->move_count && made->origin->store; k++) {
+        bool found = false;
+        for (size_t i = 0; i < made->plan.count; i++)
+            for (size_t f = 0; f < made->files[i].move_count; f++)
+                found = found || str_ieq(made->files[i].moves[f].logical, options->moves[k].logical);
+        if (!found)
+            return err_set(err, ERR_USAGE, "--move: the database has no file '%s'", options->moves[k].logical);
+    }
+    return 0;
+}
+
+static int write_members(const struct plan_made *made, const struct plan_options *options, struct script *script, struct buf *out,
+                         struct err *err) {
+    struct script_member *members = mem_array(script->count + 1, sizeof(*members));
+    struct script_move **moves = mem_array(script->count + 1, sizeof(*moves));
+    int rc = check_moves(made, options, err);
+    for (size_t i = 0; i < script->count && rc == 0; i++) {
+        const struct plan_files *f = &made->files[i];
+        members[i] = (struct script_member){
+            &made->plan.members[i], plan_set(made, i), (const char *const *)f->names, f->count, NULL, 0};
+        members[i].moves = moves[i] = moves_of(made, options, i, &members[i].move_count);
+        rc = check_files(made, i, err);
+    }
+    script->members = members;
+    if (rc == 0)
+        rc = script_write(script, out, err);
+    for (size_t i = 0; i < script->count; i++)
+        mem_free(moves[i]);
+    mem_free(moves);
+    mem_free(members);
+    return rc;
+}
+
 int plan_script(const struct cli *cli, const struct plan_made *made, const struct plan_options *options, const char *as,
                 const char *folder, struct buf *out, struct err *err) {
-    static const char system_note[] = "A system database: follow Microsoft's instructions, an ordinary RESTORE is not enough.";
-    const char *name = made->chain.database->name, *notes[1];
+    static const char system_note[] = "A system database: follow Microsoft's instructions, an ordinary RESTORE is not enough.",
+                      moves_note[] =
+                          "No list of the database's files is known: they go where they were. --move says another place.";
+    const char *name = made->chain.database->name, *notes[2];
     _cleanup_free_ char *program = mem_printf("%s " MSSQLCTL_VERSION, cli->program);
     struct script script = {
         .program = program,
@@ -266,17 +323,7 @@ int plan_script(const struct cli *cli, const struct plan_made *made, const struc
     };
     if (origin_is_system(name))
         notes[script.note_count++] = system_note;
-    struct script_member *members = mem_array(script.count + 1, sizeof(*members));
-    script.members = members;
-    int rc = 0;
-    for (size_t i = 0; i < script.count && rc == 0; i++) {
-        const struct plan_files *f = &made->files[i];
-        members[i] = (struct script_member){
-            &made->plan.members[i], plan_set(made, i), (const char *const *)f->names, f->count, f->moves, f->move_count};
-        rc = check_files(made, i, err);
-    }
-    if (rc == 0)
-        rc = script_write(&script, out, err);
-    mem_free(members);
-    return rc;
+    if (!made->origin->store && !options->move_count)
+        notes[script.note_count++] = moves_note;
+    return write_members(made, options, &script, out, err);
 }

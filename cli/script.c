@@ -67,7 +67,8 @@ static void put_variables(const struct script *s, struct buf *out) {
     size_t paths = 0, moves = 0, at = 0;
     for (size_t i = 0; i < s->count; i++) {
         paths = s->members[i].path_count > paths ? s->members[i].path_count : paths;
-        moves += s->members[i].move_count;
+        for (size_t k = 0; k < s->members[i].move_count; k++)
+            moves += !s->members[i].moves[k].physical;
     }
     buf_puts(out, "DECLARE @database sysname = ");
     sql_quote_text_max(out, s->database, SQL_NAME_CHARS);
@@ -82,6 +83,8 @@ static void put_variables(const struct script *s, struct buf *out) {
     for (size_t i = 0; i < s->count; i++)
         for (size_t k = 0; k < s->members[i].move_count; k++) {
             const struct script_move *m = &s->members[i].moves[k];
+            if (m->physical)
+                continue;
             buf_printf(out, "DECLARE @move%zu nvarchar(260) = %s + @stem + N'_%u%s';\n", ++at, m->type == 'L' ? "@log" : "@data",
                        m->id, ending_of(m));
         }
@@ -133,7 +136,11 @@ static void put_restore(const struct script *s, size_t n, size_t *move, bool rec
     for (size_t i = 0; i < m->move_count; i++) {
         buf_printf(out, ",\n%s    MOVE ", indent);
         sql_quote_text_max(out, m->moves[i].logical, SQL_NAME_CHARS);
-        buf_printf(out, " TO @move%zu", ++*move);
+        buf_puts(out, " TO ");
+        if (m->moves[i].physical)
+            sql_quote_text_max(out, m->moves[i].physical, PATH_UNITS);
+        else
+            buf_printf(out, "@move%zu", ++*move);
     }
     buf_printf(out, ";\n%sIF @@ERROR <> 0\n%s    RETURN;\n", indent, indent);
 }

@@ -20,6 +20,7 @@ struct script_move {
     const char *logical;
     char type; /* D, L, S, F */
     unsigned id; /* makes its name unique; 1 is the primary file */
+    const char *physical; /* where it goes; NULL: into the server's own folders */
 };
 
 struct script_member {
