@@ -123,30 +123,40 @@ static bool find_mark(struct attempt *a) {
 
 /* ---- by time ---- */
 
-/* When the path was certainly in use: the beginning of its first backup. */
-static int64_t path_used_at(const struct attempt *a, size_t path) {
-    const struct chain_history_path *p = &a->rules->history->paths[path];
-    int64_t at = INT64_MAX;
-    for (size_t i = p->begin; i < p->end; i++) {
-        const struct backup *set = chain_history_peek(a->rules->history, i);
-        if (!(a->rules->history->order[i].flags & BACKUP_FOREIGN) && set->start_at && set->start_at < at)
-            at = set->start_at;
+/* Does a log say that nothing was committed between the end of this data backup and the moment? */
+static bool quiet_behind(const struct attempt *a, const struct chain_history_path *path, size_t position) {
+    const struct chain_history *h = a->rules->history;
+    struct lsn end = chain_history_peek(h, position)->last_lsn;
+    size_t i = position;
+    while (i > path->begin && !lsn_cmp(chain_history_peek(h, i - 1)->last_lsn, end))
+        i--;
+    for (; i < path->end && !lsn_cmp(chain_history_peek(h, i)->last_lsn, end); i++) {
+        const struct backup *log = chain_history_peek(h, i);
+        if (log->kind == BACKUP_LOG && plan_set_usable(a->rules, (uint32_t)i) && backup_reach_at(log) >= a->target.at)
+            return true;
     }
-    return at;
+    return false;
 }
 
-/* A backup that ended at this very moment: the state at its end, when no log says more. */
+/*
+ * The end of a backup that is the state of the moment although no log can be stopped there: it ended at this very moment,
+ * or nothing was committed behind it.
+ */
 static bool find_point(struct attempt *a, size_t path) {
     const struct chain_history_path *p = &a->rules->history->paths[path];
     struct plan_goal by_time = a->goal;
     for (size_t i = p->end; i-- > p->begin;) {
         const struct backup *set = chain_history_peek(a->rules->history, i);
-        if (set->finish_at != a->target.at || (set->kind == BACKUP_LOG && !backup_has(set, BACKUP_BULK_LOGGED)) ||
-            !plan_set_usable(a->rules, (uint32_t)i))
+        bool log = set->kind == BACKUP_LOG;
+        if (set->finish_at > a->target.at || (log && !plan_log_is_whole(set)) || !plan_set_usable(a->rules, (uint32_t)i) ||
+            (set->finish_at < a->target.at && (log || !quiet_behind(a, p, i))))
             continue;
         a->goal = (struct plan_goal){.lsn = set->last_lsn, .before = true};
-        if (search(a, path, NULL))
+        if (!search(a, path, NULL))
+            continue;
+        if (way_ends_at_goal(a))
             return true;
+        plan_way_done(&a->way); /* a log would have to be cut there */
     }
     a->goal = by_time;
     return false;
@@ -171,7 +181,7 @@ static bool find_time_path(struct attempt *a) {
     for (size_t p = h->path_count; p-- > 0 && !found;) {
         if (!path_wanted(a, p))
             continue;
-        later[p] = h->path_count > 1 && path_used_at(a, p) > a->target.at;
+        later[p] = h->path_count > 1 && plan_path_used_at(h, p) > a->target.at;
         found = !later[p] && find_time_on(a, p);
     }
     for (size_t p = 0; p < h->path_count && !found; p++)
@@ -291,8 +301,7 @@ static struct chain_member *member_add(const struct attempt *a, struct chain_pla
     const struct backup *set = chain_history_peek(a->rules->history, position);
     struct chain_member *m = &plan->members[plan->count++];
     *m = (struct chain_member){.set = entry->at, .kind = set->kind, .why = why, .damaged = (entry->flags & BACKUP_DAMAGED) != 0};
-    bool whole = backup_has(set, BACKUP_BULK_LOGGED); /* only its end is ever a goal */
-    m->stop = set->kind == BACKUP_LOG && plan->stop.kind != CHAIN_STOP_NONE && !whole;
+    m->stop = set->kind == BACKUP_LOG && plan->stop.kind != CHAIN_STOP_NONE && !plan_log_is_whole(set);
     m->if_needed = why == CHAIN_WHY_MAYBE;
     plan->stored_bytes += plan_set_bytes(set);
     plan->size_bytes += set->size_bytes;
@@ -330,7 +339,7 @@ static uint32_t log_after(const struct attempt *a) {
             continue;
         looked++;
         if (lsn_cmp(set->first_lsn, last->last_lsn) <= 0)
-            return backup_has(set, BACKUP_BULK_LOGGED) ? PLAN_NONE : (uint32_t)i;
+            return plan_log_is_whole(set) ? PLAN_NONE : (uint32_t)i;
     }
     return PLAN_NONE;
 }

@@ -48,6 +48,12 @@ bool plan_set_usable(const struct plan_rules *rules, uint32_t position);
 /* Can the end of this data backup be restored? ret_full is the full to begin with, itself or a differential's. */
 bool plan_base_usable(const struct plan_rules *rules, uint32_t position, uint32_t *ret_full);
 uint64_t plan_set_bytes(const struct backup *set);
+/* When the path was certainly in use: the beginning of its first backup. */
+int64_t plan_path_used_at(const struct chain_history *history, size_t path);
+/* A log with minimally logged changes: restored whole or not at all. An empty one holds none, whatever its flag says. */
+static inline bool plan_log_is_whole(const struct backup *log) {
+    return backup_has(log, BACKUP_BULK_LOGGED) && lsn_cmp(log->first_lsn, log->last_lsn) < 0;
+}
 
 /*
  * The cheapest way to the goal on the path; false when there is none: then ret_gap (may be NULL) is the lowest LSN from

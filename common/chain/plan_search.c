@@ -39,6 +39,7 @@ struct search {
     size_t seed_count, seed_cap;
     struct lsn tip; /* end of the last log of the target's path */
     struct lsn gap; /* lowest LSN from which the goal can be reached */
+    int64_t used_at; /* since then the target's path was in use for certain */
     bool target_path;
     bool reached; /* something was in the heap */
     bool found;
@@ -181,15 +182,22 @@ static uint32_t node_add(struct search *s, uint32_t position, const struct backu
 
 enum log_use { LOG_USELESS, LOG_HOLDS_GOAL, LOG_BEFORE_GOAL };
 
+/* A log from before the fork. What it says of the time behind its end counts for the path that it was taken on only. */
+static enum log_use log_use_time_parent(const struct search *s, const struct backup *log) {
+    if (s->goal->at >= s->used_at)
+        return LOG_BEFORE_GOAL;
+    int64_t until = plan_log_is_whole(log) ? log->finish_at : backup_reach_at(log);
+    return until < s->goal->at ? LOG_BEFORE_GOAL : LOG_USELESS;
+}
+
 static enum log_use log_use_time(const struct search *s, const struct backup *log) {
     const struct plan_goal *goal = s->goal;
-    bool bulk = backup_has(log, BACKUP_BULK_LOGGED);
+    bool bulk = plan_log_is_whole(log);
     if (bulk && log->finish_at > goal->at)
         return LOG_USELESS; /* its end may be behind the goal, and its inside cannot be reached */
     if (!bulk && backup_reach_at(log) >= goal->at)
         return LOG_HOLDS_GOAL;
-    bool tip = s->target_path && !lsn_cmp(log->last_lsn, s->tip);
-    return tip && goal->at <= goal->quiet_until_at ? LOG_HOLDS_GOAL : LOG_BEFORE_GOAL;
+    return !lsn_cmp(log->last_lsn, s->tip) && goal->at <= goal->quiet_until_at ? LOG_HOLDS_GOAL : LOG_BEFORE_GOAL;
 }
 
 static enum log_use log_use_lsn(const struct search *s, const struct backup *log) {
@@ -199,7 +207,7 @@ static enum log_use log_use_lsn(const struct search *s, const struct backup *log
         return lsn_cmp(log->first_lsn, log->last_lsn) ? LOG_HOLDS_GOAL : LOG_USELESS;
     if (last >= 0)
         return LOG_BEFORE_GOAL;
-    return (goal->before ? first > 0 : first >= 0) && !backup_has(log, BACKUP_BULK_LOGGED) ? LOG_HOLDS_GOAL : LOG_USELESS;
+    return (goal->before ? first > 0 : first >= 0) && !plan_log_is_whole(log) ? LOG_HOLDS_GOAL : LOG_USELESS;
 }
 
 static bool base_before_goal(const struct search *s, const struct backup *set) {
@@ -263,7 +271,9 @@ static void seed_add(struct search *s, const struct backup *log, uint32_t node) 
 enum pass { PASS_HOLDS_GOAL, PASS_LOGS, PASS_DATA, PASS_COUNT };
 
 static void log_visit(struct search *s, uint32_t position, const struct backup *log, enum pass pass) {
-    enum log_use use = s->goal->by_time ? log_use_time(s, log) : log_use_lsn(s, log);
+    enum log_use use = !s->goal->by_time ? log_use_lsn(s, log)
+                       : s->target_path  ? log_use_time(s, log)
+                                         : log_use_time_parent(s, log);
     uint32_t node = PLAN_NONE, next;
     if ((use == LOG_HOLDS_GOAL) != (pass == PASS_HOLDS_GOAL))
         return;
@@ -375,6 +385,17 @@ static bool crossing_next(struct search *s, const bool *walked, size_t *ret_path
     return true;
 }
 
+int64_t plan_path_used_at(const struct chain_history *history, size_t path) {
+    const struct chain_history_path *p = &history->paths[path];
+    int64_t at = INT64_MAX;
+    for (size_t i = p->begin; i < p->end; i++) {
+        const struct backup *set = chain_history_peek(history, i);
+        if (!(history->order[i].flags & BACKUP_FOREIGN) && set->start_at && set->start_at < at)
+            at = set->start_at;
+    }
+    return at;
+}
+
 /* The target's path, then those that it came from, each once. */
 static void lineage_walk(struct search *s, size_t path) {
     const struct chain_history *h = s->rules->history;
@@ -384,6 +405,8 @@ static void lineage_walk(struct search *s, size_t path) {
     walked[path] = true;
     path_walk(s, &h->paths[path], &c);
     s->target_path = false;
+    if (s->goal->by_time && s->seed_count)
+        s->used_at = plan_path_used_at(h, path);
     for (size_t from; crossing_next(s, walked, &from, &c);) {
         walked[from] = true;
         path_walk(s, &h->paths[from], &c);

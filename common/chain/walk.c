@@ -111,6 +111,8 @@ static void segment_open(struct chain_walk *w, const struct chain_point *base) {
         point_emit(w, base, CHAIN_HOLE_BULK_LOGGED, false);
         lost_note(t, t->bulk_lsn, t->bulk_at);
         start = (struct chain_point){.lsn = t->clean_lsn, .at = t->clean_at, .set = t->clean_set};
+        if (start.at < base->at) /* the log was finished while the full still ran */
+            start.at = base->at;
     }
     if (!t->open || point_cmp(&start, &t->from) < 0)
         t->from = start;
@@ -195,8 +197,12 @@ static void segment_extend_bulk(struct chain_walk *w, const struct backup *n, bo
     else if (t->open)
         segment_emit(w, CHAIN_HOLE_BULK_LOGGED, false);
     unsigned inside = 0;
-    while (inside < t->pending_count && lsn_cmp(t->pending[inside].lsn, n->last_lsn) < 0)
-        point_emit(w, &t->pending[inside++], CHAIN_HOLE_BULK_LOGGED, false);
+    int64_t from_at = INT64_MAX; /* not before the log and, where nothing else leads here, a base inside of it were finished */
+    for (; inside < t->pending_count && lsn_cmp(t->pending[inside].lsn, n->last_lsn) < 0; inside++) {
+        point_emit(w, &t->pending[inside], CHAIN_HOLE_BULK_LOGGED, false);
+        if (t->pending[inside].at < from_at)
+            from_at = t->pending[inside].at;
+    }
     pending_drop(t, inside);
     t->bulk_lsn = t->seg_last;
     t->bulk_at = t->seg_until_at > t->clean_at ? t->seg_until_at : t->clean_at;
@@ -206,6 +212,8 @@ static void segment_extend_bulk(struct chain_walk *w, const struct backup *n, bo
     if (reached || inside) {
         t->open = true;
         t->from = point_of(n);
+        if (!reached && t->from.at < from_at)
+            t->from.at = from_at;
     }
 }
 

@@ -19,6 +19,7 @@ struct tries {
     const struct chain_plan_request *request;
     bool allowed[32];
     struct lsn tip;
+    int64_t used_at; /* first beginning of a set on the path */
     struct brute best;
 };
 
@@ -62,8 +63,13 @@ static void found(struct tries *t, uint64_t bytes, unsigned sets) {
 /* 1: the target is in the log, 0: it is behind it, -1: the log leads past it. */
 static int log_verdict(const struct tries *t, const struct backup *log) {
     const struct chain_target *target = &t->request->target;
-    bool bulk = backup_has(log, BACKUP_BULK_LOGGED);
+    bool bulk = backup_has(log, BACKUP_BULK_LOGGED) && lsn_cmp(log->first_lsn, log->last_lsn) < 0;
     struct chain_path of = chain_path_of(log);
+    if (target->kind == CHAIN_TO_TIME && !chain_path_eq(&of, t->path)) {
+        /* From before a fork: it holds nothing later than the fork, and does not know what was committed behind it. */
+        int64_t until = bulk ? log->finish_at : log->valid_until ? log->valid_until : log->start_at;
+        return target->at >= t->used_at || until < target->at ? 0 : -1;
+    }
     if (target->kind == CHAIN_TO_TIME) {
         if (bulk)
             return log->finish_at > target->at ? -1
@@ -126,13 +132,17 @@ static bool good_full(const struct tries *t, size_t i) {
 
 void brute_plan(const struct backup *sets, size_t count, const struct chain_path *path, const struct chain_plan_request *request,
                 struct brute *ret_brute) {
-    struct tries t = {.sets = sets, .count = count, .path = path, .request = request};
+    struct tries t = {.sets = sets, .count = count, .path = path, .request = request, .used_at = INT64_MAX};
     assert_true(count <= 32);
     allow(&t);
     for (size_t i = 0; i < count; i++) {
         struct chain_path of = chain_path_of(&sets[i]);
-        if (sets[i].kind == BACKUP_LOG && chain_path_eq(&of, path) && !backup_has(&sets[i], BACKUP_FOREIGN))
+        if (!chain_path_eq(&of, path) || backup_has(&sets[i], BACKUP_FOREIGN))
+            continue;
+        if (sets[i].kind == BACKUP_LOG)
             t.tip = lsn_max(t.tip, sets[i].last_lsn);
+        if (sets[i].start_at < t.used_at)
+            t.used_at = sets[i].start_at;
     }
     for (size_t i = 0; i < count; i++) {
         if (t.allowed[i] && good_full(&t, i))
