@@ -4,6 +4,7 @@ what they all read alike is TDS."""
 
 import datetime as dt
 import decimal
+import threading
 import uuid
 
 import pytest
@@ -149,12 +150,15 @@ def test_every_type_that_bsqldb_knows_is_read_by_it(wire, encrypt, tmp_path):
 @pytest.mark.parametrize("run", [matrix.run_pytds, matrix.run_tedious, matrix.run_own], ids=["pytds", "tedious", "own"])
 @ENCRYPTIONS
 def test_cancel_leaves_the_connection_usable(wire, encrypt, run):
+    began = threading.Event()
+
     def wait(session, _params, _emit):
+        began.set()
         assert session.cancel.wait(30)
         raise Cancelled()
 
     wire.script("wait", wait)
-    target = Target(wire.port, "Secret-1", "", encrypt, wire.ca)
+    target = Target(wire.port, "Secret-1", "", encrypt, wire.ca, began.is_set)
     results = run(target, [{"cancel": "wait"}, {"sql": "select 1"}])
     assert results[0] == {"cancelled": True} and results[1]["sets"][0]["rows"] == [["1"]]
     assert wire.setup.counters["attentions"] == 1
@@ -246,7 +250,12 @@ BY_API = [
 
 def make_database(sim, name):
     sim.query(f"CREATE DATABASE {name}")
-    return Target(sim.port, SA_PASSWORD, name, False, sim.certificate)
+
+    def waits() -> bool:
+        sessions = sim.do("sessions")["sessions"]
+        return any(s["database"] == name and s["running"].startswith("WAITFOR") for s in sessions)
+
+    return Target(sim.port, SA_PASSWORD, name, False, sim.certificate, waits)
 
 
 @pytest.fixture(scope="module")

@@ -7,17 +7,20 @@ The result of a step: {"sets": [{"columns": [[name, type]], "rows": [[text or No
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import decimal
 import json
 import os
 import re
 import subprocess
+import tempfile
 import threading
+import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Iterator, Optional
 
 from sqlsim.client import Client, type_text
 from sqlsim.contract import Param, SqlType
@@ -36,8 +39,34 @@ class Target:
     database: str = ""
     encrypt: bool | str = False  # "login": only the login, "strict": TDS 8; for the clients that have them
     ca: str = ""
+    running: Callable[[], bool] = lambda: False  # does the server work on the statement that is to be cancelled?
 
-    def work(self, steps: list[dict]) -> str:
+    def wait_running(self, stop: Callable[[], bool] = lambda: False) -> bool:
+        end = time.monotonic() + DEADLINE
+        while not self.running():
+            if stop():
+                return False
+            assert time.monotonic() < end, "the statement to be cancelled does not run"
+            time.sleep(0.01)
+        return True
+
+    @contextlib.contextmanager
+    def tell_running(self, steps: list[dict]) -> Iterator[str]:
+        """A file that comes into being when the statement of a cancel step runs: for clients in other processes."""
+        ended = threading.Event()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "running"
+            thread = threading.Thread(target=lambda: self.wait_running(ended.is_set) and path.touch())
+            if any("cancel" in step for step in steps):
+                thread.start()
+            try:
+                yield str(path)
+            finally:
+                ended.set()
+                if thread.ident:
+                    thread.join()
+
+    def work(self, steps: list[dict], running: str) -> str:
         return json.dumps(
             {
                 "port": self.port,
@@ -46,6 +75,7 @@ class Target:
                 "database": self.database,
                 "encrypt": self.encrypt,
                 "ca": self.ca,
+                "running": running,
                 "steps": steps,
             }
         )
@@ -69,7 +99,8 @@ def _run(command: list[str], text: str, env: Optional[dict] = None) -> subproces
 
 
 def _json_client(command: list[str], target: Target, steps: list[dict]) -> list[dict]:
-    done = _run(command, target.work(steps))
+    with target.tell_running(steps) as running:
+        done = _run(command, target.work(steps, running))
     if done.returncode != 0:
         raise AssertionError(f"{command[-1]} failed: {done.stderr[-2000:]}")
     return json.loads(done.stdout)
@@ -142,17 +173,17 @@ def run_own(target: Target, steps: list[dict]) -> list[dict]:
         "127.0.0.1", target.port, "sa", target.password, target.database, encryption=encryption, ca=target.ca or None, timeout=60
     ) as client:
         for step in steps:
-            results.append(_own_step(client, step))
+            results.append(_own_step(client, step, target))
     return results
 
 
-def _own_step(client: Client, step: dict) -> dict:
+def _own_step(client: Client, step: dict, target: Target) -> dict:
     if "transaction" in step:
         client.transaction({"begin": 5, "commit": 7, "rollback": 8}[step["transaction"]])
         return {}
     if "cancel" in step:
         client.send_batch(step["cancel"])
-        threading.Event().wait(0.2)
+        target.wait_running()
         return {"cancelled": client.cancel()[-1].dones[-1].status == 0x20}
     if "params" in step:
         sql = step["sql"]

@@ -4,6 +4,7 @@
 import datetime as dt
 import decimal
 import json
+import os
 import sys
 import time
 import uuid
@@ -136,7 +137,7 @@ def collect(cursor, run):
     return result
 
 
-def run_step(connection, step):
+def run_step(connection, step, running):
     if "transaction" in step:
         if step["transaction"] == "begin":
             connection.autocommit = False
@@ -146,7 +147,7 @@ def run_step(connection, step):
         return {}
     with connection.cursor() as cursor:
         if "cancel" in step:
-            return cancel(cursor, step["cancel"])
+            return cancel(cursor, step["cancel"], running)
         if "params" in step:
             sql, values = step["sql"], {p["name"]: given(p) for p in step["params"]}
             for name in values:
@@ -155,11 +156,15 @@ def run_step(connection, step):
         return collect(cursor, lambda: cursor.execute(step["sql"]))
 
 
-def cancel(cursor, sql):
-    """Sends the statement, lets it run, and takes it back as python-tds does after a timeout."""
+def cancel(cursor, sql, running):
+    """Sends the statement, waits until the file says that it runs, and takes it back as python-tds does after a timeout."""
     session = cursor._session
     session.submit_plain_query(sql)
-    time.sleep(0.3)
+    end = time.monotonic() + 30
+    while not os.path.exists(running):
+        if time.monotonic() > end:
+            raise TimeoutError("the statement does not run")
+        time.sleep(0.01)
     session.cancel_if_pending()
     return {"cancelled": not session.in_cancel}
 
@@ -181,7 +186,7 @@ def main():
         bytes_to_unicode=True,
         **options,
     )
-    results = [run_step(connection, step) for step in work["steps"]]
+    results = [run_step(connection, step, work["running"]) for step in work["steps"]]
     connection.close()
     json.dump(results, sys.stdout)
 

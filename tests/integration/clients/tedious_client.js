@@ -114,7 +114,17 @@ function note(list) {
     });
 }
 
-function runRequest(connection, step) {
+// Cancels when the file says that the server works on the statement.
+function cancelWhen(connection, running) {
+  const end = Date.now() + 30000;
+  const timer = setInterval(() => {
+    if (!fs.existsSync(running) && Date.now() < end) return;
+    clearInterval(timer);
+    connection.cancel();
+  }, 10);
+}
+
+function runRequest(connection, step, running) {
   const result = { sets: [], counts: [], errors: [], messages: [] };
   const onInfo = note(result.messages);
   const onError = note(result.errors);
@@ -148,7 +158,7 @@ function runRequest(connection, step) {
     } else {
       connection.execSqlBatch(request);
     }
-    if (step.cancel) setTimeout(() => connection.cancel(), 300);
+    if (step.cancel) cancelWhen(connection, running);
   });
 }
 
@@ -185,7 +195,7 @@ async function main() {
     if (step.prepare) results.push(await runPrepared(connection, step));
     else
       results.push(
-        await (step.transaction ? runTransaction(connection, step.transaction) : runRequest(connection, step)),
+        await (step.transaction ? runTransaction(connection, step.transaction) : runRequest(connection, step, work.running)),
       );
   }
   connection.close();
