@@ -285,6 +285,11 @@ static int wait_for_backup(struct sql_session *session, const struct restore_tai
     return rc;
 }
 
+/* There is nothing at the path that could be a backup; other failures leave that open. */
+static bool says_no_backup(const struct err *err) {
+    return err->class == ERR_NOT_FOUND || err->class == ERR_CORRUPT;
+}
+
 int restore_tail_find(struct sql_session *session, const struct restore_tail_request *r, const struct sql_server *server,
                       enum restore_tail_state *ret_state, struct err *err) {
     const char *const paths[] = {r->server_path};
@@ -294,20 +299,21 @@ int restore_tail_find(struct sql_session *session, const struct restore_tail_req
     err_clear(&e);
     int rc = wait_for_backup(session, r, err);
     /* The file is what counts: msdb may not have been told (3009). */
-    bool there = rc == 0 && sql_header_read(session, paths, 1, server ? &server->clock : NULL, header, &e) == 0 &&
-                 !strcmp(header->name, r->run_id);
-    if (rc == 0 && !there && !sql_session_alive(session)) {
+    int read = rc == 0 ? sql_header_read(session, paths, 1, server ? &server->clock : NULL, header, &e) : -1;
+    bool there = read == 0 && !strcmp(header->name, r->run_id);
+    bool unsure = rc == 0 && read < 0 && !says_no_backup(&e), noted = false;
+    if (rc == 0 && !there && server && sql_session_alive(session)) {
+        struct err why;
+        err_clear(&why);
+        noted = sql_history_find(session, server, r->run_id, NULL, row, &why) == 0;
+        if (!noted && why.class != ERR_NOT_FOUND) {
+            err_copy(&e, &why);
+            unsure = true;
+        }
+    }
+    if (rc == 0 && unsure && !noted) {
         err_copy(err, &e);
         rc = -1;
-    }
-    bool noted = false;
-    if (rc == 0 && !there && server) {
-        err_clear(&e);
-        noted = sql_history_find(session, server, r->run_id, r->server_path, row, &e) == 0;
-        if (!noted && e.class != ERR_NOT_FOUND) {
-            err_copy(err, &e);
-            rc = -1;
-        }
     }
     mem_free(row);
     mem_free(header);
