@@ -9,11 +9,12 @@
 #include "common/base/str.h"
 #include "sidecar/job/job.h"
 #include "sidecar/pause.h"
+#include "sidecar/restore/runs.h"
 
 static const char *const names[CONDITION_COUNT] = {
     "Ready",          "SqlServerReachable",     "LoginSufficient", "StateWritable", "StagingWritable",
     "StoreReachable", "FailureDomainSeparated", "LogChainIntact",  "RPOMet",        "Encrypted",
-    "Paused",
+    "Paused",          "Restoring",
 };
 
 const char *condition_type_name(enum condition_type type) {
@@ -180,6 +181,19 @@ static void rpo(struct agent *agent, int64_t now) {
         put(agent, CONDITION_RPO_MET, CONDITION_FALSE, "NothingRestorable", "a database has no restorable moment yet");
 }
 
+static void restores(struct agent *agent) {
+    struct restores_counts n;
+    restores_count(agent, &n);
+    if (n.waiting)
+        put(agent, CONDITION_RESTORING, CONDITION_TRUE, "Waiting", "%u restores wait for the server or the store, %u run", n.waiting,
+            n.running);
+    else if (n.running)
+        put(agent, CONDITION_RESTORING, CONDITION_TRUE, "Running", "%u restores run", n.running);
+    else
+        put(agent, CONDITION_RESTORING, CONDITION_FALSE, "Idle", "no restore runs; %u restored copies will be dropped by themselves",
+            n.copies);
+}
+
 void conditions_update(struct agent *agent) {
     int64_t now = clock_wall();
     server(agent);
@@ -192,6 +206,7 @@ void conditions_update(struct agent *agent) {
         put(agent, CONDITION_PAUSED, CONDITION_TRUE, "Paused", "%s (by %s)", pause->reason, pause->by);
     else
         put(agent, CONDITION_PAUSED, CONDITION_FALSE, "NotPaused", "backups run by schedule");
+    restores(agent);
     static const enum condition_type needed[] = {CONDITION_STATE_WRITABLE, CONDITION_SQL_SERVER_REACHABLE,
                                                  CONDITION_STAGING_WRITABLE, CONDITION_STORE_REACHABLE,
                                                  CONDITION_LOGIN_SUFFICIENT};

@@ -14,12 +14,13 @@
 #include "sidecar/agent.h"
 #include "sidecar/instruments.h"
 #include "sidecar/job/job.h"
+#include "sidecar/restore/runs.h"
 #include "sidecar/rpc/service.h"
 #include "sidecar/version.h"
 #include "sidecar/web.h"
 
 #define RPC_GRACE_MS 1000
-#define POINTS_MAX 64
+#define POINTS_MAX 128
 
 extern char **environ;
 
@@ -48,6 +49,7 @@ static void print(void (*fn)(struct buf *out)) {
 static void list_steps(void) {
     const char *points[POINTS_MAX];
     size_t n = job_fault_points(points, POINTS_MAX);
+    n += restores_fault_points(points + n, POINTS_MAX - n);
     for (size_t i = 0; i < n; i++)
         puts(points[i]);
 }

@@ -72,15 +72,38 @@ static Mssql__V1__RestoreWindow *window_of(struct agent *agent, const char *name
     return w;
 }
 
-static void reply(struct plan *p) {
+static void add_window(struct plan *p, Mssql__V1__PlanRestoreResponse *r, const char *name, const char *folder) {
+    for (size_t i = 0; i < r->n_windows; i++)
+        if (!strcmp(r->windows[i]->folder, folder))
+            return;
+    STATUS_APPEND(r, windows, window_of(p->agent, name, folder));
+}
+
+/* Also of what cannot be restored to the moment that was asked for: which moments can. */
+static void add_windows(struct plan *p, Mssql__V1__PlanRestoreResponse *r) {
+    struct catalog *catalog = keeper_catalog(p->agent->keeper);
+    for (size_t i = 0; i < p->report.count; i++)
+        if (p->report.results[i].folder[0])
+            add_window(p, r, p->report.results[i].source, p->report.results[i].folder);
+    for (uint32_t id = 0; catalog && id < catalog_database_count(catalog); id++) {
+        const struct catalog_database *cd = catalog_database_at(catalog, id);
+        for (size_t i = 0; i < p->request.wish_count; i++)
+            if (str_ieq(p->request.wishes[i].database, cd->name) || !strcmp(p->request.wishes[i].database, cd->folder))
+                add_window(p, r, cd->name, cd->folder);
+    }
+}
+
+/* False when there is nothing to say but the error: no such database. */
+static bool reply(struct plan *p) {
     Mssql__V1__PlanRestoreResponse *r = mem_alloc(sizeof(*r));
     mssql__v1__plan_restore_response__init(r);
     r->report = message_restore_report(&p->report);
-    for (size_t i = 0; i < p->report.count; i++)
-        if (p->report.results[i].folder[0])
-            STATUS_APPEND(r, windows, window_of(p->agent, p->report.results[i].source, p->report.results[i].folder));
-    rpc_call_reply(p->call, &r->base);
+    add_windows(p, r);
+    bool anything = p->report.count || p->report.findings.count || r->n_windows;
+    if (anything)
+        rpc_call_reply(p->call, &r->base);
     mssql__v1__plan_restore_response__free_unpacked(r, NULL);
+    return anything;
 }
 
 static void drop(struct plan *p) {
@@ -91,14 +114,24 @@ static void drop(struct plan *p) {
 }
 
 /* What was found out about databases is an answer; what kept it from being asked is an error. */
+static bool is_answer(const struct plan *p) {
+    switch (p->err.class) {
+    case ERR_CONNECT:
+    case ERR_AUTH:
+    case ERR_STORE:
+    case ERR_TIMEOUT:
+    case ERR_INTERNAL:
+        return false;
+    default:
+        return p->reported;
+    }
+}
+
 static void plan_done(struct pool_item *item) {
     struct plan *p = container_of(item, struct plan, item);
     work_place_done(p->agent, &p->place);
-    if (!p->agent->rpc) /* the program ends, and so did the call */
-        p->call = NULL;
-    else if (p->reported && (p->report.count || p->report.findings.count))
-        reply(p);
-    else
+    bool gone = !p->agent->rpc; /* the program ends, and so did the call */
+    if (!gone && !(is_answer(p) && reply(p)))
         rpc_call_fail(p->call, &p->err);
     drop(p);
 }

@@ -14,7 +14,7 @@ import pytest
 import storecheck
 from fixtures.lab import Lab
 from fixtures.load import check_nothing_lost, rows_of
-from fixtures.restores import Outcome, of_status, plan, restore, run, wait_ended
+from fixtures.restores import Outcome, of_status, plan, ready, restore, run, wait_ended
 from fixtures.sidecar import Sidecar
 from fixtures.sqlsim import Sim
 
@@ -143,7 +143,7 @@ def test_a_request_runs_once(lab: Lab) -> None:
     shutil.rmtree(sidecar.state)  # and the store remembers when the state directory is lost
     sidecar.config["store"]["adopt"] = True
     sidecar.start()
-    sidecar.wait_until("the store", lambda s: s.status()["store"]["reachable"] and s.database(lab.database).get("backups"))
+    ready(sidecar, lab.database)
     refused = restore(sidecar, [(lab.database, copy)], request_id="restore-uid-1", acknowledge_data_loss=token_of(sidecar, (lab.database, copy)))
     assert refused.summary.error_class == "exists", refused
     assert "was executed already" in refused.summary.message and first.accepted.restore_id in refused.summary.message
@@ -218,7 +218,7 @@ def test_nothing_is_taken_while_it_is_restored(lab: Lab, tmp_path: Path) -> None
     sidecar.stop()
     pause = tmp_path / "pause"
     sidecar.start(fault=f"restore.restoring:after:pause:{pause}")
-    sidecar.wait_until("the database", lambda s: s.database(lab.database).get("state") == "ONLINE" and s.condition("Ready")["status"] == "True")
+    ready(sidecar, lab.database)
     with sidecar.rpc() as rpc:
         events = run(rpc, [lab.database], request_id="held")
         sidecar.wait_until("the restore to be held", lambda s: pause.exists())
@@ -252,7 +252,7 @@ def test_the_listener_goes_away(lab: Lab, tmp_path: Path, how: str) -> None:
     sidecar.stop()
     pause, copy = tmp_path / "pause", f"{lab.database}_gone"
     sidecar.start(fault=f"restore.restoring:after:pause:{pause}")
-    sidecar.wait_until("the sidecar to be ready", lambda s: s.condition("Ready")["status"] == "True")
+    ready(sidecar, lab.database)
     with sidecar.rpc() as rpc:
         events = run(rpc, [(lab.database, copy)], request_id="left", cancel_on_disconnect=how == "stops")
         sidecar.wait_until("the restore to be held", lambda s: pause.exists())
@@ -276,7 +276,7 @@ def test_cancel(lab: Lab, tmp_path: Path) -> None:
     sidecar.stop()
     pause, copy = tmp_path / "pause", f"{lab.database}_cancelled"
     sidecar.start(fault=f"restore.restoring:after:pause:{pause}")
-    sidecar.wait_until("the sidecar to be ready", lambda s: s.condition("Ready")["status"] == "True")
+    ready(sidecar, lab.database)
     with sidecar.rpc() as rpc:
         events = run(rpc, [(lab.database, copy)], request_id="c1")
         sidecar.wait_until("the restore to be held", lambda s: pause.exists())
@@ -307,7 +307,7 @@ def test_without_the_right_it_says_which(lab: Lab, sidecar_factory: Callable[...
     admin = {"adminUser": "sa", "adminPasswordFile": str(sidecar.folder / "password")}
     sidecar.config["sql"].update({**low, **admin})
     sidecar.start()
-    sidecar.wait_until("the login to be made", lambda s: s.condition("Ready")["status"] == "True")
+    ready(sidecar, lab.database)
     copy = f"{lab.database}_admin"
     outcome = restore(sidecar, [(lab.database, copy)])
     assert outcome.good, f"with the administrator's login it works: {outcome}"
@@ -315,7 +315,7 @@ def test_without_the_right_it_says_which(lab: Lab, sidecar_factory: Callable[...
     sidecar.stop()
     del sidecar.config["sql"]["adminUser"], sidecar.config["sql"]["adminPasswordFile"]
     sidecar.start()
-    sidecar.wait_until("the sidecar to be ready", lambda s: s.condition("Ready")["status"] == "True")
+    ready(sidecar, lab.database)
     outcome = restore(sidecar, [(lab.database, copy)])
     assert outcome.good, f"the daemon's login may make databases: {outcome}"
     drop(lab.sim, copy)
