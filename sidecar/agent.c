@@ -12,6 +12,7 @@
 #include "sidecar/conditions.h"
 #include "sidecar/instruments.h"
 #include "sidecar/job/job.h"
+#include "sidecar/past.h"
 #include "sidecar/pause.h"
 #include "sidecar/request.h"
 #include "sidecar/restore/runs.h"
@@ -50,6 +51,7 @@ static void store_ready(void *user, bool catalog_is_new) {
         unknown |= !agent->databases[i]->tips_known;
     if (catalog_is_new || unknown)
         databases_load_all_tips(agent);
+    past_ask(agent);
     job_ship_pending(agent);
     scheduler_wake(agent);
 }
@@ -297,6 +299,7 @@ void agent_free(struct agent *agent) {
     requests_free(agent);
     restores_free(agent);
     databases_free(agent);
+    past_free(agent);
     close_all(agent);
     staging_free(agent->staging);
     mem_free(agent->recover_known);

@@ -10,6 +10,7 @@
  *   request.c     backups on demand
  *   drain.c       the orderly end
  *   volume.c      is staging there, how full is it
+ *   past.c        what the backups tell of earlier lives
  *   describe.c    instance.json
  *   conditions.c  what a person asks first
  *   job/          one backup from the statement to the commit
@@ -41,6 +42,8 @@ struct drain;
 struct job;
 struct journal_found;
 struct restores;
+struct past;
+struct volume;
 struct request;
 struct instruments;
 
@@ -150,6 +153,7 @@ struct agent {
     struct journal *journal; /* NULL before */
     struct staging *staging;
     struct volume *volume;
+    struct past *past; /* questions about holes of an earlier life; NULL before the first */
     bool staging_known; /* it was looked at */
     struct err staging_err; /* why staging cannot be used, class NONE when it can */
     struct err staging_read_err; /* why a staged file could not be read at the last attempt, class NONE when all could */

@@ -9,6 +9,7 @@
 #include "sidecar/agent.h"
 #include "sidecar/instruments.h"
 #include "sidecar/job/job.h"
+#include "sidecar/past.h"
 #include "sidecar/pause.h"
 
 /* The store answers within this time, or the catalog is believed as it is. */
@@ -156,6 +157,7 @@ void databases_load_tips(struct agent *agent, struct database *db) {
     add_staged(db);
     db->tips_known = true;
     init_due(db);
+    past_load(agent, db);
 }
 
 void databases_load_all_tips(struct agent *agent) {
@@ -213,9 +215,10 @@ void databases_judge(struct agent *agent, struct database *db, const struct chai
     struct chain_status fresh;
     chain_state_of(&view, now, &fresh);
     bool foreign_known = db->status.reason == CHAIN_REASON_FOREIGN_LOG || db->status.reason == CHAIN_REASON_FOREIGN_LOG_NUL;
+    bool same_break = fresh.has_hole && db->status.has_hole && !lsn_cmp(fresh.hole.from_lsn, db->status.hole.from_lsn);
     if (fresh.state == CHAIN_BROKEN && db->status.state == CHAIN_BROKEN && fresh.reason == CHAIN_REASON_LOG_MISSING &&
-        foreign_known && !foreign_count)
-        fresh = db->status; /* the same break: without msdb's rows it only looks like nobody's */
+        foreign_known && (same_break || !foreign_count))
+        fresh = db->status; /* without msdb's rows, or with other ones, it only looks like nobody's */
     bool same_cause = db->status.reason == fresh.reason && db->status.state == fresh.state;
     if (same_cause && !fresh.who[0]) { /* who it was is asked for once */
         memcpy(fresh.who, db->status.who, sizeof(fresh.who));

@@ -17,6 +17,7 @@
 #include "sidecar/describe.h"
 #include "sidecar/instruments.h"
 #include "sidecar/job/job.h"
+#include "sidecar/past.h"
 
 #define LIST_S 10.0
 #define STATE_US (60 * CLOCK_SECOND)
@@ -289,6 +290,7 @@ static void look_done(struct pool_item *item) {
     note_history(agent, look->last_id);
     look_free(look);
     agent->server_listed = true;
+    past_ask(agent);
     agent_drain_looked(agent);
     describe_instance(agent);
     conditions_update(agent);

@@ -13,6 +13,7 @@
 #include "sidecar/conditions.h"
 #include "sidecar/instruments.h"
 #include "sidecar/job/job.h"
+#include "sidecar/past.h"
 #include "sidecar/pause.h"
 #include "sidecar/request.h"
 #include "sidecar/restore/runs.h"
@@ -107,6 +108,7 @@ static bool begin(struct agent *agent, struct database *db, enum lane lane, cons
     job->memory.paused = false; /* asked by look_at(), now; a pause stops the schedule, not a person */
     job->due = *due;
     job->rules = rules_for(agent, db, now);
+    job->open_hole = past_open_hole(db);
     job->options = scheduler_job_options(agent, db);
     job->limits = *staging_limits_get(agent->staging);
     job->compression_refused = db->compression_refused;

@@ -204,7 +204,8 @@ int catalog_database_put(struct catalog *c, const char *folder, const char *name
 
 static void fill_entry(const struct record *r, struct catalog_entry *ret_entry) {
     uint32_t bits = record_bits(r);
-    *ret_entry = (struct catalog_entry){.index = r->self, .database = r->database, .sequence = r->sequence, .backup = r->backup};
+    *ret_entry = (struct catalog_entry){
+        .index = r->self, .database = r->database, .sequence = r->sequence, .backup = r->set.backup, .note = r->set.note};
     ret_entry->backup.flags &= ~MUTABLE_FLAGS;
     ret_entry->backup.flags |= (bits & STATE_HELD ? BACKUP_HELD : 0u) | (bits & STATE_OFF_VOLUME ? BACKUP_OFF_VOLUME : 0u);
 }
@@ -344,13 +345,15 @@ static int has_same_set(const struct catalog *c, uint32_t database, const struct
     return 0;
 }
 
-int catalog_append_unchecked(struct catalog *c, struct catalog_db *db, const struct backup *backup, uint64_t sequence,
-                             struct err *err) {
+int catalog_append_unchecked(struct catalog *c, struct catalog_db *db, const struct backup *backup,
+                             const struct catalog_note *note, uint64_t sequence, struct err *err) {
     struct record r = {.type = RECORD_SET, .database = db->pub.id, .previous = db->tip};
     r.sequence = sequence ? sequence : db->pub.sequence + 1;
     r.state = record_state(bits_of_flags(backup->flags));
-    r.backup = *backup;
-    r.backup.flags &= ~MUTABLE_FLAGS;
+    r.set.backup = *backup;
+    r.set.backup.flags &= ~MUTABLE_FLAGS;
+    if (note)
+        r.set.note = *note;
     uint32_t at = c->count;
     if (catalog_write(c, &r, 1, err) < 0)
         return -1;
@@ -363,13 +366,18 @@ int catalog_append_unchecked(struct catalog *c, struct catalog_db *db, const str
 }
 
 int catalog_append(struct catalog *c, uint32_t database, const struct backup *backup, uint64_t sequence, struct err *err) {
+    return catalog_append_noted(c, database, backup, NULL, sequence, err);
+}
+
+int catalog_append_noted(struct catalog *c, uint32_t database, const struct backup *backup, const struct catalog_note *note,
+                         uint64_t sequence, struct err *err) {
     struct catalog_db *db = catalog_db_at(c, database);
     if (!db || (unsigned)backup->kind >= BACKUP_KIND_COUNT)
         return err_set(err, ERR_INTERNAL, "catalog %s has no database %u, or the set has no kind", c->path, database);
     int same = has_same_set(c, database, backup, err);
     if (same)
         return same < 0 ? -1 : 0;
-    return catalog_append_unchecked(c, db, backup, sequence, err);
+    return catalog_append_unchecked(c, db, backup, note, sequence, err);
 }
 
 /* ---- changing what is there ---- */

@@ -34,11 +34,26 @@ struct catalog_database {
     uint64_t sequence; /* of the newest commit */
 };
 
+/* What else the manifest says of a set and lists want to show without reading it. Zero: nothing is known. */
+struct catalog_note {
+    int64_t run_at; /* the run id, taken apart: time and tail */
+    char run_tail[8];
+    char reason[24]; /* stable words, cut where they do not fit */
+    char trigger[12];
+    bool has_hole; /* the manifest tells of a hole before the set */
+};
+struct manifest;
+void catalog_note_of(const struct manifest *m, struct catalog_note *ret_note);
+/* "20261121T024700Z-log-1a2b3c4d"; "" when it is not known. */
+#define CATALOG_RUN_ID_MAX 40
+char *catalog_run_id(char dst[CATALOG_RUN_ID_MAX], const struct catalog_note *note, enum backup_kind kind);
+
 struct catalog_entry {
     uint32_t index; /* place in the file: names the entry until the next compaction */
     uint32_t database;
     uint64_t sequence;
     struct backup backup; /* with BACKUP_HELD and BACKUP_OFF_VOLUME as they are now */
+    struct catalog_note note;
 };
 
 enum catalog_sync {
@@ -83,6 +98,9 @@ void catalog_choose_folder(const struct catalog *catalog, const char *name, cons
  * then on). */
 int catalog_append(struct catalog *catalog, uint32_t database, const struct backup *backup, uint64_t sequence,
                    struct err *err) ERR_CHECK;
+/* With a note; NULL: none. */
+int catalog_append_noted(struct catalog *catalog, uint32_t database, const struct backup *backup, const struct catalog_note *note,
+                         uint64_t sequence, struct err *err) ERR_CHECK;
 
 /* Newest first, one database, in commit order backwards: reads its records only.
  *     struct catalog_entry e = {.index = CATALOG_NONE};

@@ -38,9 +38,9 @@ static int copy_sets(const struct catalog *from, struct catalog *to, struct err 
         if (!db)
             return err_set(err, ERR_CORRUPT, "catalog %s: record %u is of no database. It can be made again from the store",
                            from->path, i);
-        struct backup b = r->backup;
+        struct backup b = r->set.backup;
         b.flags |= (bits & STATE_HELD ? BACKUP_HELD : 0u) | (bits & STATE_OFF_VOLUME ? BACKUP_OFF_VOLUME : 0u);
-        if (catalog_append_unchecked(to, db, &b, r->sequence, err) < 0)
+        if (catalog_append_unchecked(to, db, &b, &r->set.note, r->sequence, err) < 0)
             return -1;
     }
     return 0;

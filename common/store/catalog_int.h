@@ -18,7 +18,7 @@
 
 #define CATALOG_RECORD 320
 #define CATALOG_MAGIC UINT64_C(0x31544143514c534d) /* "MSLQCAT1" as this machine writes it */
-#define CATALOG_LAYOUT 1
+#define CATALOG_LAYOUT 2
 #define CATALOG_MAX (UINT32_MAX - 1)
 #define CHECKPOINT_EVERY 4096
 #define TAIL_MAX 4096 /* bad records at the end that are cut; more is damage */
@@ -27,6 +27,11 @@ enum record_type { RECORD_SET = 1, RECORD_DATABASE, RECORD_NAME, RECORD_CHECKPOI
 
 /* The word outside the CRC. */
 enum record_state { STATE_REMOVED = 1, STATE_HELD = 2, STATE_OFF_VOLUME = 4 };
+
+struct record_set {
+    struct backup backup;
+    struct catalog_note note;
+};
 
 struct record_database {
     struct guid family, database;
@@ -55,13 +60,14 @@ struct record {
     uint32_t self; /* its index */
     uint64_t sequence;
     union {
-        struct backup backup;
+        struct record_set set;
         struct record_database db;
         char text[RECORD_BODY];
         struct record_tip tips[RECORD_TIPS];
         uint8_t body[RECORD_BODY];
     };
 };
+_Static_assert(sizeof(struct record_set) <= RECORD_BODY, "a set fits its record");
 _Static_assert(sizeof(struct record) == CATALOG_RECORD, "record of the catalog");
 
 struct catalog_header {
@@ -128,7 +134,7 @@ struct catalog_db *catalog_db_at(const struct catalog *c, uint32_t id);
 struct catalog_db *catalog_db_add(struct catalog *c);
 
 /* catalog.c: appends without looking for the same set. */
-int catalog_append_unchecked(struct catalog *c, struct catalog_db *db, const struct backup *backup, uint64_t sequence,
-                             struct err *err) ERR_CHECK;
+int catalog_append_unchecked(struct catalog *c, struct catalog_db *db, const struct backup *backup,
+                             const struct catalog_note *note, uint64_t sequence, struct err *err) ERR_CHECK;
 
 #endif

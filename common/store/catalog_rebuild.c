@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The catalog from the manifests. One database at a time is kept in memory, 300 bytes per set, so that its sets can be
+ * The catalog from the manifests. One database at a time is kept in memory, 350 bytes per set, so that its sets can be
  * put into the order of their commits.
  */
 #include <fcntl.h>
@@ -18,6 +18,7 @@
 
 struct found {
     struct backup backup;
+    struct catalog_note note;
     uint64_t sequence;
 };
 
@@ -55,7 +56,7 @@ static int order(const void *x, const void *y) {
 }
 
 static bool is_newer(const struct manifest *a, const struct manifest *b) {
-    struct found x = {a->backup, a->sequence}, y = {b->backup, b->sequence};
+    struct found x = {.backup = a->backup, .sequence = a->sequence}, y = {.backup = b->backup, .sequence = b->sequence};
     return order(&x, &y) > 0;
 }
 
@@ -75,7 +76,9 @@ static int on_manifest(void *user, const struct store_entry *entry, struct err *
         return -1;
     }
     g->sets = mem_grow(g->sets, &g->cap, g->count + 1, sizeof(*g->sets));
-    g->sets[g->count++] = (struct found){m.backup, m.sequence};
+    struct found *f = &g->sets[g->count++];
+    *f = (struct found){.backup = m.backup, .sequence = m.sequence};
+    catalog_note_of(&m, &f->note);
     if (!g->has_newest || is_newer(&m, &g->newest)) {
         if (g->has_newest)
             manifest_done(&g->newest);
@@ -106,8 +109,9 @@ static int pour(struct gathering *g, bool check_same, struct err *err) {
     qsort(g->sets, g->count, sizeof(*g->sets), order);
     for (size_t i = 0; i < g->count; i++) {
         const struct found *f = &g->sets[i];
-        int rc = check_same ? catalog_append(g->into, id, &f->backup, f->sequence, err)
-                            : catalog_append_unchecked(g->into, catalog_db_at(g->into, id), &f->backup, f->sequence, err);
+        int rc = check_same
+                     ? catalog_append_noted(g->into, id, &f->backup, &f->note, f->sequence, err)
+                     : catalog_append_unchecked(g->into, catalog_db_at(g->into, id), &f->backup, &f->note, f->sequence, err);
         if (rc < 0)
             return -1;
     }

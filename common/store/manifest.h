@@ -81,6 +81,16 @@ struct manifest_options {
     bool is_distributor;
 };
 
+/* A hole in the log chain that this set is the first one behind, as it was known when it was taken: msdb forgets who made it. */
+struct manifest_hole {
+    char *cause; /* stable word, "" none */
+    int64_t cause_at;
+    char *who;
+    char *device;
+    struct lsn from_lsn; /* last reachable point before it */
+    int64_t from_at;
+};
+
 struct manifest {
     uint32_t format_major, format_minor;
     struct backup backup;
@@ -106,6 +116,7 @@ struct manifest {
     char *program_version; /* of the writer */
     /* How backup.valid_until came about: "server" (LastValidRestoreTime) or "sampled"; "" when it is unknown. */
     char *valid_until_source;
+    struct manifest_hole hole;
 
     struct manifest_file *files;
     size_t file_count;

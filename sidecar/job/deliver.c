@@ -95,12 +95,14 @@ static void committed(struct job *job) {
     struct database *db = job->db;
     struct catalog *catalog = keeper_catalog(agent->keeper);
     struct err err;
+    struct catalog_note note;
     uint32_t id = CATALOG_NONE;
+    catalog_note_of(&job->manifest, &note);
     if (keeper_state(agent->keeper)->off_volume)
         job->set.flags |= BACKUP_OFF_VOLUME;
     if (!catalog) {
         keeper_catalog_stale(agent->keeper); /* the keeper's worker has it, and may have listed the store before */
-    } else if (locate(job, catalog, &id, &err) < 0 || catalog_append(catalog, id, &job->set, job->manifest.sequence, &err) < 0) {
+    } else if (locate(job, catalog, &id, &err) < 0 || catalog_append_noted(catalog, id, &job->set, &note, job->manifest.sequence, &err) < 0) {
         log_error(LOG_ERROR, &err, "catalog could not be extended; it is caught up from the store", NULL);
         keeper_catalog_stale(agent->keeper);
     }

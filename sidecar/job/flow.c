@@ -35,8 +35,8 @@ void job_note_set(struct job *job) {
 static void count_healing(struct job *job) {
     struct database *db = job->db;
     int64_t day = clock_wall() / CLOCK_DAY;
-    if (!job->decision.unplanned || !job->entry.run_id[0])
-        return;
+    if (!job->decision.unplanned || !job->entry.run_id[0] || job->decision.reason == CHAIN_REASON_FIRST_FULL)
+        return; /* the first full heals nothing */
     if (db->heal_day != day)
         db->heal_fulls = db->heal_diffs = 0;
     db->heal_day = day;

@@ -68,6 +68,7 @@ struct job {
     struct chain_memory memory;
     struct chain_due due;
     struct chain_rules rules;
+    struct chain_hole open_hole; /* cause NONE: the chain has no hole that is open */
     struct job_options options;
     struct staging_limits limits;
     int64_t foreign_id;

@@ -330,6 +330,26 @@ static void leave_incarnation(struct job *job) {
         log_error(LOG_WARN, &err, "journal could not be changed; after a restart the set is checked again", NULL);
 }
 
+/* Who made the hole before this set is known now; msdb forgets it, and so does this process. The manifest does not. */
+static void note_hole(struct job *job) {
+    const struct chain_hole *candidates[] = {&job->verdict.hole, &job->decision.hole, &job->open_hole}, *best = NULL;
+    const bool there[] = {job->verdict.has_hole, job->decision.has_hole, job->open_hole.cause != CHAIN_HOLE_NONE};
+    for (size_t i = 0; i < ARRAY_LEN(candidates); i++) {
+        const struct chain_hole *h = candidates[i];
+        if (there[i] && h->cause != CHAIN_HOLE_LOG_PENDING && (!best || (best->cause == CHAIN_HOLE_LOG_MISSING && !best->who[0])))
+            best = h;
+    }
+    if (!best)
+        return;
+    struct manifest_hole *m = &job->manifest.hole;
+    manifest_set(&m->cause, chain_hole_cause_word(best->cause));
+    manifest_set(&m->who, best->who);
+    manifest_set(&m->device, best->device);
+    m->cause_at = best->cause_at;
+    m->from_lsn = best->from_lsn;
+    m->from_at = best->from_at;
+}
+
 /* The check comes after the set is safe: whatever it says, the set is kept. */
 static void check(struct job *job, struct sql_session *session, const struct sql_clock *clock) {
     struct chain_view view = view_of(job);
@@ -347,6 +367,7 @@ static void check(struct job *job, struct sql_session *session, const struct sql
     }
     if (job->verdict.new_incarnation && !job->decision.new_incarnation)
         leave_incarnation(job);
+    note_hole(job);
 }
 
 static void take_with(struct job *job, struct sql_session *session) {

@@ -50,3 +50,62 @@ def test_a_staged_log_of_a_later_incarnation_and_a_lost_journal(own_lab: Lab) ->
     lab.load.stop()
     sidecar.drained()
     assert sidecar.stop() == 0
+
+
+def test_who_made_a_hole_outlives_state_directory_and_msdb(lab: Lab) -> None:
+    """The manifest of the first backup behind the hole tells of it, and whoever has the store knows."""
+    sidecar = lab.protected()
+    lab.sim.query(f"BACKUP LOG [{lab.database}] TO DISK = N'{lab.folder}/foreign.trn'")
+    lab.write()
+    sidecar.force(lab.database)
+    sidecar.wait_until("the chain to heal", lambda s: s.database(lab.database)["chainState"] == "Intact" and s.database(lab.database)["holes"])
+    lab.write()
+    sidecar.force(lab.database)
+    before = sidecar.database(lab.database)["holes"]
+    assert [h["cause"] for h in before] == ["foreign_log"] and "sa" in before[0]["byWhom"], before
+    behind = next(m for m in mine(lab, sidecar) if "hole" in m)
+    assert behind["hole"]["cause"] == "foreign_log" and behind["hole"]["by"] == "sa" and behind["hole"]["causeAt"], behind["hole"]
+    assert "foreign.trn" in behind["hole"]["device"]
+    lab.load.stop()
+    sidecar.drained()
+    assert sidecar.stop() == 0
+    lab.sim.query(f"EXEC msdb.dbo.sp_delete_database_backuphistory @database_name = N'{lab.database}'")
+    for lost in ("catalog only", "everything"):
+        if lost == "catalog only":
+            (sidecar.state / "catalog").unlink()
+        else:
+            identity = (sidecar.state / "identity.json").read_text()
+            shutil.rmtree(sidecar.state)
+            sidecar.state.mkdir()
+            (sidecar.state / "identity.json").write_text(identity)  # else its own store is a stranger's for ten minutes
+        sidecar.start()
+        after = sidecar.wait_until("the cause to be known again", lambda s: [h for h in s.database(lab.database).get("holes", []) if h.get("byWhom")])
+        assert [(h["cause"], h["byWhom"], h["fromAt"]) for h in after] == [(h["cause"], h["byWhom"], h["fromAt"]) for h in before]
+        assert sidecar.stop() == 0
+
+
+def test_the_healing_budget_outlives_a_restart(lab: Lab) -> None:
+    """Two fulls a day, whatever restarts: the third break of the day is told and not healed."""
+    sidecar = lab.protected(policy={"healing": {"maxFullsPerDay": 2}, "logBackup": {"interval": "10s"}})
+
+    def break_it(number: int) -> None:
+        path = f"{lab.folder}/foreign{number}"
+        lab.sim.query(f"BACKUP DATABASE [{lab.database}] TO DISK = N'{path}.bak'; BACKUP LOG [{lab.database}] TO DISK = N'{path}.trn'")
+        lab.write()
+
+    for number in (1, 2):
+        fulls = lab.kinds(sidecar).count("full")
+        break_it(number)
+        sidecar.wait_until("a full that heals", lambda s: lab.kinds(s).count("full") == fulls + 1 and s.database(lab.database)["chainState"] == "Intact")
+        if number == 1:
+            sidecar.kill()
+        else:
+            assert sidecar.stop() == 0
+            (sidecar.state / "catalog").unlink()
+        sidecar.start()
+        sidecar.wait_until("the chain to be known", lambda s: s.database(lab.database).get("chainState") == "Intact")
+    break_it(3)
+    sidecar.wait_until("the refusal to heal", lambda s: s.database(lab.database)["chainState"] == "Broken" and "budget" in s.get("/status")[1])
+    assert lab.kinds(sidecar).count("full") == 3
+    sidecar.force(lab.database, "full")
+    lab.prove(sidecar)
