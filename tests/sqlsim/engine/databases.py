@@ -290,14 +290,20 @@ def set_recovery_model(database: Database, model: int) -> None:
 
 def _evict(server: "Server", session: Any, database: Database, termination: Optional[str]) -> None:
     """Makes the session the only one in the database, or raises 5070/5061."""
-    if termination and termination.upper().startswith("ROLLBACK"):
+    words = (termination or "").upper().split()
+    if words[:2] == ["ROLLBACK", "AFTER"]:
+        until = time.monotonic() + int(words[2])
+        while server.users_of(database, session) and time.monotonic() < until:
+            look(session)
+            time.sleep(0.02)
+    if words[:1] == ["ROLLBACK"]:
         for info in server.users_of(database, session):
             target = info.session()
             if target is not None:
                 target.killed.set()
         abort_transaction(database, session)
     elif server.users_of(database, session):
-        if termination and termination.upper().startswith("NO_WAIT"):
+        if words[:1] == ["NO_WAIT"]:
             raise SqlError(5061, f"ALTER DATABASE failed because a lock could not be placed on database '{database.name}'. "
                                  "Try again later.", 1, 16)
         while server.users_of(database, session):
@@ -385,12 +391,12 @@ def _online(database: Database, target: int) -> None:
 
 
 FLAGS = {"AUTO_CLOSE": "auto_close", "AUTO_SHRINK": "auto_shrink", "TRUSTWORTHY": "trustworthy", "READ_COMMITTED_SNAPSHOT": "rcsi",
-         "DB_CHAINING": "chaining"}
+         "DB_CHAINING": "chaining", "HONOR_BROKER_PRIORITY": "priority"}
 IGNORED = {"ALLOW_SNAPSHOT_ISOLATION", "AUTO_CREATE_STATISTICS", "AUTO_UPDATE_STATISTICS", "ANSI_NULLS", "ANSI_PADDING", "ANSI_WARNINGS",
            "ARITHABORT", "QUOTED_IDENTIFIER", "QUERY_STORE", "DELAYED_DURABILITY", "TARGET_RECOVERY_TIME", "PARAMETERIZATION",
            "ANSI_NULL_DEFAULT", "CONCAT_NULL_YIELDS_NULL", "CURSOR_CLOSE_ON_COMMIT", "CURSOR_DEFAULT",
            "RECURSIVE_TRIGGERS", "NUMERIC_ROUNDABORT", "ACCELERATED_DATABASE_RECOVERY", "AUTO_UPDATE_STATISTICS_ASYNC",
-           "DATE_CORRELATION_OPTIMIZATION", "HONOR_BROKER_PRIORITY", "MIXED_PAGE_ALLOCATION", "TEMPORAL_HISTORY_RETENTION",
+           "DATE_CORRELATION_OPTIMIZATION", "MIXED_PAGE_ALLOCATION", "TEMPORAL_HISTORY_RETENTION",
            "MEMORY_OPTIMIZED_ELEVATE_TO_SNAPSHOT", "CHANGE_TRACKING", "CONTAINMENT", "DEFAULT_LANGUAGE",
            "ADD FILEGROUP", "REMOVE FILEGROUP", "MODIFY FILEGROUP"}
 

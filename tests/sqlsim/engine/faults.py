@@ -345,6 +345,10 @@ class Faults:
         """`Express Edition (64-bit)`, ..."""
         self.server.edition = name
 
+    def size_limit(self, bytes: Optional[int] = None) -> None:
+        """The licensed size of one database, as if the edition had this limit (RESTORE: 1827); without `bytes` the edition's own."""
+        self.server.store.set("size_limit", None if bytes is None else int(bytes))
+
     def grant_server(self, login: str, right: str, state: str = "G") -> None:
         """G, D or an empty state (revoke), without a session."""
         self.server.store.run("DELETE FROM perms WHERE login=? AND perm=?", login, right.upper())

@@ -173,6 +173,7 @@ def _read_all(server: "Server", session: Any, db: Database, request: Any) -> Non
         count = min(STEP, pages - at)
         device.pace(count * rows.PAGE)
         if request is not None:
+            request.work(count * rows.PAGE)
             request.percent = 100.0 * (at + count) / max(1, pages)
 
 

@@ -153,6 +153,17 @@ def _cdc(on: bool) -> Callable:
     return run
 
 
+def _cdc_job(server: "Server", session: Any, database: str, args: dict, _emit: Emit) -> int:
+    db = server.database(database, session)
+    if not db.state.cdc:
+        raise SqlError(22901, f"The database '{db.name}' is not enabled for Change Data Capture. Ensure that the correct database context is "
+                              "set and retry the operation. To report on the databases enabled for Change Data Capture, query the "
+                              "is_cdc_enabled column in the sys.databases catalog view.", 1, 16)
+    if str(argument(args, "job_type", 0) or "").casefold() not in ("capture", "cleanup"):
+        raise SqlError(22992, "The specified '@job_type' value is not a valid value: capture or cleanup.", 1, 16)
+    return 0
+
+
 def _replication_option(server: "Server", session: Any, _db: str, args: dict, _emit: Emit) -> int:
     db = server.database(str(argument(args, "dbname", 0) or ""), session)
     if not server.security.sysadmin(session):
@@ -204,7 +215,7 @@ def _nothing(*_: Any) -> int:
 
 PROCEDURES: dict[str, Callable] = {
     "sp_delete_backuphistory": _delete_history, "sp_delete_database_backuphistory": _delete_database_history,
-    "xp_fixeddrives": _fixed_drives, "sp_cdc_enable_db": _cdc(True), "sp_cdc_disable_db": _cdc(False),
+    "xp_fixeddrives": _fixed_drives, "sp_cdc_enable_db": _cdc(True), "sp_cdc_disable_db": _cdc(False), "sp_cdc_add_job": _cdc_job,
     "sp_replicationdboption": _replication_option, "sp_change_users_login": _change_users_login,
     "sp_configure": _configure, "xp_create_subdir": _create_subdir, "xp_fileexist": _file_exist, "xp_dirtree": _dirtree,
     "sp_readerrorlog": _log, "xp_readerrorlog": _log, "sp_reset_connection": _nothing, "sp_cycle_errorlog": _nothing,

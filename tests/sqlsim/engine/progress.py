@@ -30,6 +30,8 @@ class Progress:
 
     def add(self, count: int) -> None:
         self.done += count
+        if self.request is not None:
+            self.request.work(count, count)
         self.show(min(99.0, 100.0 * self.done / self.total))
 
     def show(self, percent: float) -> None:

@@ -35,6 +35,11 @@ def plan(job: "Job", db: Optional[Database], meta: dict) -> list[tuple[dict, str
     problems: list[Error] = []
     for file, path in out:
         problems.extend(_problems(job, db, file, path))
+    limit = job.server.size_limit
+    total = sum(f["size"] for f in meta["files"] if f["type"] == "D")
+    if limit and total > limit:
+        problems.insert(0, Error(1827, "CREATE DATABASE or ALTER DATABASE failed because the resulting cumulative database size would exceed your "
+                                       f"licensed limit of {limit >> 20} MB per database.", 2, 16))
     if not problems:
         problems = room(job.server, out, [f.physical for f in db.state.files] if db is not None else [])
     if problems:

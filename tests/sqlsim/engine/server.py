@@ -47,6 +47,16 @@ class Request:
     wait: Optional[str] = None
     blocking: int = 0
     began: float = field(default_factory=time.monotonic)
+    cpu_began: float = field(default_factory=time.thread_time)
+    cpu_ms: int = 0
+    reads: int = 0
+    writes: int = 0
+
+    def work(self, read: int = 0, written: int = 0) -> None:
+        """Notes bytes that were moved; called by the thread that runs the request."""
+        self.reads += read // 8192
+        self.writes += written // 8192
+        self.cpu_ms = int((time.thread_time() - self.cpu_began) * 1000)
 
 
 class InternalSession:
@@ -108,6 +118,14 @@ class Server:
     @property
     def edition_kind(self) -> str:
         return self.edition.split()[0]
+
+    @property
+    def size_limit(self) -> int:
+        """Bytes that the data files of one database may have; 0 for any number."""
+        given = self.store.setting("size_limit")
+        if given is not None:
+            return int(given)
+        return 0 if self.edition_kind != "Express" else (50 if self.major >= 17 else 10) << 30
 
     def version_text(self) -> str:
         year = {14: "2017", 15: "2019", 16: "2022", 17: "2025"}.get(self.major, "2022")

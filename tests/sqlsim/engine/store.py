@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS things (kind TEXT, name TEXT, value TEXT, PRIMARY KEY
 ONLINE, RESTORING, RECOVERING, RECOVERY_PENDING, SUSPECT, EMERGENCY, OFFLINE = range(7)
 STATE_DESC = {0: "ONLINE", 1: "RESTORING", 2: "RECOVERING", 3: "RECOVERY_PENDING", 4: "SUSPECT", 5: "EMERGENCY", 6: "OFFLINE"}
 FULL, BULK_LOGGED, SIMPLE = 1, 2, 3
-# Owner, TRUSTWORTHY, DB_CHAINING and the broker's switch are not among them: RESTORE sets these anew.
+# Owner, TRUSTWORTHY, DB_CHAINING and the broker's switches are not among them: RESTORE sets these anew.
 BOOT = ("auto_close", "auto_shrink", "page_verify", "containment", "rcsi", "broker_guid", "cdc", "published", "last_good_check")
 MODEL_DESC = {1: "FULL", 2: "BULK_LOGGED", 3: "SIMPLE"}
 
@@ -78,6 +78,7 @@ class DbState:
     page_verify: int = 2
     trustworthy: bool = False
     chaining: bool = False
+    priority: bool = False  # HONOR_BROKER_PRIORITY
     cdc: bool = False
     published: int = 0  # 1 published, 2 merge published
     last_good_check: str = ""

@@ -62,7 +62,7 @@ def databases(server: "Server", session: Any, _database: str) -> list[tuple]:
             "snapshot_isolation_state_desc": "OFF", "is_read_committed_snapshot_on": s.rcsi, "recovery_model": s.recovery_model,
             "recovery_model_desc": store.MODEL_DESC[s.recovery_model], "page_verify_option": s.page_verify,
             "page_verify_option_desc": VERIFY[s.page_verify], "is_auto_create_stats_on": True, "is_auto_update_stats_on": True,
-            "is_trustworthy_on": s.trustworthy, "is_db_chaining_on": s.chaining, "is_cdc_enabled": s.cdc,
+            "is_trustworthy_on": s.trustworthy, "is_db_chaining_on": s.chaining, "is_honor_broker_priority_on": s.priority, "is_cdc_enabled": s.cdc,
             "is_published": s.published == 1, "is_merge_published": s.published == 2, "service_broker_guid": uuid.UUID(s.broker_guid), "is_broker_enabled": s.broker,
             "log_reuse_wait": wait[0], "log_reuse_wait_desc": wait[1], "is_encrypted": s.encrypted, "containment": s.containment,
             "containment_desc": "NONE", "target_recovery_time_in_seconds": 60, "delayed_durability": 0,

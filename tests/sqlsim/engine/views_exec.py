@@ -40,7 +40,8 @@ def requests(server: "Server", session: Any, database: str) -> list[tuple]:
         wait = "BACKUPIO" if request and command.startswith(("BACKUP", "RESTORE")) else None
         out.append((info.spid, 0, request.start if request else server.clock.local(), "suspended" if wait else "running", command, None,
                     db.id if db else 1, 1, request.blocking if request else 0, wait, 1 if wait else 0, wait or "MISCELLANEOUS", "", 0,
-                    float(percent), left, 0, elapsed, 0, 0, 0, 2147483647, 0))
+                    float(percent), left, request.cpu_ms if request else 0, elapsed, request.reads if request else 0,
+                    request.writes if request else 0, 0, 2147483647, 0))
     return out
 
 
@@ -73,12 +74,30 @@ def connections(server: "Server", session: Any, _database: str) -> list[tuple]:
     return [(i.spid, i.login_time, "TCP", "TSQL", "FALSE", "SQL", "127.0.0.1", 1433) for i in _seen(server, session)]
 
 
+LOCKS = cols("""resource_type nvarchar(60)!, resource_subtype nvarchar(60)!, resource_database_id int!, resource_description nvarchar(256)!,
+resource_associated_entity_id bigint, resource_lock_partition int!, request_mode nvarchar(60)!, request_type nvarchar(60)!,
+request_status nvarchar(60)!, request_reference_count smallint!, request_session_id int!, request_owner_type nvarchar(60)!""")
+
+
+def locks(server: "Server", session: Any, _database: str) -> list[tuple]:
+    """Who is in a database holds a shared lock on it (not in master and tempdb), who writes there more."""
+    server.security.need_server_state(session)
+    out = []
+    for db in sorted(list(server.dbs.values()), key=lambda d: d.id):
+        for info in server.users_of(db) if db.id > 2 else ():
+            out.append(("DATABASE", "", db.id, "", 0, 0, "S", "LOCK", "GRANT", 1, info.spid, "SHARED_TRANSACTION_WORKSPACE"))
+            tran = db.active
+            if tran is not None and tran.session is info.session():
+                out.append(("OBJECT", "", db.id, "", 0, 0, "IX", "LOCK", "GRANT", 1, info.spid, "TRANSACTION"))
+    return out
+
+
 def processes(server: "Server", session: Any, database: str) -> list[tuple]:
     return [(r[0], 0, r[10], r[8], r[3]) for r in sessions(server, session, database)]
 
 
 VIEWS = {"sys.dm_exec_requests": (REQUESTS, requests), "sys.dm_exec_sessions": (SESSIONS, sessions),
-         "sys.dm_exec_connections": (CONNECTIONS, connections),
+         "sys.dm_tran_locks": (LOCKS, locks), "sys.dm_exec_connections": (CONNECTIONS, connections),
          "sys.sysprocesses": (cols("spid smallint!, blocked smallint!, dbid smallint!, loginame nvarchar(128)!, program_name nvarchar(128)"),
                               processes)}
 FUNCTIONS: dict = {}

@@ -90,10 +90,13 @@ thumbprint varbinary(32)!, pvt_key_last_backup_date datetime""")
 def certificates(server: "Server", _session: Any, database: str) -> list[tuple]:
     if database.casefold() != "master":
         return []
-    return [(n, c["id"], 1, "MK", "ENCRYPTED_BY_MASTER_KEY", c["subject"], c["subject"], None, None, bytes.fromhex(c["thumbprint"]),
+    keys = {True: ("MK", "ENCRYPTED_BY_MASTER_KEY"), False: ("NA", "NO_PRIVATE_KEY")}
+    return [(n, c["id"], 1, *keys[c.get("private", True)], c["subject"], c["subject"], None, None, bytes.fromhex(c["thumbprint"]),
              when(c["backup"])) for n, c in server.store.things("certificate").items()]
 
 
+ASYMMETRIC_KEYS = cols("""name nvarchar(128)!, principal_id int, asymmetric_key_id int!, pvt_key_encryption_type char(2)!,
+pvt_key_encryption_type_desc nvarchar(60), thumbprint varbinary(32)!, algorithm char(2)!, algorithm_desc nvarchar(60), key_length int""")
 CREDENTIALS = cols("credential_id int!, name nvarchar(128)!, credential_identity nvarchar(4000), create_date datetime!, modify_date datetime!")
 
 
@@ -133,7 +136,7 @@ VIEWS: dict[str, tuple[Any, Any]] = {
     "sys.server_permissions": (PERMISSIONS, server_permissions), "sys.database_principals": (DATABASE_PRINCIPALS, database_principals),
     "sys.database_role_members": (cols("role_principal_id int!, member_principal_id int!"), database_role_members),
     "sys.database_permissions": (PERMISSIONS, database_permissions), "sys.certificates": (CERTIFICATES, certificates),
-    "sys.credentials": (CREDENTIALS, credentials),
+    "sys.credentials": (CREDENTIALS, credentials), "sys.asymmetric_keys": (ASYMMETRIC_KEYS, lambda *_: []),
 }
 FUNCTIONS: dict[str, tuple[Any, Any]] = {"sys.fn_my_permissions": (MY_PERMISSIONS, my_permissions),
                                          "fn_my_permissions": (MY_PERMISSIONS, my_permissions)}

@@ -153,6 +153,31 @@ def test_in_use(kit):
     assert kit.ids() == [1]
 
 
+def test_locks_name_who_is_in_the_way(kit):
+    inside, writer = kit.server.internal_session("db1"), kit.server.internal_session("master")
+    db = kit.server.find("db1")
+    tran = db.begin(writer)
+    seen = [(r["request_session_id"], r["resource_type"], r["request_mode"]) for r in kit.view("sys.dm_tran_locks")
+            if r["resource_database_id"] == db.id]
+    assert seen == [(inside.spid, "DATABASE", "S"), (writer.spid, "DATABASE", "S"), (writer.spid, "OBJECT", "IX")]
+    db.rollback(tran)
+    kit.security("CREATE LOGIN", name="plain", password="Backup!Pass1")
+    with raises(300, 297):
+        kit.view("sys.dm_tran_locks", session=kit.login("plain"))
+
+
+def test_rollback_after_waits_so_long(kit):
+    import time
+    kit.server.internal_session("db1")
+    began = time.monotonic()
+    alter(kit, ("SINGLE_USER", None), how="ROLLBACK AFTER 1")
+    assert time.monotonic() - began >= 1 and kit.db()["user_access_desc"] == "SINGLE_USER"
+    began = time.monotonic()
+    alter(kit, ("MULTI_USER", None), how="ROLLBACK AFTER 30")
+    alter(kit, ("SINGLE_USER", None), how="ROLLBACK AFTER 30")  # nobody is there
+    assert time.monotonic() - began < 10
+
+
 def test_the_single_slot_can_be_taken(kit):
     alter(kit, ("SINGLE_USER", None), how="ROLLBACK IMMEDIATE")
     thief = kit.server.internal_session("db1")

@@ -34,7 +34,7 @@ def principals(kit, name):
 def test_owner_and_switches(kit, other):
     kit.security("CREATE LOGIN", name="boss", password="Backup!Pass1", sid=b"\x07" * 16)
     kit.security("ALTER AUTHORIZATION", object="db1", object_class="DATABASE", to="boss")
-    alter(kit, ("TRUSTWORTHY", "ON"), ("DB_CHAINING", "ON"), ("PAGE_VERIFY", "TORN_PAGE_DETECTION"), ("AUTO_SHRINK", "ON"),
+    alter(kit, ("TRUSTWORTHY", "ON"), ("DB_CHAINING", "ON"), ("HONOR_BROKER_PRIORITY", "ON"), ("PAGE_VERIFY", "TORN_PAGE_DETECTION"), ("AUTO_SHRINK", "ON"),
           ("COMPATIBILITY_LEVEL", 140), ("READ_COMMITTED_SNAPSHOT", "ON"), ("RECOVERY", "BULK_LOGGED"))
     before = kit.db()
     assert before["is_trustworthy_on"] and before["is_broker_enabled"] and before["is_db_chaining_on"] and before["owner_sid"] == b"\x07" * 16
@@ -42,6 +42,7 @@ def test_owner_and_switches(kit, other):
     other.full_to("db1", "f.bak", NORECOVERY=False)
     row = other.db()
     assert row["owner_sid"] == b"\x01" and not row["is_trustworthy_on"] and not row["is_broker_enabled"] and not row["is_db_chaining_on"]
+    assert before["is_honor_broker_priority_on"] and not row["is_honor_broker_priority_on"]
     for kept in ("page_verify_option_desc", "is_auto_shrink_on", "compatibility_level", "is_read_committed_snapshot_on", "recovery_model_desc",
                  "collation_name", "service_broker_guid"):
         assert row[kept] == before[kept], kept
@@ -133,6 +134,11 @@ def test_change_data_capture(kit, other):
     kit.security("CREATE USER", "db1", name="plain")
     with raises(22902):
         kit.server.procedure(kit.login("plain", "db1"), "db1", "sp_cdc_disable_db", {}, lambda e: None)
+    kit.server.procedure(kit.session, "db1", "sys.sp_cdc_add_job", {0: "capture"}, lambda e: None)
+    with raises(22992):
+        kit.server.procedure(kit.session, "db1", "sys.sp_cdc_add_job", {0: "nap"}, lambda e: None)
+    with raises(22901):
+        kit.server.procedure(kit.session, "copy", "sys.sp_cdc_add_job", {0: "capture"}, lambda e: None)
     with raises(22903):
         kit.server.procedure(kit.session, "master", "sp_cdc_enable_db", {}, lambda e: None)
     with raises(21089):

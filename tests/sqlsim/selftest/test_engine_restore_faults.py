@@ -67,6 +67,19 @@ def test_room_is_counted_per_volume(kit):
     assert seen == {str(big), str(small)}
 
 
+def test_licensed_size(kit):
+    rows = kit.table(kit.restore("FILELISTONLY", "", "f.bak"))
+    size = next(r["Size"] for r in rows if r["Type"] == "D")
+    kit.server.faults.size_limit(size - 1)
+    with raises(1827, 3119, 3013):
+        kit.full_to("a", "f.bak")
+    kit.server.faults.size_limit()
+    assert kit.server.size_limit == 0
+    kit.server.faults.edition("Express Edition (64-bit)")
+    assert kit.server.size_limit == 10 << 30
+    kit.full_to("a", "f.bak")
+
+
 def test_default_paths(kit):
     data, log = kit.root / "data2", kit.root / "log2"
     kit.server.faults.default_path("data", str(data))
@@ -198,6 +211,10 @@ def test_slow_and_stuck(kit):
     assert kit.server.faults.wait_held()
     row = next(r for r in kit.view("sys.dm_exec_requests") if r["session_id"] == session.spid)
     assert row["command"] == "RESTORE DATABASE" and 0 < row["percent_complete"] < 100 and row["wait_type"] == "BACKUPIO"
+    assert row["reads"] > 0 and row["writes"] > 0 and row["estimated_completion_time"] > 0
+    again = next(r for r in kit.view("sys.dm_exec_requests") if r["session_id"] == session.spid)
+    assert [again[k] for k in ("reads", "writes", "cpu_time", "percent_complete")] == [
+        row[k] for k in ("reads", "writes", "cpu_time", "percent_complete")]
     session.cancel.set()
     thread.join(10)
     assert errors and kit.db("a")["state_desc"] == "RESTORING"
@@ -299,6 +316,7 @@ def test_certificates_come_and_go(kit, tmp_path):
     cert, key = str(kit.stage / "c.cer"), str(kit.stage / "c.key")
     kit.security("BACKUP CERTIFICATE", name="tde", file=cert, key_file=key)
     other.security("CREATE CERTIFICATE", name="public_only", file=cert)
+    assert {r["name"]: r["pvt_key_encryption_type"] for r in other.view("sys.certificates")}["public_only"] == "NA"
     with raises(33111, 3013):
         other.restore("VERIFYONLY", "", "t.bak")
     other.security("CREATE CERTIFICATE", name="whole", file=cert, key_file=key)
