@@ -118,6 +118,14 @@ static const struct cli_option restore_options[] = {
     {"--resume", 0, "ID", NULL, NULL, NULL, "go on with a restore that did not end"},
 };
 
+static const struct cli_option export_options[] = {
+    TO_OPTION,
+    {"--database", 'd', "NAME", NULL, NULL, NULL, "only this one: a name or a folder; may be given more than once"},
+    {"--catalog", 0, "DIR", NULL, NULL, NULL, "state directory of a sidecar: its catalog instead of all manifests"},
+    AVOID_OPTIONS,
+    {"--server-dir", 0, "DIR", NULL, NULL, NULL, "DIR as SQL Server sees it, for restore.sql"},
+};
+
 static const struct cli_option windows_options[] = {
     {"--database", 'd', "NAME", NULL, NULL, NULL, "only this one: a name, a pattern or a folder; may be given more than once"},
     ORIGIN_OPTIONS,
@@ -265,6 +273,25 @@ const struct cli_command cli_commands[] = {
         .summary = "the moments that can be restored and the holes between them, without a sidecar",
         .text = "As 'chain', but also from a catalog or from rows of SQL Server's own history.\n",
         .examples = "windows --store file:///backup-store\nwindows --history headers.json --utc-offset +02:00\n",
+    },
+    {
+        .name = "export",
+        .words = "DIR",
+        .min = 1,
+        .max = 1,
+        .flags = CLI_OFFLINE,
+        .run = cmd_export,
+        OPTIONS(export_options),
+        .summary = "plain backup files and a script that restores them with SQL Server alone",
+        .text =
+            "Fetches what the plan needs from the store (--store), decodes it and checks every hash. Each database gets a folder "
+            "with its files,\n"
+            "whose names sort in the order of restoring, and restore.sql. What is there already and right is not fetched again: "
+            "it may be stopped\n"
+            "and begun again. Without --database, all databases but the system's. A backup that turns out to be damaged is gone "
+            "around where that\n"
+            "is possible; the exit code then says so.\n",
+        .examples = "export --store file:///backup-store --to 2026-11-21T02:47:00Z --database orders /mnt/out\n",
     },
     {
         .name = "inspect",

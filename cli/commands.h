@@ -20,6 +20,7 @@ int cmd_pause(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_resume(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_plan(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_windows(struct cli *cli, struct err *err) ERR_CHECK;
+int cmd_export(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_inspect(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_restore(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_steps(struct cli *cli, struct err *err) ERR_CHECK;

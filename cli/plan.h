@@ -54,9 +54,10 @@ const struct backup *plan_set(const struct plan_made *made, size_t member);
 /* Of a history: what its row said beside the set; else NULL. */
 const struct history_set *plan_detail(const struct plan_made *made, size_t member);
 
-/* "000001-full-20261121T024700Z-0a1b2c3d.bak": of the member's stripe (from 1) of `stripes`. */
-#define PLAN_NAME_MAX 96
-char *plan_file_name(char dst[PLAN_NAME_MAX], const struct backup *set, size_t member, size_t stripe, size_t stripes);
+/* "<last LSN, 25 digits>-full-20261121T024700Z-0a1b2c3d.bak", with "-s<stripe>" when there are more than one. The members of a plan are
+ * in the order of these names; the same set has the same name in every plan. */
+#define PLAN_NAME_MAX 112
+char *plan_file_name(char dst[PLAN_NAME_MAX], const struct backup *set, size_t stripe, size_t stripes);
 
 /* ---- how long it takes ---- */
 struct plan_time {

@@ -49,16 +49,16 @@ int plan_select(const struct origin *origin, const char *name, size_t **ret_inde
 
 /* ---- files ---- */
 
-char *plan_file_name(char dst[PLAN_NAME_MAX], const struct backup *set, size_t member, size_t stripe, size_t stripes) {
+char *plan_file_name(char dst[PLAN_NAME_MAX], const struct backup *set, size_t stripe, size_t stripes) {
     struct clock_civil c;
-    char number[16] = "";
+    char number[24] = "", lsn[LSN_TEXT_MAX];
+    const uint8_t *g = set->set_guid.bytes;
     clock_to_civil(set->finish_at, &c);
     if (stripes > 1)
-        str_format(number, sizeof(number), "-s%zu", stripe);
-    str_format(dst, PLAN_NAME_MAX, "%06zu-%s-%04d%02d%02dT%02d%02d%02dZ-%02x%02x%02x%02x%s.%s", member + 1,
-               backup_kind_name(set->kind), c.year, c.month, c.day, c.hour, c.minute, c.second, set->set_guid.bytes[0],
-               set->set_guid.bytes[1], set->set_guid.bytes[2], set->set_guid.bytes[3], number,
-               set->kind == BACKUP_LOG ? "trn" : "bak");
+        str_format(number, sizeof(number), "-s%02zu", stripe);
+    str_format(dst, PLAN_NAME_MAX, "%s-%s-%04d%02d%02dT%02d%02d%02dZ-%02x%02x%02x%02x%s.%s",
+               lsn_format_padded(lsn, set->last_lsn), backup_kind_name(set->kind), c.year, c.month, c.day, c.hour, c.minute,
+               c.second, g[0], g[1], g[2], g[3], number, set->kind == BACKUP_LOG ? "trn" : "bak");
     return dst;
 }
 
@@ -106,7 +106,7 @@ static int take_objects(struct plan_made *made, size_t member, const struct mani
                 continue;
             if (name_join(whole, made->origin->scope, folder, m->objects[i].name, err) < 0)
                 return -1;
-            f->names[f->count] = mem_strdup(plan_file_name(name, plan_set(made, member), member, stripe, m->object_count));
+            f->names[f->count] = mem_strdup(plan_file_name(name, plan_set(made, member), stripe, m->object_count));
             f->objects[f->count++] = mem_strdup(whole);
             f->plain_bytes += m->objects[i].plain_bytes;
         }
