@@ -309,6 +309,7 @@ static int fetch_begin(struct item *it, struct restore_fetch **ret_fetch, struct
 
 static int roll_members(struct item *it, struct restore_fetch *fetch, struct trouble *trouble, struct err *err) {
     enum apply_answer last = APPLY_DONE;
+    bool reached = false;
     for (size_t n = 0; n < it->plan.count; n++) {
         struct restore_staged staged;
         const struct chain_member *m = &it->plan.members[n];
@@ -316,7 +317,7 @@ static int roll_members(struct item *it, struct restore_fetch *fetch, struct tro
             trouble->kind = APPLY_CANCELLED;
             return err_set(err, ERR_CANCELLED, "cancelled");
         }
-        if (m->if_needed && last != APPLY_NOT_REACHED)
+        if (reached || (m->if_needed && last != APPLY_NOT_REACHED))
             continue;
         trouble->set = it->sets[n].set_guid;
         if (restore_fetch_wait(fetch, n, &staged, &trouble->bad, err) < 0) {
@@ -329,6 +330,9 @@ static int roll_members(struct item *it, struct restore_fetch *fetch, struct tro
         if (apply_one(it, n, &staged, &last, trouble, err) < 0)
             return -1;
         restore_fetch_drop(fetch, n);
+        /* The dates of headers are whole seconds: the moment may be in an earlier log than they say. The server knows, and
+         * behind the moment no log can be applied. */
+        reached = m->stop && last == APPLY_DONE;
     }
     bool mark = it->plan.stop.kind == CHAIN_STOP_AT_MARK || it->plan.stop.kind == CHAIN_STOP_BEFORE_MARK;
     if (last == APPLY_NOT_REACHED && mark && it->engine->request.target.kind == CHAIN_TO_MARK)
