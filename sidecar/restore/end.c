@@ -12,7 +12,7 @@
 #include "sidecar/restore/runs_int.h"
 
 #define ANSWER_BYTES_MAX (64u << 20)
-#define LINES_KEPT 100 /* of a plan, in the answer that is kept */
+#define LINES_KEPT 100 /* members of a plan, in the answer that is kept */
 
 /* ---- the answer, as it was given: a packed message beside the ticket ---- */
 
@@ -21,16 +21,12 @@ static char *answer_path(const struct run *run) {
     return file_join(folder, "answer.pb");
 }
 
-static void cut_lines(char **lines, size_t *count) {
-    while (*count > LINES_KEPT)
-        mem_free(lines[--*count]);
-}
-
 /* The plan of a thousand logs is worth a thousand lines once. */
 static void cut(Mssql__V1__RestoreReport *report) {
     for (size_t i = 0; i < report->n_results; i++) {
-        cut_lines(report->results[i]->members, &report->results[i]->n_members);
-        cut_lines(report->results[i]->set_guids, &report->results[i]->n_set_guids);
+        Mssql__V1__RestoreResult *r = report->results[i];
+        while (r->n_members > LINES_KEPT)
+            mssql__v1__restore_member__free_unpacked(r->members[--r->n_members], NULL);
     }
 }
 

@@ -120,7 +120,21 @@ static char *lsn_text(struct lsn lsn) {
     return mem_strdup(lsn_is_zero(lsn) ? "" : lsn_format(text, lsn));
 }
 
+static Mssql__V1__RestoreMember *member_of(const struct restore_result *r, size_t i) {
+    Mssql__V1__RestoreMember *m = mem_alloc(sizeof(*m));
+    mssql__v1__restore_member__init(m);
+    if (i < r->plan.count) {
+        m->kind = message_kind(r->plan.members[i].kind);
+        m->why = mem_strdup(chain_member_why_word(r->plan.members[i].why));
+        m->if_needed = r->plan.members[i].if_needed;
+    }
+    m->set_guid = r->sets ? message_guid(&r->sets[i]) : mem_strdup("");
+    m->text = mem_strdup(r->members[i]);
+    return m;
+}
+
 Mssql__V1__RestoreResult *message_restore_result(const struct restore_result *r) {
+    char stop[CHAIN_STOP_TEXT_MAX];
     Mssql__V1__RestoreResult *m = mem_alloc(sizeof(*m));
     mssql__v1__restore_result__init(m);
     m->source = mem_strdup(r->source);
@@ -131,10 +145,9 @@ Mssql__V1__RestoreResult *message_restore_result(const struct restore_result *r)
     m->message = mem_strdup(r->err.class == ERR_NONE ? "" : r->err.text);
     m->sql_error = r->err.class == ERR_NONE ? 0 : r->err.sql_number;
     m->summary = mem_strdup(r->summary ? r->summary : "");
-    m->members = copy_lines(r->members, r->member_count);
-    m->n_members = r->member_count;
-    for (size_t i = 0; r->sets && i < r->member_count; i++)
-        STATUS_APPEND(m, set_guids, message_guid(&r->sets[i]));
+    for (size_t i = 0; i < r->member_count; i++)
+        STATUS_APPEND(m, members, member_of(r, i));
+    m->stop = mem_strdup(chain_stop_sql(stop, &r->plan.stop));
     m->over = over_of(r->over);
     m->over_message = mem_strdup(r->over_text);
     m->token = mem_strdup(r->token);
