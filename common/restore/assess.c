@@ -33,8 +33,24 @@ void assess_view(const struct item *it, struct restore_guard_view *ret_view) {
         .wanted = it->wanted,
         .sets = it->relatives ? it->relatives : it->history.sets,
         .set_count = it->relatives ? it->relative_count : it->history.count,
+        .server = it->server,
         .now = clock_wall(),
     };
+}
+
+/* Whose chain it is: a clone of that server's volume looks the same to the LSNs. */
+static void find_server(struct item *it) {
+    const struct backup *newest = NULL;
+    struct manifest m;
+    struct err ignored;
+    for (size_t i = 0; i < it->history.count; i++)
+        if (!newest || it->history.sets[i].finish_at > newest->finish_at)
+            newest = &it->history.sets[i];
+    err_clear(&ignored);
+    if (!newest || source_manifest(it->engine->env->source, it->source.folder, newest, &m, &ignored) < 0)
+        return;
+    str_copy(it->server, sizeof(it->server), m.server_name);
+    manifest_done(&m);
 }
 
 static int guard(struct item *it, struct sql_session *session, struct err *err) {
@@ -45,6 +61,8 @@ static int guard(struct item *it, struct sql_session *session, struct err *err) 
         return err_context(err, "state of %s", it->target);
     if (there && family_load(it, err) < 0)
         return -1;
+    if (there)
+        find_server(it);
     say_wanted(it);
     assess_view(it, &view);
     restore_guard_decide(&view, &it->guard);

@@ -57,6 +57,7 @@ struct item {
     size_t file_count;
 
     struct restore_guard guard;
+    char server[SQL_NAME_MAX]; /* that took the newest backup; "" unknown */
     char wanted[NAME_FOLDER_MAX + CHAIN_TARGET_TEXT_MAX + GUID_TEXT_MAX + 8];
     bool ours_there; /* what is on the server under this name was begun by this restore */
 

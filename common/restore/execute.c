@@ -88,6 +88,7 @@ static int after(struct item *it, struct err *err) {
         .standby = r->finish == RESTORE_FINISH_STANDBY,
         .keep_cdc = r->keep_cdc,
         .keep_replication = r->keep_replication,
+        .evicted = it->entry->over != RESTORE_OVER_NOTHING && it->entry->user_access == 0,
         .check = r->check,
         .call = &call,
     };
