@@ -158,11 +158,10 @@ class Job:
     def files(self) -> list[dict]:
         state, out = self.db.state, []
         for file in state.files:
-            data = file.type == 0
             size = file_size(self.db, file)
             used = 0 if self.type == "L" else size if file.file_id == 1 else 0
-            out.append({"file_id": file.file_id, "type": "D" if data else "L", "logical": file.logical, "physical": file.physical,
-                        "guid": file.guid, "size": size, "backup_size": used})
+            out.append({"file_id": file.file_id, "type": file.letter, "logical": file.logical, "physical": file.physical,
+                        "guid": file.guid, "size": size, "backup_size": used, "filegroup": None if file.type == 1 else file.filegroup})
         return out
 
     # -- full and differential --------------------------------------------------------------------------------------

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import shutil
 import sqlite3
 import time
 import uuid
@@ -207,6 +209,9 @@ def number_files(state: store.DbState) -> None:
 def make_extra(state: store.DbState) -> None:
     """Secondary files hold nothing here; they exist."""
     for file in state.files[2:]:
+        if file.type == 2:
+            os.makedirs(file.physical, 0o770, exist_ok=True)
+            continue
         with open(os.open(file.physical, os.O_CREAT | os.O_WRONLY, 0o660), "wb"):
             pass
 
@@ -244,12 +249,22 @@ def drop(server: "Server", session: Any, name: str) -> None:
 
 
 def remove_files(database: Database) -> None:
-    paths = [f.physical + s for f in database.state.files for s in ("", "-wal", "-shm")]
     if database.state.state == store.OFFLINE:
         return  # the files of an offline database stay
-    for path in [*paths, database.base_path, database.state.standby]:
+    for file in database.state.files:
+        remove_file(file)
+    for path in (database.base_path, database.state.standby):
         if path and os.path.exists(path):
             os.unlink(path)
+
+
+def remove_file(file: store.FileState) -> None:
+    if file.type == 2:
+        shutil.rmtree(file.physical, ignore_errors=True)
+        return
+    for suffix in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(file.physical + suffix)
 
 
 # -- ALTER DATABASE -----------------------------------------------------------------------------------------------------
@@ -420,8 +435,12 @@ def _option(server: "Server", database: Database, clause: str, value: Any) -> No
             raise serialized("ALTER DATABASE")
         logical, physical = file_spec(value)
         check_target(server, physical)
-        state.files.append(store.FileState(len(state.files) + 1, int(clause == "ADD LOG FILE"), logical, physical))
+        group = str(value.get("FILEGROUP") or "PRIMARY") if isinstance(value, dict) else "PRIMARY"
+        kind = 1 if clause == "ADD LOG FILE" else 2 if group.casefold() in (c.casefold() for c in state.containers) else 0
+        state.files.append(store.FileState(max(f.file_id for f in state.files) + 1, kind, logical, physical, filegroup=group))
         make_extra(state)
+    elif clause == "ADD CONTAINER FILEGROUP":
+        state.containers.append(str(value))
     elif clause == "SUSPEND_FOR_SNAPSHOT_BACKUP":
         raise SqlError(1844, f"SUSPEND_FOR_SNAPSHOT_BACKUP is not supported on {server.edition}.", 1, 16)
     elif clause == "MODIFY FILE":
@@ -433,8 +452,7 @@ def _option(server: "Server", database: Database, clause: str, value: Any) -> No
         if database.data_backup is not None:
             raise serialized("ALTER DATABASE")
         state.files.remove(found[0])
-        if os.path.exists(found[0].physical):
-            os.unlink(found[0].physical)
+        remove_file(found[0])
     elif clause not in IGNORED:
         raise SqlError(102, f"Incorrect syntax near '{clause}'.", 1, 15)
 

@@ -167,7 +167,7 @@ def add_set(server: "Server", meta: dict, media: dict, devices: list[str], sessi
         for file in meta["files"]:
             insert(tran, "backupfile", {
                 "backup_set_id": set_id, "first_family_number": 1, "first_media_number": 1,
-                "filegroup_name": "PRIMARY" if file["type"] == "D" else None, "page_size": rows.PAGE,
+                "filegroup_name": file.get("filegroup", "PRIMARY" if file["type"] == "D" else None), "page_size": rows.PAGE,
                 "file_number": file["file_id"], "backed_up_page_count": file["backup_size"] // rows.PAGE,
                 "file_type": file["type"], "source_file_block_size": 512, "file_size": file["size"],
                 "logical_name": file["logical"], "physical_drive": "C:\\", "physical_name": file["physical"], "state": 0,

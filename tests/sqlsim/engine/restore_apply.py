@@ -59,9 +59,7 @@ def full(job: "Job", db: Optional[Database], source: Source, meta: dict, files: 
         new.save()
         # Also where the path stays: a reader that is still open keeps the old file, not half of the new one.
         for file in old.files if old is not None else []:
-            for suffix in ("", "-wal", "-shm"):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(file.physical + suffix)
+            databases.remove_file(file)
         server.dbs[number] = new
     job.db = new
     try:
@@ -82,7 +80,9 @@ def _new_state(job: "Job", meta: dict, files: list[tuple[dict, str]], number: in
         fork=meta["last_fork"], checkpoint=meta["checkpoint_lsn"])
     state.boot_page(meta)
     for file, path in files:
-        state.files.append(store.FileState(file["file_id"], 0 if file["type"] == "D" else 1, file["logical"], path, file["guid"]))
+        state.files.append(store.FileState(file["file_id"], store.LETTERS.index(file["type"]), file["logical"], path, file["guid"],
+                                           filegroup=file.get("filegroup") or "PRIMARY"))
+    state.containers = sorted({f.filegroup for f in state.files if f.type == 2})
     if meta["is_copy_only"]:
         state.database_backup_lsn = meta["database_backup_lsn"]
         kept = meta.get("kept_base") or [None, None, None]

@@ -133,8 +133,8 @@ def _files(source: Source) -> list[list]:
     out = []
     for file in meta["files"]:
         data = file["type"] == "D"
-        out.append([file["logical"], file["physical"], file["type"], "PRIMARY" if data else None, file["size"],
-                    MAX_DATA if data else MAX_LOG, file["file_id"], ZERO, ZERO, uuid.UUID(file["guid"]), ZERO, ZERO,
+        out.append([file["logical"], file["physical"], file["type"], file.get("filegroup", "PRIMARY" if data else None), file["size"],
+                    MAX_LOG if file["type"] == "L" else MAX_DATA if data else 0, file["file_id"], ZERO, ZERO, uuid.UUID(file["guid"]), ZERO, ZERO,
                     file["backup_size"], 4096, 1 if data else 0, None, num(meta["differential_base_lsn"] or 0),
                     guid(meta["differential_base_guid"]) or uuid.UUID(int=0), False, True,
                     bytes.fromhex(meta["key"]) if meta.get("key") else None, None])

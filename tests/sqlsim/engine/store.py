@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS things (kind TEXT, name TEXT, value TEXT, PRIMARY KEY
 ONLINE, RESTORING, RECOVERING, RECOVERY_PENDING, SUSPECT, EMERGENCY, OFFLINE = range(7)
 STATE_DESC = {0: "ONLINE", 1: "RESTORING", 2: "RECOVERING", 3: "RECOVERY_PENDING", 4: "SUSPECT", 5: "EMERGENCY", 6: "OFFLINE"}
 FULL, BULK_LOGGED, SIMPLE = 1, 2, 3
+LETTERS = "DLS"
 # Owner, TRUSTWORTHY, DB_CHAINING and the broker's switches are not among them: RESTORE sets these anew.
 BOOT = ("auto_close", "auto_shrink", "page_verify", "containment", "rcsi", "broker_guid", "cdc", "published", "last_good_check")
 MODEL_DESC = {1: "FULL", 2: "BULK_LOGGED", 3: "SIMPLE"}
@@ -37,11 +38,17 @@ def new_guid() -> str:
 @dataclass
 class FileState:
     file_id: int
-    type: int  # 0 rows, 1 log
+    type: int  # 0 rows, 1 log, 2 a directory (FILESTREAM, memory-optimised data)
     logical: str
     physical: str
     guid: str = field(default_factory=new_guid)
     create_lsn: int = 0
+    filegroup: str = "PRIMARY"
+
+    @property
+    def letter(self) -> str:
+        """As backups call the type."""
+        return LETTERS[self.type]
 
 
 @dataclass
@@ -105,6 +112,7 @@ class DbState:
     full_guid: Optional[str] = None
     database_backup_lsn: int = 0
     checkpoint: int = 0
+    containers: list = field(default_factory=list)  # filegroups whose files are directories
     source_id: Optional[int] = None
     source_name: str = ""
     bad_pages: list = field(default_factory=list)

@@ -85,7 +85,7 @@ def _file_rows(db: Database) -> Iterator[tuple]:
     for file in s.files:
         data = file.type == 0
         redo = s.restore
-        yield (db.id, file.file_id, uuid.UUID(file.guid), file.type, "ROWS" if data else "LOG", int(data), file.logical, file.physical,
+        yield (db.id, file.file_id, uuid.UUID(file.guid), file.type, ("ROWS", "LOG", "FILESTREAM")[file.type], 1 if data else 2 * (file.type == 2), file.logical, file.physical,
                0 if s.state == store.ONLINE else s.state, store.STATE_DESC[s.state], file_size(db, file) // storage.PAGE,
                -1 if data else 268435456, 8192, False, False, False, False, False, False, num(file.create_lsn) if file.create_lsn else None,
                None, None, None, num(s.diff_lsn) if data else None, guid(s.diff_guid) if data else None,
@@ -229,6 +229,12 @@ def columns(server: "Server", session: Any, database: str) -> list[tuple]:
 SCHEMAS = cols("name nvarchar(128)!, schema_id int!, principal_id int")
 TYPES = cols("name nvarchar(128)!, system_type_id tinyint!, user_type_id int!, schema_id int!, max_length smallint!, is_user_defined bit!")
 FILEGROUPS = cols("name nvarchar(128)!, data_space_id int!, type char(2)!, type_desc nvarchar(60), is_default bit, is_read_only bit")
+def filegroups(server: "Server", session: Any, database: str) -> list[tuple]:
+    containers = server.database(database, session).state.containers
+    return [("PRIMARY", 1, "FG", "ROWS_FILEGROUP", True, False)] + [
+        (name, 2 + at, "FX", "MEMORY_OPTIMIZED_DATA_FILEGROUP", False, False) for at, name in enumerate(containers)]
+
+
 KEYS = cols("""database_id int!, encryption_state int, create_date datetime, key_algorithm nvarchar(32), key_length int,
 encryptor_thumbprint varbinary(20), encryptor_type nvarchar(32), percent_complete real, encryption_state_desc nvarchar(32)""")
 
@@ -285,7 +291,7 @@ VIEWS: dict[str, tuple[Any, Any]] = {
     "sys.all_columns": (COLUMNS, columns),
     "sys.schemas": (SCHEMAS, lambda *_: [("dbo", 1, 1), ("guest", 2, 2), ("INFORMATION_SCHEMA", 3, 3), ("sys", 4, 4)]),
     "sys.types": (TYPES, lambda *_: [(n, i, i, 4, s, False) for n, (i, s) in sorted(TYPE_IDS.items())]),
-    "sys.filegroups": (FILEGROUPS, lambda *_: [("PRIMARY", 1, "FG", "ROWS_FILEGROUP", True, False)]),
+    "sys.filegroups": (FILEGROUPS, filegroups),
     "sys.dm_database_encryption_keys": (KEYS, encryption_keys), "information_schema.tables": (INFO_TABLES, info_tables),
     "information_schema.columns": (INFO_COLUMNS, info_columns),
     "sys.dm_db_partition_stats": (cols("""partition_id bigint, object_id int!, index_id int!, partition_number int!, row_count bigint,

@@ -97,6 +97,30 @@ def test_default_paths(kit):
     assert {f.physical for f in kit.server.find("a").state.files} == {kit.server.data_dir + "/rel.mdf", f"{log}/rel.ldf"}
 
 
+def test_a_directory_among_the_files(kit):
+    """Memory-optimised data: a file of type S, which is a directory."""
+    home = str(kit.root / "xtp")
+    kit.server.alter_database(kit.session, "db1", [("ADD CONTAINER FILEGROUP", "mem")], None)
+    kit.server.alter_database(kit.session, "db1", [("ADD FILE", {"NAME": "mem1", "FILENAME": home, "FILEGROUP": "mem"})], None)
+    assert os.path.isdir(home)
+    kit.backup("full", "db1", "x.bak")
+    rows = kit.table(kit.restore("FILELISTONLY", "", "x.bak"))
+    assert [(r["LogicalName"], r["Type"], r["FileGroupName"]) for r in rows] == [("db1", "D", "PRIMARY"), ("db1_log", "L", None), ("mem1", "S", "mem")]
+    assert [(r["type"], r["type_desc"]) for r in kit.view("sys.database_files", "db1")] == [(0, "ROWS"), (1, "LOG"), (2, "FILESTREAM")]
+    assert [r["type"] for r in kit.view("sys.filegroups", "db1")] == ["FG", "FX"]
+    with raises(1834, 3156, 3119, 3013):
+        kit.full_to("a", "x.bak")
+    kit.full_to("a", "x.bak", MOVE=[*kit.move("a"), ("mem1", home + "2")], NORECOVERY=False)
+    assert os.path.isdir(home + "2") and len(kit.ids("a")) == 2 + len(ROWS)
+    kit.backup("log", "db1", "tail.trn", NORECOVERY=True)
+    kit.restore("DATABASE", "db1", "x.bak")
+    assert os.path.isdir(home)
+    kit.server.drop_database(kit.session, "a")
+    assert not os.path.exists(home + "2")
+    kit.server.alter_database(kit.session, "db1", [("REMOVE FILE", "mem1")], None)
+    assert not os.path.exists(home)
+
+
 def test_directories_through_procedures(kit):
     call = lambda name, args: kit.table(_events(kit, name, args))  # noqa: E731
     root = str(kit.root / "made")

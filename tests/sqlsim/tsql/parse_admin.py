@@ -117,9 +117,12 @@ class AdminParser(DdlParser):
     def _files(self, stmt: AlterDatabase) -> None:
         verb = self.need("ADD", "REMOVE")
         if self.accept("FILEGROUP"):
-            stmt.clauses.append((verb + " FILEGROUP", self.name()))
+            name = self.name()
             if self.accept("CONTAINS"):
-                self.next()
+                self.need("FILESTREAM", "MEMORY_OPTIMIZED_DATA")
+                stmt.clauses.append((verb + " CONTAINER FILEGROUP", name))
+            else:
+                stmt.clauses.append((verb + " FILEGROUP", name))
         elif verb == "REMOVE":
             self.need("FILE")
             stmt.clauses.append(("REMOVE FILE", self.name_or_string()))
