@@ -410,7 +410,7 @@ static void hole_fill(const struct attempt *a, struct chain_plan *plan) {
 }
 
 static void plan_fill(const struct attempt *a, struct chain_plan *ret_plan) {
-    struct chain_plan plan = {.stop = a->stop, .path = a->rules->history->paths[a->path].path};
+    struct chain_plan plan = {.stop = a->stop, .path = a->rules->history->paths[a->path].path, .closed = a->way.closed};
     plan.members = mem_array(a->way.log_count + 3, sizeof(*plan.members));
     if (a->way.full != PLAN_NONE)
         member_add(a, &plan, a->way.full, CHAIN_WHY_BASE);

@@ -86,6 +86,7 @@ struct chain_plan {
     uint64_t size_bytes; /* the same, uncompressed */
     uint64_t if_needed_bytes; /* of stored_bytes */
     bool damaged; /* built on a damaged set, because of allow_damaged */
+    bool closed; /* a history with older sets would give the same plan: for callers that hold the newer part only */
     bool has_hole; /* LATEST: newer backups exist that nothing reaches, because of `hole` */
     struct chain_hole hole;
 };

@@ -30,7 +30,7 @@ struct plan_way {
     uint32_t *logs;
     size_t log_count;
     struct plan_cost cost;
-    bool exact; /* the goal was an end of a set: nothing is cut */
+    bool closed; /* no older set, known or not, can make it cheaper */
 };
 
 /* Which sets may be used. */

@@ -42,6 +42,7 @@ struct search {
     int64_t used_at; /* since then the target's path was in use for certain */
     bool target_path;
     bool reached; /* something was in the heap */
+    bool closed; /* no older set, known or not, can be cheaper */
     bool found;
     struct plan_cost best;
     uint32_t best_full, best_diff, best_node;
@@ -296,8 +297,12 @@ static void set_visit(struct search *s, uint32_t position, enum pass pass) {
         return;
     if (set->kind == BACKUP_LOG)
         log_visit(s, position, set, pass);
-    else if (base_before_goal(s, set) && plan_base_usable(s->rules, position, &full))
+    else if (!base_before_goal(s, set))
+        return;
+    else if (plan_base_usable(s->rules, position, &full))
         state_offer(s, set->last_lsn, full, full == position ? PLAN_NONE : position);
+    else if (set->kind == BACKUP_DIFF)
+        s->closed = false; /* its full may be among older sets */
 }
 
 /* Nothing further back can be cheaper: what is there already costs as much. */
@@ -361,6 +366,8 @@ static void path_walk(struct search *s, const struct chain_history_path *path, s
     }
     if (stands)
         resume_offer(s, c);
+    else
+        s->closed = false;
 }
 
 /* The newest path that a found log crosses over from and that was not walked yet; takes its seeds. */
@@ -426,7 +433,7 @@ static struct lsn path_tip(const struct plan_rules *rules, const struct chain_hi
 }
 
 static void way_fill(const struct search *s, struct plan_way *ret_way) {
-    *ret_way = (struct plan_way){.full = s->best_full, .diff = s->best_diff, .cost = s->best, .exact = s->best_node == PLAN_NONE};
+    *ret_way = (struct plan_way){.full = s->best_full, .diff = s->best_diff, .cost = s->best, .closed = s->closed};
     for (uint32_t n = s->best_node; n != PLAN_NONE; n = s->nodes[n].next)
         ret_way->log_count++;
     ret_way->logs = mem_array(ret_way->log_count ? ret_way->log_count : 1, sizeof(*ret_way->logs));
@@ -437,7 +444,7 @@ static void way_fill(const struct search *s, struct plan_way *ret_way) {
 
 bool plan_search(const struct plan_rules *rules, size_t path, const struct plan_goal *goal, struct plan_way *ret_way,
                  struct lsn *ret_gap) {
-    struct search s = {.rules = rules, .goal = goal};
+    struct search s = {.rules = rules, .goal = goal, .closed = true};
     s.best_full = s.best_diff = s.best_node = PLAN_NONE;
     if (goal->by_time && goal->quiet_until_at)
         s.tip = path_tip(rules, &rules->history->paths[path]);
