@@ -144,12 +144,13 @@ def test_lsn_targets(two: tuple[Sim, Sim], ledger: Ledger, tmp_path: Path) -> No
 
 def test_a_commit_while_the_log_was_taken_is_in_the_next_one(two: tuple[Sim, Sim], ledger: Ledger, tmp_path: Path) -> None:
     source, target = two
+    ledger.add()
     source.do("hold_at", kind="log", step="data")
     busy = threading.Thread(target=ledger.backup, args=("log",))
     busy.start()
     source.do("wait_held")
-    ledger.add()  # row 12
-    late = ledger.moments[12]
+    ledger.add()  # row 13
+    late = ledger.moments[13]
     ledger.step()
     source.do("release")
     busy.join(60)
@@ -161,7 +162,7 @@ def test_a_commit_while_the_log_was_taken_is_in_the_next_one(two: tuple[Sim, Sim
     found = plan("--history", old, "--utc-offset", "+05:30", "--to", rfc3339(late))
     assert kinds(found)[-2:] == ["log", "log?"], kinds(found)
     assert found["members"][-1]["why"] == "may_hold_target"
-    for moment, want in ((late, 12), (ledger.moments[11] + dt.timedelta(seconds=1), 11)):
+    for moment, want in ((late, 13), (ledger.moments[12] + dt.timedelta(seconds=1), 12)):
         for arguments in (("--history", old, "--utc-offset", "+05:30"), ("--history", new)):
             text = script(target, "orders", *arguments, "--to", rfc3339(moment))
             assert restore(target, text, "orders") == list(range(1, want + 1)), text
