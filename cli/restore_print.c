@@ -11,8 +11,6 @@
 #include "common/base/str.h"
 #include "common/restore/check.h"
 
-static const char *const overs[] = {"nothing", "ours", "tail", "token", "refused"};
-
 /* ---- the document ---- */
 
 static json_t *text_value(const char *text) {
@@ -75,7 +73,7 @@ static json_t *result_value(const struct restore_result *r) {
     json_object_set_new(v, "step", json_string(restore_step_name(r->step)));
     json_object_set_new(v, "state", text_value(r->db_state));
     json_object_set_new(v, "error", error_value(&r->err));
-    json_object_set_new(v, "replaces", json_string(overs[r->over]));
+    json_object_set_new(v, "replaces", json_string(restore_over_name(r->over)));
     json_object_set_new(v, "replacesText", text_value(r->over_text));
     json_object_set_new(v, "token", r->token[0] ? json_string(r->token) : json_null());
     json_object_set_new(v, "stop", text_value(chain_stop_sql(stop, &r->plan.stop)));

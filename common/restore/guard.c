@@ -29,6 +29,21 @@ const char *restore_loss_word(enum restore_loss loss) {
     return loss < RESTORE_LOSS_COUNT ? loss_words[loss] : "unknown";
 }
 
+static const char *const over_words[RESTORE_OVER_COUNT] = {"nothing", "ours", "tail", "token", "refused", "safe"};
+
+const char *restore_over_name(enum restore_over over) {
+    return over < RESTORE_OVER_COUNT ? over_words[over] : "unknown";
+}
+
+bool restore_over_parse(const char *word, enum restore_over *ret_over) {
+    for (int i = 0; i < RESTORE_OVER_COUNT; i++)
+        if (!strcmp(word, over_words[i])) {
+            *ret_over = (enum restore_over)i;
+            return true;
+        }
+    return false;
+}
+
 /* --- what the store knows -------------------------------------------------------------------------------------- */
 
 struct known {

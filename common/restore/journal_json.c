@@ -6,8 +6,6 @@
 #include "common/base/str.h"
 #include "common/restore/journal_int.h"
 
-static const char *const overs[] = {"nothing", "ours", "tail", "token", "refused"};
-
 /* ---- out ---- */
 
 static json_t *guid_json(const struct guid *g) {
@@ -40,10 +38,10 @@ static json_t *entry_json(const struct restore_entry *e) {
         json_array_append_new(avoid, guid_json(&e->avoid[i]));
     return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:s,s:b,s:i,s:s,s:o,s:o,s:b,s:s,s:o,s:o,s:o}", "database", e->database,
                      "folder", e->folder, "source", e->source, "target", e->target, "step", restore_step_name(e->step), "outcome",
-                     restore_step_name(e->outcome), "error", err_json(&e->err), "over", overs[e->over], "replace", e->replace,
-                     "userAccess", e->user_access, "tailRun", e->tail_run, "files", files, "base", guid_json(&e->base),
-                     "baseDone", e->base_done, "stop", e->stop, "avoid", avoid, "recoveryFork", guid_json(&e->recovery_fork),
-                     "databaseGuid", guid_json(&e->database_guid));
+                     restore_step_name(e->outcome), "error", err_json(&e->err), "over", restore_over_name(e->over), "replace",
+                     e->replace, "userAccess", e->user_access, "tailRun", e->tail_run, "files", files, "base",
+                     guid_json(&e->base), "baseDone", e->base_done, "stop", e->stop, "avoid", avoid, "recoveryFork",
+                     guid_json(&e->recovery_fork), "databaseGuid", guid_json(&e->database_guid));
 }
 
 json_t *restore_journal_to_json(const struct restore_journal *j) {
@@ -63,15 +61,6 @@ static int bad(struct err *err, const char *what) {
 static bool guid_from(const json_t *json, struct guid *dst) {
     const char *text = json_string_value(json);
     return text && (!*text || guid_parse(text, dst));
-}
-
-static bool over_from(const char *word, enum restore_over *ret_over) {
-    for (size_t i = 0; i < ARRAY_LEN(overs); i++)
-        if (!strcmp(overs[i], word)) {
-            *ret_over = (enum restore_over)i;
-            return true;
-        }
-    return false;
 }
 
 static int lists_from(struct restore_entry *e, const json_t *files, const json_t *avoid, struct err *err) {
@@ -117,7 +106,7 @@ static int entry_from(struct restore_journal *j, json_t *json, struct err *err) 
     e->user_access = user_access;
     e->err = (struct err){.class = err_class_parse(class), .os = os, .sql_number = sql};
     str_copy(e->err.text, sizeof(e->err.text), text);
-    if (!restore_step_parse(step, &e->step) || !restore_step_parse(outcome, &e->outcome) || !over_from(over, &e->over))
+    if (!restore_step_parse(step, &e->step) || !restore_step_parse(outcome, &e->outcome) || !restore_over_parse(over, &e->over))
         return bad(err, "a step");
     if (!guid_from(base, &e->base) || !guid_from(fork, &e->recovery_fork) || !guid_from(guid, &e->database_guid))
         return bad(err, "a GUID");

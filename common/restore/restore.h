@@ -48,10 +48,14 @@ enum restore_over {
     RESTORE_OVER_NOTHING, /* no database of that name */
     RESTORE_OVER_OURS, /* begun by this restore, which goes on */
     RESTORE_OVER_TAIL, /* same family: its tail is taken first, nothing is lost */
-    RESTORE_OVER_SAFE, /* all that is in it is in the store: it is RESTORING from there; replaced as it is */
     RESTORE_OVER_TOKEN, /* something is lost: the token is needed */
     RESTORE_OVER_REFUSED, /* never (a system database, a member of an availability group) */
+    RESTORE_OVER_SAFE, /* all that is in it is in the store: it is RESTORING from there; replaced as it is */
+    RESTORE_OVER_COUNT,
 };
+/* "nothing", "ours", "tail", "token", "refused", "safe". */
+const char *restore_over_name(enum restore_over over);
+bool restore_over_parse(const char *word, enum restore_over *ret_over);
 
 /* One thing that was looked at. */
 enum restore_verdict { RESTORE_CHECK_OK, RESTORE_CHECK_UNKNOWN, RESTORE_CHECK_WARNING, RESTORE_CHECK_ERROR };

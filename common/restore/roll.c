@@ -89,7 +89,8 @@ static enum stand judge(struct item *it, const struct restore_target *target, co
         return db->info.standby ? STAND_STANDBY : STAND_ONLINE;
     if (db->info.state != SQL_DB_RESTORING)
         return STAND_OTHER;
-    if (!ours && !by_tail)
+    bool given_up = entry->over == RESTORE_OVER_SAFE || entry->over == RESTORE_OVER_TOKEN;
+    if (!ours && !by_tail && !given_up)
         return STAND_FOREIGN;
     it->ours_there = ours;
     if (ours && !lsn_is_zero(db->redo_start_lsn)) {
@@ -127,7 +128,8 @@ static int plan_again(struct item *it, bool from_start, struct err *err) {
     if (roll_stand(it, &stand, &resume, err) < 0)
         return -1;
     bool untouched = it->entry->step < RESTORE_RESTORING || it->entry->over == RESTORE_OVER_TOKEN;
-    if (stand == STAND_FOREIGN || stand == STAND_OTHER || ((stand == STAND_ONLINE || stand == STAND_STANDBY) && !untouched))
+    bool other = stand == STAND_OTHER || stand == STAND_ONLINE || stand == STAND_STANDBY;
+    if (stand == STAND_FOREIGN || (other && !untouched))
         return err_set(err, ERR_CONFLICT,
                        "database '%s' is there, and it is not the one that this restore began: it is left alone", it->target);
     if (stand != STAND_RESTORING || !resume.on || from_start)
