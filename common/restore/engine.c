@@ -299,17 +299,34 @@ int restore_run(const struct restore_env *env, const struct restore_request *req
 
 /* ---- going on ---- */
 
+static bool is_open(const struct engine *e, const struct item *it) {
+    const struct target_db *there = target_find(&e->target, it->target);
+    return there && there->info.state == SQL_DB_ONLINE;
+}
+
 /* A tail that may or may not have been taken decides how its database goes on. */
+static int settle_tail(struct engine *e, struct item *it, struct err *err) {
+    bool again;
+    if (roll_connect(it, false, err) < 0)
+        return -1;
+    if (it->entry->step == RESTORE_EVICTED && tail_settle(it, err) < 0)
+        return -1;
+    if (it->entry->step < RESTORE_TAIL_TAKEN || !is_open(e, it))
+        return 0;
+    if (it->entry->step == RESTORE_TAIL_TAKEN && tail_ship(it, err) < 0)
+        return -1;
+    return tail_reconsider(it, &again, err);
+}
+
 static int settle_tails(struct engine *e, struct err *err) {
     for (size_t i = 0; i < e->count; i++) {
         struct item *it = &e->items[i];
         it->guard.evict = it->entry->over == RESTORE_OVER_TOKEN;
         it->guard.replace = it->entry->replace;
         it->apply.stuck_after_ms = e->request.stuck_after_ms;
-        if (it->entry->outcome == RESTORE_FINISHED || it->entry->step != RESTORE_EVICTED)
-            continue;
-        if (roll_connect(it, false, err) < 0 || tail_settle(it, err) < 0)
-            return -1;
+        bool about_a_tail = it->entry->step >= RESTORE_EVICTED && it->entry->step <= RESTORE_TAIL_SHIPPED;
+        if (it->entry->outcome != RESTORE_FINISHED && about_a_tail && settle_tail(e, it, err) < 0)
+            return err_context(err, "%s", it->target);
     }
     return 0;
 }

@@ -105,16 +105,27 @@ static int after(struct item *it, struct err *err) {
 
 /* ---- step by step ---- */
 
-static int before_restoring(struct item *it, struct err *err) {
-    for (unsigned i = 0; i < TAIL_TRIES && it->guard.tail && it->entry->step < RESTORE_TAIL_TAKEN; i++)
-        if (tail_take(it, err) < 0)
+static int secure_tail(struct item *it, struct err *err) {
+    for (unsigned i = 0; i < TAIL_TRIES; i++) {
+        bool again = false;
+        if (it->guard.tail && it->entry->step < RESTORE_TAIL_TAKEN && tail_take(it, err) < 0)
             return -1;
-    if (it->guard.tail && it->entry->step < RESTORE_TAIL_TAKEN)
-        return err_set(err, ERR_CONNECT, "the connection was lost each time when the tail of '%s' was to be taken", it->target);
-    if (it->entry->step != RESTORE_TAIL_TAKEN)
-        return 0;
-    if (tail_ship(it, err) < 0)
+        if (it->entry->step == RESTORE_TAIL_TAKEN && tail_ship(it, err) < 0)
+            return -1;
+        if (it->entry->step == RESTORE_TAIL_SHIPPED && tail_reconsider(it, &again, err) < 0)
+            return -1;
+        if (!again && (!it->guard.tail || it->entry->step >= RESTORE_TAIL_SHIPPED))
+            return 0;
+    }
+    return err_set(err, ERR_STATE, "the tail of '%s' could not be had in %d attempts", it->target, TAIL_TRIES);
+}
+
+static int before_restoring(struct item *it, struct err *err) {
+    bool shipped = it->entry->step >= RESTORE_TAIL_SHIPPED;
+    if (secure_tail(it, err) < 0)
         return -1;
+    if (shipped || it->entry->step < RESTORE_TAIL_SHIPPED)
+        return 0;
     /* What it added may be what the target needs. */
     if (!it->provisional && it->engine->request.target.kind != CHAIN_TO_LATEST && it->planned)
         return 0;
@@ -134,7 +145,7 @@ static int steps(struct item *it, struct err *err) {
     struct engine *e = it->engine;
     if (roll_connect(it, it->resumed, err) < 0)
         return -1;
-    if (it->entry->step < RESTORE_TAIL_SHIPPED && before_restoring(it, err) < 0)
+    if (it->entry->step <= RESTORE_TAIL_SHIPPED && before_restoring(it, err) < 0)
         return -1;
     if (it->entry->step <= RESTORE_RESTORING) {
         if (roll_forward(it, err) < 0)

@@ -155,3 +155,20 @@ int tail_ship(struct item *it, struct err *err) {
     remove_file(it);
     return 0;
 }
+
+int tail_reconsider(struct item *it, bool *ret_again, struct err *err) {
+    struct chain_resume resume;
+    enum stand stand;
+    *ret_again = false;
+    remove_file(it); /* of an earlier life that did not come to it */
+    if (roll_stand(it, &stand, &resume, err) < 0)
+        return -1;
+    if (stand != STAND_ONLINE)
+        return 0;
+    engine_log(it, "the database is open although its tail was taken: it is taken again");
+    if (restore_tail_undo(it->apply.session, it->target, it->entry->user_access, err) < 0)
+        return -1;
+    *ret_again = true;
+    restore_entry_set(&it->entry->tail_run, NULL);
+    return restore_journal_step(&it->engine->journal, it->entry, RESTORE_CHECKED, err);
+}
