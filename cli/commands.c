@@ -116,6 +116,16 @@ static const struct cli_option restore_options[] = {
     {"--parallel", 0, "N", NULL, NULL, "2", "databases at once"},
     {"--stuck-after", 0, "DURATION", NULL, NULL, "30m", "a statement without any progress for so long is cancelled"},
     {"--resume", 0, "ID", NULL, NULL, NULL, "go on with a restore that did not end"},
+    {"--expires", 0, "WHEN", NULL, NULL, NULL,
+     "through a sidecar: drop the copy again then, a moment or how long after the restore (24h)"},
+    {"--reason", 0, "TEXT", NULL, NULL, NULL, "through a sidecar: kept in its status, log and record"},
+    {"--request-id", 0, "ID", NULL, NULL, NULL, "through a sidecar: this request runs at most once, however often it is made"},
+    {"--no-wait", 0, NULL, NULL, NULL, NULL, "through a sidecar: end as soon as it has accepted"},
+    {"--stop-on-interrupt", 0, NULL, NULL, NULL, NULL, "through a sidecar: Ctrl-C ends the restore too, not only the watching"},
+};
+
+static const struct cli_option restores_keep_options[] = {
+    {"--until", 0, "WHEN", NULL, NULL, NULL, "drop it then instead: a moment, or how long from now (7d)"},
 };
 
 static const struct cli_option export_options[] = {
@@ -238,6 +248,7 @@ const struct cli_command cli_commands[] = {
         .text =
             "Works on a store (--store), on the catalog of a sidecar (--catalog, faster) or on rows of SQL Server's own history "
             "(--history).\n"
+            "Without any of these it asks the sidecar, which also checks what stands against a restore onto its own server.\n"
             "Nothing is changed. When the moment cannot be restored it says why, names the nearest ones that can, and ends with "
             "the exit code\n"
             "of the refusal. A member that is 'if needed' is restored only when the moment was not reached before it.\n",
@@ -253,16 +264,50 @@ const struct cli_command cli_commands[] = {
         OPTIONS(restore_options),
         .summary = "bring databases back to a moment, in place, under another name or on another instance",
         .text =
+            "Without --store the sidecar does it, to its own server, and goes on when this program ends: Ctrl-C ends the watching "
+            "only, unless\n"
+            "--stop-on-interrupt is given; 'restores' shows it and 'restores cancel' ends it.\n"
             "With --store it needs no sidecar and no controller: the store, an instance, and a directory that both see. "
             "Everything that can be\n"
             "known to stand against it is checked before anything is changed. A database that is there is never lost unasked: "
             "the tail of its log\n"
             "is taken and kept first, or the restore is refused with a token that acknowledges the loss.\n"
             "Ctrl-C ends it in order and says how each database stands; --resume goes on, also after a crash.\n",
-        .examples = "restore orders --to 2026-11-21T02:46:00Z --as orders_before --store file:///backup-store \\\n"
+        .examples = "restore orders --to 2026-11-21T02:46:59Z\n"
+                    "restore orders --to 2026-11-21T02:46:59Z --as orders_before --expires 24h --reason 'ticket 4711'\n"
+                    "restore orders --to 2026-11-21T02:46:00Z --as orders_before --store file:///backup-store \\\n"
                     "    --server sql.example:1433 --password-file ./sa --staging /mnt/restore:/var/opt/mssql/restore --dry-run\n"
                     "restore --resume 20261121T024700Z-restore-1a2b3c4d --store file:///backup-store --server sql.example \\\n"
                     "    --password-file ./sa --staging /mnt/restore:/var/opt/mssql/restore\n",
+    },
+    {
+        .name = "restores",
+        .words = "[ID]",
+        .max = 1,
+        .run = cmd_restores,
+        .summary = "restores of the sidecar: under way, the last that ended, and copies that go by themselves",
+    },
+    {
+        .name = "restores cancel",
+        .words = "ID",
+        .min = 1,
+        .max = 1,
+        .run = cmd_restores_cancel,
+        .summary = "end a restore in order",
+        .text = "A statement that runs is cancelled. A database that was being restored stays RESTORING, and nothing that was taken is "
+                "lost: 'restores ID'\n"
+                "says how each database stands and what to do next.\n",
+    },
+    {
+        .name = "restores keep",
+        .words = "ID [DATABASE]",
+        .min = 1,
+        .max = 2,
+        .run = cmd_restores_keep,
+        OPTIONS(restores_keep_options),
+        .summary = "keep a restored copy that would be dropped by itself",
+        .examples = "restores keep 20261121T024700Z-restore-1a2b3c4d orders_before\n"
+                    "restores keep 20261121T024700Z-restore-1a2b3c4d --until 7d\n",
     },
     {
         .name = "windows",

@@ -120,6 +120,8 @@ int cmd_plan(struct cli *cli, struct err *err) {
     for (size_t i = 0; i < ARRAY_LEN(lone); i++)
         if (cli_given(&cli->args, lone[i]) && !cli_given(&cli->args, "--tsql"))
             return err_set(err, ERR_USAGE, "%s belongs to --tsql", lone[i]);
+    if (!cli_given(&cli->args, "--store") && !cli_given(&cli->args, "--catalog") && !cli_given(&cli->args, "--history"))
+        return plan_remote(cli, err);
     if (plan_options_read(cli, &options, err) < 0)
         return -1;
     int rc = origin_open(cli, &origin, err);

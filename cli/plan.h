@@ -76,4 +76,7 @@ void plan_print(const struct cli *cli, const struct plan_made *made, const struc
 int plan_script(const struct cli *cli, const struct plan_made *made, const struct plan_options *options, const char *as,
                 const char *folder, struct buf *out, struct err *err) ERR_CHECK;
 
+/* plan_remote.c: without backups that are named, the sidecar of --address is asked. */
+int plan_remote(struct cli *cli, struct err *err) ERR_CHECK;
+
 #endif

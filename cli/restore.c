@@ -326,7 +326,7 @@ static int restore_offline(struct cli *cli, struct err *err) {
 int cmd_restore(struct cli *cli, struct err *err) {
     if (cli_given(&cli->args, "--store"))
         return restore_offline(cli, err);
-    return err_set(err, ERR_USAGE, "name the backups with --store");
+    return restore_remote(cli, err);
 }
 
 int cmd_steps(struct cli *cli, struct err *err) {

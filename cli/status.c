@@ -29,7 +29,7 @@ int status_ask(struct cli *cli, char **databases, size_t count, Mssql__V1__Statu
 /* ---- the instance ---- */
 
 static bool is_fine(const Mssql__V1__Condition *c) {
-    bool bad_when_true = !strcmp(c->type, "Paused");
+    bool bad_when_true = !strcmp(c->type, "Paused") || !strcmp(c->type, "Restoring");
     return c->status == (bad_when_true ? MSSQL__V1__CONDITION_STATUS__CONDITION_STATUS_FALSE
                                        : MSSQL__V1__CONDITION_STATUS__CONDITION_STATUS_TRUE);
 }

@@ -87,12 +87,13 @@ static Mssql__V1__RestoreStep step_of(enum restore_step step) {
 }
 
 static Mssql__V1__RestoreOver over_of(enum restore_over over) {
-    static const Mssql__V1__RestoreOver overs[] = {
+    static const Mssql__V1__RestoreOver overs[RESTORE_OVER_COUNT] = {
         [RESTORE_OVER_NOTHING] = MSSQL__V1__RESTORE_OVER__RESTORE_OVER_NOTHING,
         [RESTORE_OVER_OURS] = MSSQL__V1__RESTORE_OVER__RESTORE_OVER_OURS,
         [RESTORE_OVER_TAIL] = MSSQL__V1__RESTORE_OVER__RESTORE_OVER_TAIL,
         [RESTORE_OVER_TOKEN] = MSSQL__V1__RESTORE_OVER__RESTORE_OVER_TOKEN,
         [RESTORE_OVER_REFUSED] = MSSQL__V1__RESTORE_OVER__RESTORE_OVER_REFUSED,
+        [RESTORE_OVER_SAFE] = MSSQL__V1__RESTORE_OVER__RESTORE_OVER_SAFE,
     };
     return overs[over];
 }
