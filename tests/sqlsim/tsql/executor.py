@@ -12,6 +12,7 @@ from typing import Any, Optional, Sequence
 from ..contract import Columns, Done, Emit, EnvChange, Info, Param, Row, SessionKilled, SqlError
 from . import curcmd, errors, nodes, ops, types
 from .admin import AdminRunner
+from .catalog_procs import CatalogRunner
 from .compiler import Compiler
 from .context import Context, Variable
 from .convert import converter
@@ -48,7 +49,7 @@ class Returned(Exception):
         self.value = value
 
 
-class Executor(DmlRunner, DdlRunner, AdminRunner, ProcRunner):
+class Executor(DmlRunner, DdlRunner, AdminRunner, ProcRunner, CatalogRunner):
     def __init__(self, session: Any, emit: Emit) -> None:
         self.session = session
         self.emit = emit
