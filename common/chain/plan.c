@@ -261,13 +261,32 @@ static bool find_latest_on(struct attempt *a, size_t path) {
     return search(a, path, NULL);
 }
 
-static bool find_latest(struct attempt *a) {
+static bool find_newest(struct attempt *a) {
     for (size_t p = a->rules->history->path_count; p--;) {
         if (path_wanted(a, p) && find_latest_on(a, p))
             return true;
     }
-    a->refused = CHAIN_REFUSED_IN_HOLE;
     return false;
+}
+
+/* Latest is what all sets reach. Without those to avoid, or from where a database stands, less would be another target. */
+static bool find_latest(struct attempt *a) {
+    struct plan_rules all = *a->rules;
+    struct attempt best = *a;
+    bool found = find_newest(a);
+    all.avoided_count = 0;
+    all.resume = NULL;
+    best.rules = &all;
+    if ((!a->rules->avoided_count && !a->rules->resume) || !find_newest(&best)) {
+        a->refused = CHAIN_REFUSED_IN_HOLE;
+        return found;
+    }
+    bool less = found && (a->path < best.path || (a->path == best.path && lsn_cmp(a->goal.lsn, best.goal.lsn) < 0));
+    plan_way_done(&best.way);
+    if (less)
+        plan_way_done(&a->way);
+    a->refused = CHAIN_REFUSED_IN_HOLE;
+    return found && !less;
 }
 
 static bool find(const struct chain_plan_request *request, const struct plan_rules *rules, struct attempt *ret_attempt) {

@@ -246,7 +246,9 @@ void plan_refuse(const struct chain_plan_request *request, enum chain_refusal_re
         nearest_by_end(request, &w, request->target.at, &r);
     else if (request->target.kind == CHAIN_TO_TIME)
         nearest_by_time(request, &w, request->target.at, &r);
-    else if (request->target.kind != CHAIN_TO_LATEST && !lsn_is_zero(request->target.lsn))
+    else if (request->target.kind == CHAIN_TO_LATEST)
+        nearest_by_time(request, &w, INT64_MAX, &r);
+    else if (!lsn_is_zero(request->target.lsn))
         nearest_by_lsn(request, &w, request->target.lsn, &r);
     if (reason == CHAIN_REFUSED_IN_HOLE)
         reason_refine(request, &w, &r);

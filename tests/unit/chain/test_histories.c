@@ -3,6 +3,7 @@
 #include <jansson.h>
 
 #include "common/chain/interval.h"
+#include "common/chain/plan.h"
 #include "common/chain/tip.h"
 #include "tests/unit/chain/make.h"
 
@@ -185,8 +186,55 @@ static void test_verdicts(void **state) {
     json_decref(root);
 }
 
+static void assert_members(const struct chain_plan *plan, const struct backup *sets, const json_t *one) {
+    json_t *member;
+    size_t i;
+    const char *id = text_of(one, "id");
+    if (plan->count != json_array_size(json_object_get(one, "derived_plan")))
+        fail_msg("%s: %zu members", id, plan->count);
+    json_array_foreach(json_object_get(one, "derived_plan"), i, member) {
+        struct guid guid;
+        assert_true(guid_parse(text_of(member, "backup_set_id"), &guid));
+        if (!guid_eq(&guid, &sets[plan->members[i].set].set_guid))
+            fail_msg("%s: member %zu is another one", id, i);
+    }
+}
+
+/* The selections of planner_cases.json: what is restored, in which order. */
+static void test_selections(void **state) {
+    (void)state;
+    json_t *root = load("planner_cases"), *one;
+    size_t i;
+    json_array_foreach(json_object_get(root, "selection_cases"), i, one) {
+        struct backup sets[32];
+        json_t *input = json_object_get(one, "input");
+        const char *filter = text_of(input, "filter"), *when = text_of(input, "restore_time");
+        char name[64];
+        snprintf(name, sizeof(name), "%.*s", (int)strcspn(text_of(one, "history"), "."), text_of(one, "history"));
+        size_t count = history_of(name, sets, ARRAY_LEN(sets));
+        if (json_is_true(json_object_get(input, "ignore_diffs")) || (filter && !strcmp(filter, "drop_diffs")))
+            count = without(sets, count, BACKUP_DIFF);
+        if (json_is_true(json_object_get(input, "ignore_logs")))
+            count = without(sets, count, BACKUP_LOG);
+        struct chain_history h;
+        struct chain_plan plan;
+        struct chain_refusal refusal;
+        struct err err;
+        chain_history_init(&h, sets, count);
+        struct chain_plan_request request = {.history = &h};
+        assert_succeeds(chain_target_parse(when ? when : "latest", &request.target, &err), err);
+        if (!chain_plan_build(&request, &plan, &refusal))
+            fail_msg("%s: %s", text_of(one, "id"), refusal.text);
+        assert_members(&plan, sets, one);
+        chain_plan_done(&plan);
+        chain_history_done(&h);
+    }
+    assert_int_equal(i, 6);
+    json_decref(root);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_real_chain), cmocka_unit_test(test_dbatools),
-                                       cmocka_unit_test(test_verdicts)};
+                                       cmocka_unit_test(test_verdicts), cmocka_unit_test(test_selections)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
