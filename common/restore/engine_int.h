@@ -40,8 +40,9 @@ struct item {
     bool loaded;
     struct backup *relatives; /* of the whole family, for the guard of a database in place; NULL: none is there */
     size_t relative_count;
-    struct guid *avoid;
+    struct guid *avoid; /* sets found damaged or missing in this life: somebody may have mended the store since the last one */
     size_t avoid_count;
+    char bad[512]; /* the last one, in words */
 
     bool planned;
     bool provisional; /* the target is newer than the backups: the tail will have it */

@@ -245,7 +245,8 @@ static int inspect(struct item *it, struct err *err) {
             return -1;
         }
         if (rc < 0) {
-            restore_lines_add(&it->warnings, "a %s backup cannot be used: %s", backup_kind_name(it->sets[i].kind), why.text);
+            str_format(it->bad, sizeof(it->bad), "a %s backup cannot be used: %s", backup_kind_name(it->sets[i].kind), why.text);
+            restore_lines_add(&it->warnings, "%s", it->bad);
             select_avoid(it, &it->sets[i].set_guid);
             return 1;
         }
@@ -268,13 +269,19 @@ static int inspect(struct item *it, struct err *err) {
     return 0;
 }
 
+static int refuse(const struct item *it, struct err *err) {
+    if (it->bad[0])
+        err_hint(err, "%s", it->bad);
+    return err_context(err, "%s", it->source.name);
+}
+
 int select_plan(struct item *it, const struct chain_resume *resume, struct err *err) {
     bool may_be_provisional = it->engine->env->ship_tail && (!it->entry || it->entry->step < RESTORE_TAIL_TAKEN);
     if (load(it, err) < 0)
         return -1;
     for (unsigned i = 0; i < REPLANS_MAX; i++) {
         if (build_any(it, resume, may_be_provisional, err) < 0)
-            return err_context(err, "%s", it->source.name);
+            return refuse(it, err);
         int rc = inspect(it, err);
         if (rc <= 0)
             return rc;
@@ -392,8 +399,6 @@ int select_entry(struct engine *e, struct restore_entry *entry, const struct sou
     str_copy(it->target, sizeof(it->target), entry->target);
     it->entry = entry;
     it->resumed = true;
-    for (size_t i = 0; i < entry->avoid_count; i++)
-        select_avoid(it, &entry->avoid[i]);
     for (size_t i = 0; i < entry->file_count; i++) {
         struct restore_file *f;
         it->files = mem_realloc(it->files, (it->file_count + 1) * sizeof(*it->files));
