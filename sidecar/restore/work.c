@@ -6,6 +6,7 @@
 #include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "sidecar/version.h"
 
 /* Read beside the loop: what changes later belongs to another run. */
 static void copy_extras(struct agent *agent, struct work_place *p) {
@@ -102,6 +103,7 @@ int work_place_enter(struct work_place *p, struct restore_env *ret_env, struct e
         .staging_local = p->staging_local,
         .staging_server = p->staging_server,
         .staging_bytes = p->staging_bytes,
+        .program_version = MSSQL_SIDECAR_VERSION,
     };
     return 0;
 }

@@ -22,11 +22,18 @@ struct plan {
     struct err err;
 };
 
+/* Tails can be shipped here; a dry run takes none. */
+static int no_tail(void *user, const struct restore_tail *tail, struct err *err) {
+    (void)user, (void)tail;
+    return err_set(err, ERR_INTERNAL, "a dry run ships nothing");
+}
+
 static void plan_work(struct pool_item *item) {
     struct plan *p = container_of(item, struct plan, item);
     struct restore_env env;
     if (work_place_enter(&p->place, &env, &p->err) < 0)
         return;
+    env.ship_tail = no_tail;
     env.journal_dir = p->agent->config->paths.state; /* nothing is written there by a dry run */
     if (restore_prepare(&env, &p->request, &p->report, &p->err) == 0)
         err_clear(&p->err); /* ways that were tried on the way */
