@@ -91,7 +91,7 @@ static int open_state(struct agent *agent, struct err *err) {
     if (identity_load(c->paths.state, c->identity.cluster, &agent->identity, err) < 0)
         return -1;
     name_self(agent);
-    if (journal_open(c->paths.state, &agent->journal, &damaged, err) < 0)
+    if (journal_open(c->paths.state, (unsigned)c->limits.journal_entries, &agent->journal, &damaged, err) < 0)
         return -1;
     if (damaged) {
         char n[16];
@@ -199,9 +199,14 @@ static void open_later(struct agent *agent, const struct err *err) {
     const struct sidecar_config *c = agent->config;
     bool told = agent->state_err.class == err->class;
     agent->state_err = *err;
+    err_hint(&agent->state_err,
+             "Nothing is backed up until it can be used: it must be a directory of uid %u on a volume that is mounted "
+             "writable and has room",
+             geteuid());
     if (!told)
-        log_error(LOG_ERROR, err, "the state directory cannot be used, so nothing is backed up; tried again until it can", "path",
-                  c->paths.state, NULL);
+        log_error(LOG_ERROR, &agent->state_err,
+                  "the state directory cannot be used, so nothing is backed up; tried again until it can", "path", c->paths.state,
+                  NULL);
     agent->open_pause_ms = !agent->open_pause_ms ? c->limits.retry_min_ms : 2 * agent->open_pause_ms;
     if (agent->open_pause_ms > c->limits.retry_max_ms)
         agent->open_pause_ms = c->limits.retry_max_ms;

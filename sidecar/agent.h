@@ -42,6 +42,7 @@ struct drain;
 struct job;
 struct journal_found;
 struct restores;
+struct parked;
 struct past;
 struct volume;
 struct request;
@@ -65,9 +66,12 @@ static inline enum lane lane_of(enum backup_kind kind) {
     return kind == BACKUP_LOG ? LANE_LOG : LANE_DATA;
 }
 
-/* Jobs of one lane that are staged and wait for, or are in, the store: oldest first. */
+/* Jobs of one lane that are staged and wait for, or are in, the store: oldest first. Behind a few of them only what cannot be read from
+ * their drafts is kept (job/park.c), so a store that is away for days costs no memory to speak of. */
 struct ship_queue {
     struct job *head, *tail;
+    struct parked *parked, *parked_tail;
+    unsigned jobs, parked_count;
     bool running;
     int64_t retry_us; /* monotonic; 0: at once */
     double retry_s;
@@ -190,7 +194,7 @@ struct agent {
     bool server_listed; /* its databases were read once: recovery may begin when staging is there, too */
     bool drafts_recovered, recovery_begun;
     struct journal_found *recover_known; /* what the journal had before staging was scanned */
-    unsigned recover_known_count;
+    unsigned recover_known_count, recover_journaled; /* the journal's are the first */
     struct job *resuming; /* interrupted runs that are asked about, oldest first */
     unsigned orphans_unasked; /* staged files without journal entry that were not looked at yet: no log begins before */
 

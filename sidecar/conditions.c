@@ -12,9 +12,18 @@
 #include "sidecar/restore/runs.h"
 
 static const char *const names[CONDITION_COUNT] = {
-    "Ready",          "SqlServerReachable",     "LoginSufficient", "StateWritable", "StagingWritable",
-    "StoreReachable", "FailureDomainSeparated", "LogChainIntact",  "RPOMet",        "Encrypted",
-    "Paused",          "Restoring",
+    "Ready",
+    "SqlServerReachable",
+    "LoginSufficient",
+    "StateWritable",
+    "StagingWritable",
+    "StoreReachable",
+    "FailureDomainSeparated",
+    "LogChainIntact",
+    "RPOMet",
+    "Encrypted",
+    "Paused",
+    "Restoring",
 };
 
 const char *condition_type_name(enum condition_type type) {
@@ -76,7 +85,13 @@ static void server(struct agent *agent) {
 }
 
 static void directories(struct agent *agent) {
-    if (agent->opened)
+    if (agent->opened && journal_used(agent->journal) == journal_slots(agent->journal))
+        put(agent, CONDITION_STATE_WRITABLE, CONDITION_FALSE, "JournalFull",
+            "%u staged backups fill the journal, and their drafts cannot be written to %s/drafts: nothing more is backed up "
+            "until there "
+            "is room, or the store is back",
+            journal_used(agent->journal), agent->config->paths.state);
+    else if (agent->opened)
         put(agent, CONDITION_STATE_WRITABLE, CONDITION_TRUE, "Writable", "%s", agent->config->paths.state);
     else
         put(agent, CONDITION_STATE_WRITABLE, CONDITION_FALSE, "NotWritable", "%s", agent->state_err.text);
@@ -185,13 +200,13 @@ static void restores(struct agent *agent) {
     struct restores_counts n;
     restores_count(agent, &n);
     if (n.waiting)
-        put(agent, CONDITION_RESTORING, CONDITION_TRUE, "Waiting", "%u restores wait for the server or the store, %u run", n.waiting,
-            n.running);
+        put(agent, CONDITION_RESTORING, CONDITION_TRUE, "Waiting", "%u restores wait for the server or the store, %u run",
+            n.waiting, n.running);
     else if (n.running)
         put(agent, CONDITION_RESTORING, CONDITION_TRUE, "Running", "%u restores run", n.running);
     else
-        put(agent, CONDITION_RESTORING, CONDITION_FALSE, "Idle", "no restore runs; %u restored copies will be dropped by themselves",
-            n.copies);
+        put(agent, CONDITION_RESTORING, CONDITION_FALSE, "Idle",
+            "no restore runs; %u restored copies will be dropped by themselves", n.copies);
 }
 
 void conditions_update(struct agent *agent) {

@@ -81,7 +81,7 @@ struct sidecar_config {
         enum log_format format;
     } log;
     struct {
-        int64_t sql_workers, store_workers, queue;
+        int64_t sql_workers, store_workers, queue, journal_entries;
         int64_t fetch_bytes_per_s; /* 0: no limit */
         int64_t retry_min_ms, retry_max_ms; /* backoff of connections and of the store */
     } limits;

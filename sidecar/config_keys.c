@@ -169,6 +169,10 @@ static const struct conf_key keys[] = {
     {"limits.fetchBytesPerSecond", CONF_BYTES, 0, AT(limits.fetch_bytes_per_s), "0", 0, 0,
      .doc = "most that is read from the store for restores elsewhere (FetchBackup), all of them together; 0: no limit"},
     {"limits.queue", CONF_INT, 0, AT(limits.queue), "1024", 16, 100000, .doc = "work that may wait for a thread"},
+    {"limits.journalEntries", CONF_INT, 0, AT(limits.journal_entries), "2048", 16, 65536,
+     .doc =
+         "backups in the journal at a time, 4 KiB each; when half of them are taken, staged ones are kept by their drafts alone. "
+         "Decided when the journal is made"},
     {"limits.retryMin", CONF_DURATION, 0, AT(limits.retry_min_ms), "1s", 10, HOUR_MS,
      .doc = "first wait before something that failed is tried again"},
     {"limits.retryMax", CONF_DURATION, 0, AT(limits.retry_max_ms), "1m", 10, 24 * HOUR_MS, .doc = "longest such wait"},

@@ -9,6 +9,7 @@
 #include "sidecar/agent.h"
 #include "sidecar/instruments.h"
 #include "sidecar/job/job.h"
+#include "sidecar/job/park.h"
 #include "sidecar/past.h"
 #include "sidecar/pause.h"
 
@@ -92,10 +93,13 @@ static const struct catalog_database *find_in_catalog(const struct catalog *cata
     return found;
 }
 
+static void add_to_tip(void *tip, const struct backup *set) {
+    chain_tip_add(tip, set);
+}
+
 static void add_staged(struct database *db) {
     for (enum lane lane = 0; lane < LANE_COUNT; lane++)
-        for (const struct job *job = db->ship[lane].head; job; job = job->next)
-            chain_tip_add(&db->taken, &job->set);
+        park_each(&db->ship[lane], add_to_tip, &db->taken);
 }
 
 static void keep_hole(struct database *db, const struct chain_hole *hole) {
@@ -393,11 +397,7 @@ void databases_free(struct agent *agent) {
     for (size_t i = 0; i < agent->database_count; i++) {
         struct database *db = agent->databases[i];
         for (enum lane lane = 0; lane < LANE_COUNT; lane++)
-            while (db->ship[lane].head) {
-                struct job *job = db->ship[lane].head;
-                db->ship[lane].head = job->next;
-                job_free(job);
-            }
+            park_free(&db->ship[lane]);
         mem_free(db->name);
         mem_free(db->skip_text);
         mem_free(db->holes);

@@ -8,6 +8,7 @@
 #include "common/base/mem.h"
 #include "common/base/pool.h"
 #include "sidecar/conditions.h"
+#include "sidecar/job/draft.h"
 #include "sidecar/job/job.h"
 
 #define LOOK_US (5 * CLOCK_SECOND)
@@ -97,11 +98,25 @@ static void look_done(struct pool_item *item) {
         scheduler_wake(agent);
 }
 
+/* How many staged backups should be there? */
+static unsigned expected(struct agent *agent) {
+    unsigned journaled = journal_used(agent->journal), others = 0;
+    if (agent->drafts_recovered) {
+        others = job_unshipped(agent, NULL);
+    } else {
+        char **drafts = draft_list(agent, &others);
+        for (unsigned i = 0; i < others; i++)
+            mem_free(drafts[i]);
+        mem_free(drafts);
+    }
+    return journaled > others ? journaled : others;
+}
+
 static void begin(struct volume *v) {
     struct agent *agent = v->agent;
     v->limits = *staging_limits_get(agent->staging);
     v->pending_bytes = atomic_load(&agent->pending_bytes);
-    v->known = journal_used(agent->journal);
+    v->known = expected(agent);
     v->want_files = job_recover_begin(agent);
     v->item = (struct pool_item){.work = look_work, .done = look_done};
     v->begun_us = clock_mono_us();

@@ -10,6 +10,7 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "sidecar/instruments.h"
+#include "sidecar/job/park.h"
 
 static void submit_commit(struct job *job);
 
@@ -81,13 +82,10 @@ static void ship_again_later(struct job *job) {
 
 static void queue_pop(struct job *job) {
     struct ship_queue *q = &job->db->ship[job->lane];
-    q->head = job->next;
-    if (!q->head)
-        q->tail = NULL;
+    park_pop(job->agent, job->db, job->lane);
     q->running = false;
     q->retry_s = 0;
     q->retry_us = 0;
-    job->next = NULL;
 }
 
 static void committed(struct job *job) {
@@ -102,7 +100,8 @@ static void committed(struct job *job) {
         job->set.flags |= BACKUP_OFF_VOLUME;
     if (!catalog) {
         keeper_catalog_stale(agent->keeper); /* the keeper's worker has it, and may have listed the store before */
-    } else if (locate(job, catalog, &id, &err) < 0 || catalog_append_noted(catalog, id, &job->set, &note, job->manifest.sequence, &err) < 0) {
+    } else if (locate(job, catalog, &id, &err) < 0 ||
+               catalog_append_noted(catalog, id, &job->set, &note, job->manifest.sequence, &err) < 0) {
         log_error(LOG_ERROR, &err, "catalog could not be extended; it is caught up from the store", NULL);
         keeper_catalog_stale(agent->keeper);
     }
@@ -249,12 +248,7 @@ void job_ship_pending(struct agent *agent) {
 }
 
 void job_enqueue(struct job *job) {
-    struct ship_queue *q = &job->db->ship[job->lane];
-    job->next = NULL;
-    if (q->tail)
-        q->tail->next = job;
-    else
-        q->head = job;
-    q->tail = job;
-    job_ship_pending(job->agent);
+    struct agent *agent = job->agent;
+    park_append(&job->db->ship[job->lane], job);
+    job_ship_pending(agent);
 }

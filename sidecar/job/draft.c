@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sidecar/job/draft.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/fault.h"
@@ -52,6 +53,24 @@ int draft_save(struct job *job, struct err *err) {
     return fault_point("draft.saved", FAULT_AFTER, err);
 }
 
+/* What the journal would say, for a run that has left it. */
+static void fill_entry(struct job *job) {
+    struct journal_entry *e = &job->entry;
+    const struct manifest *m = &job->manifest;
+    e->step = JOURNAL_TAKEN;
+    e->kind = m->backup.kind;
+    e->stripes = m->backup.stripes;
+    e->incarnation = m->backup.incarnation;
+    e->utc_offset_s = m->backup.utc_offset_s;
+    e->family_guid = m->backup.family_guid;
+    e->database_guid = m->backup.database_guid;
+    if (!e->planned_at)
+        e->planned_at = m->backup.start_at;
+    str_copy(e->database, sizeof(e->database), m->database);
+    str_copy(e->trigger, sizeof(e->trigger), m->trigger);
+    str_copy(e->reason, sizeof(e->reason), m->reason);
+}
+
 int draft_load(struct job *job, struct err *err) {
     _cleanup_free_ char *path = path_of(job), *text = NULL;
     size_t len;
@@ -67,7 +86,39 @@ int draft_load(struct job *job, struct err *err) {
     job_forget_objects(&job->manifest);
     manifest_set(&job->manifest.folder, "");
     job->set = job->manifest.backup;
+    fill_entry(job);
     return 0;
+}
+
+struct listing {
+    char **names;
+    size_t count, cap;
+};
+
+static int list_one(void *user, const char *name) {
+    struct listing *l = user;
+    size_t len = strlen(name);
+    if (!str_ends(name, ".json") || len - 5 >= RUN_ID_MAX)
+        return 0;
+    l->names = mem_grow(l->names, &l->cap, l->count + 1, sizeof(*l->names));
+    l->names[l->count++] = mem_printf("%.*s", (int)(len - 5), name);
+    return 0;
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+char **draft_list(const struct agent *agent, unsigned *ret_count) {
+    _cleanup_free_ char *folder = folder_of(agent);
+    struct listing l = {0};
+    struct err ignored; /* none was ever made */
+    if (file_exists(folder))
+        (void)!file_each(folder, list_one, &l, &ignored);
+    if (l.count)
+        qsort(l.names, l.count, sizeof(*l.names), by_name);
+    *ret_count = (unsigned)l.count;
+    return l.names;
 }
 
 void draft_remove(const struct job *job) {

@@ -11,6 +11,7 @@
 #include "common/base/str.h"
 #include "common/sql/errors.h"
 #include "sidecar/instruments.h"
+#include "sidecar/job/park.h"
 #include "sidecar/request.h"
 
 #define RETRY_US (15 * CLOCK_SECOND)
@@ -160,12 +161,12 @@ unsigned job_unshipped(const struct agent *agent, int64_t *ret_oldest_at) {
     unsigned n = 0;
     int64_t oldest = 0;
     for (size_t i = 0; i < agent->database_count; i++)
-        for (enum lane lane = 0; lane < LANE_COUNT; lane++)
-            for (struct job *job = agent->databases[i]->ship[lane].head; job; job = job->next) {
-                n++;
-                if (!oldest || job->entry.planned_at < oldest)
-                    oldest = job->entry.planned_at;
-            }
+        for (enum lane lane = 0; lane < LANE_COUNT; lane++) {
+            const struct ship_queue *q = &agent->databases[i]->ship[lane];
+            n += park_count(q);
+            if (q->head && (!oldest || q->head->entry.planned_at < oldest))
+                oldest = q->head->entry.planned_at;
+        }
     for (struct job *job = agent->resuming; job; job = job->next) {
         n++;
         if (!oldest || job->entry.planned_at < oldest)

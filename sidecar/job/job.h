@@ -99,6 +99,7 @@ struct job {
     double moved_percent;
     int64_t moved_us;
 
+    bool drafted; /* its draft is on disk */
     bool taken; /* staged and inspected: set and manifest are good */
     bool ambiguous; /* the connection was lost during BACKUP: resume finds out */
     struct backup set;
@@ -157,6 +158,9 @@ void job_recover_drafts(struct agent *agent);
 bool job_recover_begin(struct agent *agent);
 /* Begins what else the journal knew, and the staged files that it did not know. Called once, with the scan. */
 void job_recover_all(struct agent *agent, const struct staged_file *files, unsigned file_count);
+/* One that is found out about again, in the middle of a life. */
+void job_recover_late(struct agent *agent, struct database *db, enum lane lane, const struct journal_entry *entry, bool journaled,
+                      unsigned slot);
 /* Asks again about runs whose fate is not known yet. */
 void job_recover_tick(struct agent *agent);
 /* Ends what somebody asked for and what cannot be begun. */

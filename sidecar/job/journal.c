@@ -18,9 +18,13 @@
 #define COPY_BYTES 2048
 #define VERSION 2
 #define HEADER_BYTES 4096
-#define FILE_BYTES (HEADER_BYTES + (off_t)JOURNAL_SLOTS * 2 * COPY_BYTES)
 
-static const char magic[16] = "mssql-journal-1";
+static const char magic[16] = "mssql-journal-2";
+
+struct header {
+    char magic[16];
+    uint32_t slots;
+};
 
 /* On disk, little-endian as the machine that shares the volume is. */
 struct copy {
@@ -35,11 +39,11 @@ struct journal {
     int fd;
     char *path;
     pthread_mutex_t lock;
-    unsigned used;
+    unsigned used, count;
     struct slot {
         uint64_t sequence; /* of the newest good copy; 0 = never written */
         struct journal_entry *entry; /* NULL when free */
-    } slots[JOURNAL_SLOTS];
+    } * slots;
 };
 
 static const char *const step_points[JOURNAL_STEP_COUNT] = {
@@ -58,6 +62,10 @@ const char *const *journal_fault_points(void) {
 
 static uint32_t copy_crc(const struct copy *c) {
     return (uint32_t)crc32(0, (const unsigned char *)c + sizeof(c->crc), (unsigned)(sizeof(*c) - sizeof(c->crc)));
+}
+
+static off_t file_bytes(unsigned slots) {
+    return HEADER_BYTES + (off_t)slots * 2 * COPY_BYTES;
 }
 
 static off_t copy_offset(unsigned slot, unsigned which) {
@@ -140,11 +148,15 @@ static int load(struct journal *j, unsigned *damaged, struct err *err) {
     ssize_t n = file_read_full(j->fd, header, sizeof(header), err);
     if (n < 0)
         return err_context(err, "journal %s", j->path);
-    if ((size_t)n < sizeof(header) || memcmp(header, magic, sizeof(magic)))
+    struct header head;
+    memcpy(&head, header, sizeof(head));
+    if ((size_t)n < sizeof(header) || memcmp(head.magic, magic, sizeof(magic)) || !head.slots || head.slots > JOURNAL_SLOTS_MAX)
         return err_set(err, ERR_CORRUPT,
                        "%s is not a journal. Move it away and start again: staged files are found by their names", j->path);
+    j->count = head.slots;
+    j->slots = mem_array(j->count, sizeof(*j->slots));
     unsigned char block[2 * COPY_BYTES];
-    for (unsigned slot = 0; slot < JOURNAL_SLOTS; slot++) {
+    for (unsigned slot = 0; slot < j->count; slot++) {
         n = file_read_full(j->fd, block, sizeof(block), err);
         if (n < 0)
             return err_context(err, "journal %s", j->path);
@@ -155,18 +167,20 @@ static int load(struct journal *j, unsigned *damaged, struct err *err) {
 }
 
 /* Blocks are really allocated, so that no later write of ours can meet a full disk. */
-static int create(struct journal *j, struct err *err) {
+static int create(struct journal *j, unsigned slots, struct err *err) {
     unsigned char header[HEADER_BYTES] = {0};
-    memcpy(header, magic, sizeof(magic));
-    int rc = posix_fallocate(j->fd, 0, FILE_BYTES);
+    struct header head = {.slots = slots};
+    memcpy(head.magic, magic, sizeof(magic));
+    memcpy(header, &head, sizeof(head));
+    int rc = posix_fallocate(j->fd, 0, file_bytes(slots));
     if (rc)
-        return err_os(err, ERR_NONE, rc, "allocate %lld bytes for journal %s", (long long)FILE_BYTES, j->path);
+        return err_os(err, ERR_NONE, rc, "allocate %lld bytes for journal %s", (long long)file_bytes(slots), j->path);
     if (pwrite_full(j, header, sizeof(header), 0, err) < 0)
         return -1;
     return file_fsync_path(j->path, err);
 }
 
-static int open_locked(struct journal *j, unsigned *damaged, struct err *err) {
+static int open_locked(struct journal *j, unsigned slots, unsigned *damaged, struct err *err) {
     j->fd = open(j->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (j->fd < 0)
         return err_os(err, ERR_NONE, errno, "open journal %s", j->path);
@@ -178,19 +192,19 @@ static int open_locked(struct journal *j, unsigned *damaged, struct err *err) {
     unsigned char first = 0;
     /* preallocated but never begun: a crash between the two steps of create() */
     bool begun = st.st_size >= (off_t)sizeof(magic) && pread(j->fd, &first, 1, 0) == 1 && first;
-    if (st.st_size == 0 || (!begun && st.st_size <= FILE_BYTES)) {
-        if (create(j, err) < 0)
+    if (st.st_size == 0 || (!begun && st.st_size <= file_bytes(JOURNAL_SLOTS_MAX))) {
+        if (create(j, slots, err) < 0)
             return -1;
     }
     return load(j, damaged, err);
 }
 
-int journal_open(const char *dir, struct journal **ret_journal, unsigned *ret_damaged, struct err *err) {
+int journal_open(const char *dir, unsigned slots, struct journal **ret_journal, unsigned *ret_damaged, struct err *err) {
     struct journal *j = mem_alloc(sizeof(*j));
     j->path = file_join(dir, "journal");
     pthread_mutex_init(&j->lock, NULL);
     unsigned damaged = 0;
-    if (open_locked(j, &damaged, err) < 0) {
+    if (open_locked(j, slots, &damaged, err) < 0) {
         journal_close(j);
         return -1;
     }
@@ -204,15 +218,16 @@ void journal_close(struct journal *journal) {
         return;
     if (journal->fd >= 0)
         close(journal->fd);
-    for (unsigned i = 0; i < JOURNAL_SLOTS; i++)
+    for (unsigned i = 0; i < journal->count; i++)
         mem_free(journal->slots[i].entry);
+    mem_free(journal->slots);
     pthread_mutex_destroy(&journal->lock);
     mem_free(journal->path);
     mem_free(journal);
 }
 
 static int add_locked(struct journal *j, const struct journal_entry *entry, unsigned *ret_slot, struct err *err) {
-    for (unsigned slot = 0; slot < JOURNAL_SLOTS; slot++) {
+    for (unsigned slot = 0; slot < j->count; slot++) {
         if (j->slots[slot].entry)
             continue;
         if (slot_write(j, slot, entry, err) < 0)
@@ -222,8 +237,9 @@ static int add_locked(struct journal *j, const struct journal_entry *entry, unsi
         *ret_slot = slot;
         return 0;
     }
-    return err_set(err, ERR_LIMIT, "%u backups wait to be shipped: no room in the journal until the store takes some",
-                   JOURNAL_SLOTS);
+    err_set(err, ERR_LIMIT, "%u backups wait to be shipped, and the journal %s has no room for more", j->count, j->path);
+    return err_hint(
+        err, "Staged backups leave it when their drafts can be written beside it: make room there, or bring the store back");
 }
 
 int journal_add(struct journal *journal, const struct journal_entry *entry, unsigned *ret_slot, struct err *err) {
@@ -283,7 +299,7 @@ struct journal_found *journal_list(struct journal *journal, unsigned *ret_count)
     pthread_mutex_lock(&journal->lock);
     struct journal_found *found = mem_array(journal->used + 1, sizeof(*found));
     unsigned n = 0;
-    for (unsigned slot = 0; slot < JOURNAL_SLOTS; slot++)
+    for (unsigned slot = 0; slot < journal->count; slot++)
         if (journal->slots[slot].entry)
             found[n++] = (struct journal_found){.slot = slot, .entry = *journal->slots[slot].entry};
     pthread_mutex_unlock(&journal->lock);
@@ -299,4 +315,8 @@ unsigned journal_used(struct journal *journal) {
     unsigned n = journal->used;
     pthread_mutex_unlock(&journal->lock);
     return n;
+}
+
+unsigned journal_slots(const struct journal *journal) {
+    return journal->count;
 }

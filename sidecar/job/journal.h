@@ -18,7 +18,7 @@
 
 #define RUN_ID_MAX 40 /* "20261121T024700Z-log-1a2b3c4d" */
 #define DATABASE_NAME_MAX 513 /* 128 UTF-16 characters are at most 512 bytes of UTF-8 */
-#define JOURNAL_SLOTS 2048
+#define JOURNAL_SLOTS_MAX 65536
 #define JOURNAL_STRIPES_MAX 64
 
 /* Persisted; numbers never change their meaning. */
@@ -46,14 +46,15 @@ struct journal_entry {
     int64_t sampled_at; /* the server's clock in UTC, sampled before the statement: lower bound of valid_until */
     struct guid family_guid; /* which database it was, whatever its name is now */
     struct guid database_guid;
-    struct lsn not_before; /* the highest that was known of the database then: a set that ends before it is of another incarnation */
+    struct lsn
+        not_before; /* the highest that was known of the database then: a set that ends before it is of another incarnation */
 };
 
 struct journal;
 
-/* Opens or creates <dir>/journal. Existing entries are kept; slots whose both copies are bad are counted in ret_damaged
+/* Opens or creates <dir>/journal, a new one with so many slots; an old one keeps its number. Existing entries are kept; slots whose both copies are bad are counted in ret_damaged
  * (ERR_CORRUPT only when the file as a whole is not a journal). ERR_CONFLICT when another process holds it. */
-int journal_open(const char *dir, struct journal **ret_journal, unsigned *ret_damaged, struct err *err) ERR_CHECK;
+int journal_open(const char *dir, unsigned slots, struct journal **ret_journal, unsigned *ret_damaged, struct err *err) ERR_CHECK;
 void journal_close(struct journal *journal);
 
 /* Writes a new entry; ret_slot names it from then on. ERR_LIMIT when all slots are taken. Thread-safe, as all calls here. */
@@ -71,6 +72,7 @@ struct journal_found {
 };
 struct journal_found *journal_list(struct journal *journal, unsigned *ret_count);
 unsigned journal_used(struct journal *journal);
+unsigned journal_slots(const struct journal *journal);
 
 /* Names of the fault points of this file, NULL-terminated. */
 const char *const *journal_fault_points(void);

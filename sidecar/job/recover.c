@@ -2,6 +2,8 @@
 /* Runs of an earlier life, and runs whose end nobody heard: one at a time per database and lane, oldest first. Loop thread. */
 #include "sidecar/job/flow.h"
 
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/clock.h"
@@ -11,6 +13,7 @@
 #include "common/base/str.h"
 #include "sidecar/job/draft.h"
 #include "sidecar/job/incarnation.h"
+#include "sidecar/job/park.h"
 
 #define RESUME_RETRY_US (5 * CLOCK_SECOND)
 #define RESUME_MAX_US (5 * CLOCK_MINUTE)
@@ -206,38 +209,114 @@ static void recover_orphans(struct agent *agent, const struct staged_file *files
 static bool under_way(const struct agent *agent, const char *run_id) {
     for (size_t i = 0; i < agent->database_count; i++)
         for (enum lane lane = 0; lane < LANE_COUNT; lane++)
-            for (const struct job *job = agent->databases[i]->ship[lane].head; job; job = job->next)
-                if (!strcmp(job->entry.run_id, run_id))
-                    return true;
+            if (park_has(&agent->databases[i]->ship[lane], run_id))
+                return true;
     return false;
 }
 
+static const struct journal_found *find(const struct journal_found *found, unsigned count, const char *run_id) {
+    for (unsigned i = 0; i < count; i++)
+        if (!strcmp(found[i].entry.run_id, run_id))
+            return &found[i];
+    return NULL;
+}
+
+/* One that is staged, and whose header was read before the restart. One that left the journal is known by its draft alone. */
+static void recover_draft(struct agent *agent, const char *run_id, const struct journal_found *known) {
+    struct err err;
+    struct journal_entry entry = {.step = JOURNAL_TAKEN};
+    str_copy(entry.run_id, sizeof(entry.run_id), run_id);
+    if (known)
+        entry = known->entry;
+    if (entry.step != JOURNAL_TAKEN)
+        return;
+    struct job *job = job_new(agent, databases_find_or_add(agent, entry.database), LANE_LOG, ""); /* the draft says whose it is */
+    job->entry = entry;
+    if (draft_load(job, &err) < 0) {
+        log_error(LOG_WARN, &err, "draft of a staged backup cannot be read; its header is read again", "run", run_id, NULL);
+        job_free(job);
+        return;
+    }
+    job->db = databases_find_or_add(agent, job->entry.database);
+    job->lane = lane_of(job->entry.kind);
+    job->options = scheduler_job_options(agent, job->db);
+    str_copy(job->trigger, sizeof(job->trigger), job->entry.trigger);
+    job->slot = known ? known->slot : 0;
+    job->journaled = known != NULL;
+    job->resumed = job->drafted = job->taken = true;
+    job->outcome = OUTCOME_COMPLETED;
+    job->begun_at = job->entry.planned_at;
+    struct database *db = job->db;
+    job_enqueue(job);
+    if (db->tips_known) /* they were built before staging was there */
+        databases_load_tips(agent, db);
+}
+
+/* Logs enter the tip and the store in their order; a run id tells it to the second only. */
+struct draft_key {
+    char *run_id;
+    uint32_t incarnation;
+    struct lsn last_lsn;
+};
+
+static int by_order(const void *a, const void *b) {
+    const struct draft_key *x = a, *y = b;
+    int c = strncmp(x->run_id, y->run_id, sizeof("20261121T024700Z") - 1);
+    if (!c && x->incarnation != y->incarnation)
+        c = x->incarnation < y->incarnation ? -1 : 1;
+    return c ? c : lsn_cmp(x->last_lsn, y->last_lsn);
+}
+
+static struct draft_key *drafts_in_order(struct agent *agent, unsigned *ret_count) {
+    char **names = draft_list(agent, ret_count);
+    struct draft_key *keys = mem_array(*ret_count + 1, sizeof(*keys));
+    for (unsigned i = 0; i < *ret_count; i++) {
+        struct job *job = job_new(agent, databases_find_or_add(agent, ""), LANE_LOG, "");
+        struct err ignored; /* told when it is recovered */
+        str_copy(job->entry.run_id, sizeof(job->entry.run_id), names[i]);
+        keys[i].run_id = names[i];
+        if (draft_load(job, &ignored) == 0) {
+            keys[i].incarnation = job->set.incarnation;
+            keys[i].last_lsn = job->set.last_lsn;
+        }
+        job_free(job);
+    }
+    if (*ret_count)
+        qsort(keys, *ret_count, sizeof(*keys), by_order);
+    mem_free(names);
+    return keys;
+}
+
 void job_recover_drafts(struct agent *agent) {
-    unsigned count;
+    unsigned known_count, count;
     if (agent->drafts_recovered)
         return;
     agent->drafts_recovered = true;
-    struct journal_found *found = journal_list(agent->journal, &count);
+    struct journal_found *known = journal_list(agent->journal, &known_count);
+    struct draft_key *drafts = drafts_in_order(agent, &count);
     for (unsigned i = 0; i < count; i++) {
-        struct err err;
-        struct database *db = databases_find_or_add(agent, found[i].entry.database);
-        struct job *job = recover_one(agent, &found[i].entry, db);
-        db->recovering[job->lane]--; /* nothing has to be asked */
-        job->slot = found[i].slot;
-        job->journaled = true;
-        if (job->entry.step != JOURNAL_TAKEN || draft_load(job, &err) < 0) {
-            job_free(job);
-            continue;
-        }
-        log_event(LOG_WARN, "backup of an earlier run is staged; shipping it", "database", db->name, "run", job->entry.run_id,
-                  NULL);
-        job->taken = true;
-        job->outcome = OUTCOME_COMPLETED;
-        job_enqueue(job);
-        if (db->tips_known) /* they were built before staging was there */
-            databases_load_tips(agent, db);
+        recover_draft(agent, drafts[i].run_id, find(known, known_count, drafts[i].run_id));
+        mem_free(drafts[i].run_id);
     }
-    mem_free(found);
+    if (count) {
+        char n[16];
+        str_format(n, sizeof(n), "%u", count);
+        log_event(LOG_WARN, "backups of an earlier run are staged; shipping them", "count", n, NULL);
+    }
+    mem_free(drafts);
+    mem_free(known);
+}
+
+/* Runs that are on their way without the journal: they, too, are no orphans. */
+static void note_under_way(void *user, const char *run_id) {
+    struct agent *agent = user;
+    struct journal_found *f;
+    if (find(agent->recover_known, agent->recover_known_count, run_id))
+        return;
+    agent->recover_known = mem_realloc(agent->recover_known, (agent->recover_known_count + 1) * sizeof(*f));
+    f = &agent->recover_known[agent->recover_known_count++];
+    *f = (struct journal_found){.slot = UINT_MAX};
+    str_copy(f->entry.run_id, sizeof(f->entry.run_id), run_id);
 }
 
 bool job_recover_begin(struct agent *agent) {
@@ -245,12 +324,25 @@ bool job_recover_begin(struct agent *agent) {
         return false;
     mem_free(agent->recover_known);
     agent->recover_known = journal_list(agent->journal, &agent->recover_known_count);
+    agent->recover_journaled = agent->recover_known_count;
+    for (size_t i = 0; i < agent->database_count; i++)
+        for (enum lane lane = 0; lane < LANE_COUNT; lane++)
+            park_each_run(&agent->databases[i]->ship[lane], note_under_way, agent);
     return true;
+}
+
+void job_recover_late(struct agent *agent, struct database *db, enum lane lane, const struct journal_entry *entry, bool journaled,
+                      unsigned slot) {
+    struct job *job = recover_one(agent, entry, db);
+    job->lane = lane;
+    job->journaled = journaled;
+    job->slot = slot;
+    await_resume(job);
 }
 
 void job_recover_all(struct agent *agent, const struct staged_file *files, unsigned file_count) {
     const struct journal_found *found = agent->recover_known;
-    unsigned count = agent->recover_known_count;
+    unsigned count = agent->recover_journaled;
     agent->recovery_begun = true;
     for (unsigned i = 0; i < count; i++) {
         if (under_way(agent, found[i].entry.run_id))

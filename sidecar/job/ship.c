@@ -52,11 +52,6 @@ static bool staged_gone(const struct job *job) {
 }
 
 static int ship(struct job *job, struct err *err) {
-    if (!job->staged_bytes && /* of an earlier life, which may have died before it was durable */
-        staging_sync(job->agent->staging, job->entry.run_id, job->entry.kind, job->entry.stripes, &job->staged_bytes, err) < 0) {
-        job->staging_failed = true;
-        return -1;
-    }
     if (job->resumed || job->commit_tried) {
         struct manifest found;
         if (store_find_backup(job->store, job->agent->scope, job->manifest.folder, &job->set, &found, err) == 0) {
@@ -67,6 +62,11 @@ static int ship(struct job *job, struct err *err) {
         if (err->class != ERR_NOT_FOUND)
             return -1;
         err_clear(err);
+    }
+    if (!job->staged_bytes && /* of an earlier life, which may have died before it was durable */
+        staging_sync(job->agent->staging, job->entry.run_id, job->entry.kind, job->entry.stripes, &job->staged_bytes, err) < 0) {
+        job->staging_failed = true;
+        return -1;
     }
     const struct filter_ops *filter;
     if (filter_find(job->options.codec, &filter, err) < 0)
@@ -112,7 +112,7 @@ void job_commit(struct job *job) {
     if (store_commit_backup(job->store, job->agent->scope, &job->manifest, job->manifest_name, &job->err) == 0) {
         job->committed = true;
         struct err err;
-        if (journal_advance(job->agent->journal, job->slot, JOURNAL_COMMITTED, &err) < 0)
+        if (job->journaled && journal_advance(job->agent->journal, job->slot, JOURNAL_COMMITTED, &err) < 0)
             log_error(LOG_WARN, &err, "journal could not be advanced; the manifest is what counts", NULL);
         job_clean(job);
     }

@@ -370,6 +370,22 @@ static void check(struct job *job, struct sql_session *session, const struct sql
     note_hole(job);
 }
 
+/* The journal has a fixed size. While the store is away long enough to fill half of it, what is staged is kept by its draft alone, so
+ * that log backups go on as long as staging has room. */
+static void keep_draft(struct job *job) {
+    struct journal *journal = job->agent->journal;
+    struct err err;
+    job->drafted = draft_save(job, &err) == 0;
+    if (!job->drafted)
+        log_error(LOG_WARN, &err, "draft could not be kept; after a restart the header is read again", NULL);
+    if (!job->drafted || journal_used(journal) * 2 <= journal_slots(journal))
+        return;
+    if (journal_remove(journal, job->slot, &err) < 0)
+        log_error(LOG_WARN, &err, "journal entry could not be removed", NULL);
+    else
+        job->journaled = false;
+}
+
 static void take_with(struct job *job, struct sql_session *session) {
     struct sql_clock clock;
     int64_t since = clock_mono_us();
@@ -390,9 +406,7 @@ static void take_with(struct job *job, struct sql_session *session) {
         return;
     }
     check(job, session, &clock);
-    struct err err;
-    if (draft_save(job, &err) < 0)
-        log_error(LOG_WARN, &err, "draft could not be kept; after a restart the header is read again", NULL);
+    keep_draft(job);
     job->taken = true;
     job->outcome = OUTCOME_COMPLETED; /* so far: the commit has the last word */
 }

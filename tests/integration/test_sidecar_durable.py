@@ -109,3 +109,58 @@ def test_the_healing_budget_outlives_a_restart(lab: Lab) -> None:
     assert lab.kinds(sidecar).count("full") == 3
     sidecar.force(lab.database, "full")
     lab.prove(sidecar)
+
+
+def test_more_staged_backups_than_the_journal_holds(lab: Lab) -> None:
+    """The store is away for longer than the journal is large: logs go on, and all of them are shipped in their order, also after a kill."""
+    sidecar = lab.protected(limits={"journalEntries": 16})
+    first = len(committed_logs(sidecar))
+    away = sidecar.store.with_name("away")
+    sidecar.store.rename(away)
+    staged = []
+    for number in range(24):
+        lab.write(1)
+        staged.append(sidecar.stage_log(lab.database))
+        if number == 20:
+            assert sidecar.metrics()["mssql_sidecar_journal_entries"] <= 16
+            sidecar.kill()
+            sidecar.start()
+            sidecar.wait_until("what is staged to be known", lambda s: s.status()["staging"]["unshipped"] == 21)
+    assert sidecar.metrics()["mssql_sidecar_unshipped_backups"] == 24
+    assert sidecar.condition("StateWritable")["status"] == "True"
+    away.rename(sidecar.store)
+    sidecar.wait_shipped()
+    assert committed_logs(sidecar)[first:] == [f.split(".")[0] for f in staged], "oldest first"
+    assert lab.kinds(sidecar).count("full") == 1, "the chain did not break"
+    assert not list((sidecar.state / "drafts").iterdir())
+    lab.prove(sidecar)
+
+
+def committed_logs(sidecar: Sidecar) -> list[str]:
+    return [e["run"] for e in sidecar.events() if e["msg"] == "backup committed" and e["kind"] == "log"]
+
+
+def test_a_full_journal_is_told(lab: Lab) -> None:
+    """No drafts can be written, and the journal is full: that is an end, and it is loud."""
+    sidecar = lab.protected(limits={"journalEntries": 16})
+    away = sidecar.store.with_name("away")
+    sidecar.store.rename(away)
+    shutil.rmtree(sidecar.state / "drafts", ignore_errors=True)
+    (sidecar.state / "drafts").write_text("in the way")
+    for _ in range(16):
+        lab.write(1)
+        sidecar.stage_log(lab.database)
+    sidecar.wait_until("the condition", lambda s: s.condition("StateWritable")["reason"] == "JournalFull")
+    assert str(sidecar.state) in sidecar.condition("StateWritable")["message"]
+    with sidecar.rpc() as rpc:
+        result = rpc.backup(lab.database, "log", seconds=20)
+        assert (rpc.state(result), result.error_class) == ("FAILED", "limit") and "wait to be shipped" in result.message, result
+    assert len(sidecar.staged()) == 16
+    away.rename(sidecar.store)
+    sidecar.wait_shipped()
+    sidecar.wait_until("the end of the condition", lambda s: s.condition("StateWritable")["status"] == "True")
+    (sidecar.state / "drafts").unlink()
+    lab.write()
+    sidecar.force(lab.database)
+    assert lab.kinds(sidecar).count("full") == 1, "the chain did not break"
+    lab.prove(sidecar)

@@ -7,6 +7,8 @@
 #include "common/base/str.h"
 #include "sidecar/job/journal.h"
 
+#define SLOTS 200
+
 static struct err err;
 
 static struct journal_entry entry_of(const char *run_id, int64_t planned_at) {
@@ -20,7 +22,7 @@ static struct journal_entry entry_of(const char *run_id, int64_t planned_at) {
 static struct journal *open_ok(const char *dir, unsigned want_damaged) {
     struct journal *j;
     unsigned damaged;
-    assert_succeeds(journal_open(dir, &j, &damaged, &err), err);
+    assert_succeeds(journal_open(dir, SLOTS, &j, &damaged, &err), err);
     assert_int_equal(damaged, want_damaged);
     return j;
 }
@@ -105,7 +107,7 @@ static void a_slot_with_two_bad_copies_is_counted(void **state) {
 static void a_second_process_is_refused(void **state) {
     struct journal *j = open_ok(*state, 0), *other;
     unsigned damaged;
-    assert_fails(journal_open(*state, &other, &damaged, &err), err, ERR_CONFLICT, "in use by another process");
+    assert_fails(journal_open(*state, SLOTS, &other, &damaged, &err), err, ERR_CONFLICT, "in use by another process");
     journal_close(j);
 }
 
@@ -116,7 +118,7 @@ static void another_file_is_not_overwritten(void **state) {
     fclose(f);
     struct journal *j;
     unsigned damaged;
-    assert_fails(journal_open(*state, &j, &damaged, &err), err, ERR_CORRUPT, "not a journal");
+    assert_fails(journal_open(*state, SLOTS, &j, &damaged, &err), err, ERR_CORRUPT, "not a journal");
     f = fopen(path, "r");
     assert_int_equal(fgetc(f), 's');
     fclose(f);
@@ -136,7 +138,7 @@ static void blocks_are_allocated_before_use(void **state) {
 static void a_full_journal_refuses_and_frees(void **state) {
     struct journal *j = open_ok(*state, 0);
     unsigned slot = 0, last = 0;
-    for (unsigned i = 0; i < JOURNAL_SLOTS; i++) {
+    for (unsigned i = 0; i < SLOTS; i++) {
         struct journal_entry e = entry_of("20260101T000000Z-log-00000001", i + 1);
         assert_succeeds(journal_add(j, &e, &last, &err), err);
     }
@@ -145,6 +147,16 @@ static void a_full_journal_refuses_and_frees(void **state) {
     assert_succeeds(journal_remove(j, last, &err), err);
     assert_succeeds(journal_add(j, &e, &slot, &err), err);
     assert_int_equal(slot, last);
+    journal_close(j);
+}
+
+static void an_old_file_keeps_its_size(void **state) {
+    struct journal *j = open_ok(*state, 0);
+    assert_int_equal(journal_slots(j), SLOTS);
+    journal_close(j);
+    unsigned damaged;
+    assert_succeeds(journal_open(*state, 10 * SLOTS, &j, &damaged, &err), err);
+    assert_int_equal(journal_slots(j), SLOTS);
     journal_close(j);
 }
 
@@ -167,6 +179,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(another_file_is_not_overwritten, setup, teardown),
         cmocka_unit_test_setup_teardown(blocks_are_allocated_before_use, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_journal_refuses_and_frees, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_old_file_keeps_its_size, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
