@@ -15,9 +15,15 @@ static json_t *text_json(const char *text) {
     return *text ? json_string(text) : json_null();
 }
 
-static json_t *lsn_json(struct lsn lsn, bool known) {
+/* Text: the digits are more than most readers of JSON keep of a number. */
+static json_t *number_json(struct lsn lsn, bool known) {
     char text[LSN_TEXT_MAX];
-    return known && !lsn_is_zero(lsn) ? json_string(lsn_format(text, lsn)) : json_null();
+    return known ? json_string(lsn_format(text, lsn)) : json_null();
+}
+
+/* NULL where there is none. */
+static json_t *lsn_json(struct lsn lsn, bool known) {
+    return number_json(lsn, known && !lsn_is_zero(lsn));
 }
 
 static json_t *guid_json(const struct guid *guid) {
@@ -67,10 +73,10 @@ static json_t *set_json(const struct inspected *f, const struct media_set *s) {
     const struct backup *b = &s->backup;
     json_t *o = json_object();
     put_about(o, s);
-    put(o, "FirstLSN", lsn_json(b->first_lsn, s->complete));
-    put(o, "LastLSN", lsn_json(b->last_lsn, s->complete));
-    put(o, "CheckpointLSN", lsn_json(b->checkpoint_lsn, s->complete));
-    put(o, "DatabaseBackupLSN", lsn_json(b->database_backup_lsn, s->complete));
+    put(o, "FirstLSN", number_json(b->first_lsn, s->complete));
+    put(o, "LastLSN", number_json(b->last_lsn, s->complete));
+    put(o, "CheckpointLSN", number_json(b->checkpoint_lsn, s->complete));
+    put(o, "DatabaseBackupLSN", number_json(b->database_backup_lsn, s->complete));
     put(o, "BackupStartDate", local_json(b->start_at, b));
     put(o, "BackupFinishDate", s->complete ? local_json(b->finish_at, b) : json_null());
     put(o, "CompatibilityLevel", json_integer(s->compatibility));
