@@ -71,6 +71,8 @@ static int read_staging(struct surroundings *s, struct err *err) {
     s->staging_server = mem_strdup(colon && colon[1] ? colon + 1 : s->staging_local);
     if (s->staging_local[0] != '/')
         return err_set(err, ERR_USAGE, "--staging: '%s' must be an absolute path", s->staging_local);
+    if (access(s->staging_local, R_OK | W_OK | X_OK) < 0)
+        return err_os(err, ERR_CONFIG, errno, "--staging: '%s' cannot be written", s->staging_local);
     size_t len = strlen(s->staging_server);
     while (len > 1 && s->staging_server[len - 1] == '/')
         s->staging_server[--len] = 0;
