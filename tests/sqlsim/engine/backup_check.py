@@ -153,7 +153,7 @@ def exclusive(job: "Job", db: Database) -> None:
     if job.session.database.casefold() == db.name.casefold():
         raise job.fail(3102, f"BACKUP LOG cannot process database '{db.name}' because it is in use by this session. It is recommended "
                              "that the master database be used when performing this operation.")
-    if job.server.users_of(db, job.session):
+    if job.server.users_of(db, job.session) or db.data_backup is not None:
         raise job.fail(3101, "Exclusive access could not be obtained because the database is in use.")
 
 

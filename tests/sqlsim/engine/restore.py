@@ -244,9 +244,9 @@ class Job:
             return
         if state.family_guid != meta["family_guid"]:
             raise self.fail(3154, f"The backup set holds a backup of a database other than the existing '{db.name}' database.", 4)
-        if state.state != store.ONLINE or state.standby or state.pseudo_simple:
+        if state.restore is not None or state.pseudo_simple:
             return
-        if self.stop.given and self._tail_needed(db):
+        if self.stop.given and state.state == store.ONLINE and self._tail_needed(db):
             raise self.fail(3173, "The STOPAT clause provided with this RESTORE statement indicates that the tail of the log contains changes "
                                   f'that must be backed up to reach the target point in time. The tail of the log for the database "{db.name}" '
                                   "has not been backed up. Use BACKUP LOG WITH NORECOVERY to back up the log, or use the WITH REPLACE clause "

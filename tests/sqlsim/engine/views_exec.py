@@ -80,11 +80,14 @@ request_status nvarchar(60)!, request_reference_count smallint!, request_session
 
 
 def locks(server: "Server", session: Any, _database: str) -> list[tuple]:
-    """Who is in a database holds a shared lock on it (not in master and tempdb), who writes there more."""
+    """Who is in a database holds a shared lock on it (not in master and tempdb), also a BACKUP; who writes there more."""
     server.security.need_server_state(session)
     out = []
     for db in sorted(list(server.dbs.values()), key=lambda d: d.id):
-        for info in server.users_of(db) if db.id > 2 else ():
+        users = server.users_of(db) if db.id > 2 else []
+        users += [i for i in list(server.sessions.values()) if i not in users and i.request is not None
+                  and i.request.command.startswith("BACKUP") and i.request.database.casefold() == db.name.casefold()]
+        for info in users:
             out.append(("DATABASE", "", db.id, "", 0, 0, "S", "LOCK", "GRANT", 1, info.spid, "SHARED_TRANSACTION_WORKSPACE"))
             tran = db.active
             if tran is not None and tran.session is info.session():

@@ -117,7 +117,9 @@ def test_a_lost_data_file_at_start(kit):
         kit.backup("log", "db1", "no.trn")
     kit.backup("log", "db1", "tail.trn", NO_TRUNCATE=True)
     assert kit.db()["state_desc"] == "RECOVERY_PENDING"
-    kit.restore("DATABASE", "db1", "f.bak", NORECOVERY=True)
+    with raises(3159, 3013):  # that tail did not end the database
+        kit.restore("DATABASE", "db1", "f.bak", NORECOVERY=True)
+    kit.restore("DATABASE", "db1", "f.bak", NORECOVERY=True, REPLACE=True)
     kit.restore("LOG", "db1", "l1.trn", NORECOVERY=True)
     kit.restore("LOG", "db1", "tail.trn")
     assert kit.ids() == [1, 2]
@@ -164,6 +166,25 @@ def test_locks_name_who_is_in_the_way(kit):
     kit.security("CREATE LOGIN", name="plain", password="Backup!Pass1")
     with raises(300, 297):
         kit.view("sys.dm_tran_locks", session=kit.login("plain"))
+
+
+def test_a_running_backup_is_in_the_way(kit):
+    import threading
+    session = kit.server.internal_session()
+    kit.server.faults.hold_at("full", "opened")
+    thread = threading.Thread(target=kit.backup, args=("full", "db1", "slow.bak"), kwargs={"session": session})
+    thread.start()
+    assert kit.server.faults.wait_held()
+    assert [r["request_session_id"] for r in kit.view("sys.dm_tran_locks")] == [session.spid]
+    with raises(3101, 3013):
+        kit.backup("log", "db1", "tail.trn", NORECOVERY=True)
+    with raises(3101, 3013):
+        kit.restore("DATABASE", "db1", "f.bak", REPLACE=True)
+    assert kit.db()["state_desc"] == "ONLINE"
+    kit.server.faults.release()
+    thread.join(10)
+    kit.backup("log", "db1", "tail.trn", NORECOVERY=True)
+    assert kit.db()["state_desc"] == "RESTORING"
 
 
 def test_rollback_after_waits_so_long(kit):
