@@ -251,7 +251,8 @@ int restore_fetch_start(const struct restore_fetch_spec *spec, struct restore_fe
     f->slots = mem_array(FETCH_AHEAD, sizeof(*f->slots));
     pthread_mutex_init(&f->lock, NULL);
     pthread_cond_init(&f->changed, NULL);
-    int rc = pthread_create(&f->thread, NULL, run, f);
+    f->ended = !f->spec.count; /* nothing to fetch: no thread, and none to join */
+    int rc = f->ended ? 0 : pthread_create(&f->thread, NULL, run, f);
     if (rc) {
         f->spec.count = 0;
         f->ended = true;
