@@ -46,7 +46,8 @@ static const char fish_script[] = "# fish completion of mssqlctl\n"
                                   "    set -l words (commandline -opc) (commandline -ct)\n"
                                   "    mssqlctl __complete $words[2..-1] 2>/dev/null\n"
                                   "end\n"
-                                  "complete -c mssqlctl -f -a '(__mssqlctl_complete)'\n";
+                                  "complete -c mssqlctl -f -a '(__mssqlctl_complete)'\n"
+                                  "complete -c mssqlctl -n '__fish_seen_subcommand_from inspect export' -F\n";
 
 int cmd_completion(struct cli *cli, struct err *err) {
     static const struct {

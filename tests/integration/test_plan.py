@@ -259,7 +259,7 @@ def test_input_of_all_kinds(tmp_path: Path) -> None:
     assert done.returncode == 25 and "standard input: row 1: field 'FirstLSN', byte 24: 'x' is not an LSN" in done.stderr
     assert run("plan", "--history", tmp_path / "none").returncode == 11
     assert run("plan", "--history", "-", "--store", "/x").returncode == 2
-    assert "needs to know where the backups are" in run("plan").stderr
+    assert "needs to know where the backups are" in run("windows").stderr
     assert run("plan", "--history", "-", "--to", "yesterday").returncode == 2
     assert "a moment needs its zone" in run("plan", "--history", "-", "--to", "2026-01-01T00:00:00").stderr
 

@@ -62,10 +62,25 @@ static void errors_are_one_line(void **state) {
     (void)state;
     complains(RUN("stauts"), 2, "mssqlctl: there is no command 'stauts'. Did you mean 'status'?\n");
     complains(RUN("sta\033[2Jtus\n"), 2, "mssqlctl: there is no command 'sta\xef\xbf\xbd[2Jtus '. 'help' lists what there is\n");
-    complains(RUN("--store", "/nowhere", "status"), 2,
-              "mssqlctl: 'status' needs a sidecar and takes no --store\n");
+    complains(RUN("--store", "/nowhere", "status"), 2, "mssqlctl: 'status' needs a sidecar and takes no --store\n");
     complains(RUN("--scope", "a/b", "chain"), 2, "mssqlctl: --scope belongs to --store\n");
     complains(RUN("backup", "now", "--copy-only"), 2, "mssqlctl: --copy-only needs --kind full or --kind log\n");
+    complains(RUN("windows"), 2,
+              "mssqlctl: 'windows' needs to know where the backups are: --store URL, --catalog DIR or --history FILE\n");
+    complains(RUN("export", "/tmp"), 2, "mssqlctl: 'export' needs to know where the backups are: --store URL\n");
+    complains(RUN("plan", "--tsql"), 2,
+              "mssqlctl: --tsql is for plans without a sidecar. Name the backups with --store, --catalog or --history\n");
+    complains(RUN("plan", "--history", "x", "--as", "y"), 2, "mssqlctl: --as belongs to --tsql\n");
+    complains(RUN("plan", "--history", "x", "--tsql", "--move", "a=b"), 2,
+              "mssqlctl: --move: 'a=b' is not LOGICAL=PATH with a whole path\n");
+    complains(RUN("plan", "--history", "x", "--avoid", "1"), 2, "mssqlctl: --avoid: '1' is no GUID of a backup set\n");
+    complains(RUN("plan", "--history", "x", "--rate", "fast"), 2,
+              "mssqlctl: --rate: 'fast' is no number of bytes per second (100Mi)\n");
+    complains(RUN("windows", "--history", "x", "--utc-offset", "CET"), 2,
+              "mssqlctl: --utc-offset: 'CET' is no offset from UTC (+02:00, -05:30, Z)\n");
+    complains(RUN("windows", "--store", "/x", "--utc-offset", "Z"), 2,
+              "mssqlctl: --utc-offset belongs to --history: manifests have theirs\n");
+    complains(RUN("inspect"), 2, "mssqlctl: 'inspect' needs more: inspect FILE...\n");
     complains(RUN("completion", "tcsh"), 2, "mssqlctl: there is no completion for 'tcsh': bash, zsh or fish\n");
 }
 
