@@ -330,13 +330,17 @@ static struct chain_member *member_add(const struct attempt *a, struct chain_pla
     return m;
 }
 
-/* The last log that is certainly needed: the first whose finish is not before the moment. */
+/*
+ * The last log that is certainly needed: the first whose finish is not before the moment. What follows a log that is
+ * restored whole is certain, too: without a stop the server does not say whether the moment was reached.
+ */
 static size_t last_certain(const struct attempt *a) {
     size_t count = a->way.log_count;
     if (!a->goal.by_time)
         return count ? count - 1 : 0;
     for (size_t i = 0; i < count; i++) {
-        if (chain_history_peek(a->rules->history, a->way.logs[i])->finish_at >= a->target.at)
+        const struct backup *log = chain_history_peek(a->rules->history, a->way.logs[i]);
+        if (log->finish_at >= a->target.at && !plan_log_is_whole(log))
             return i;
     }
     return count ? count - 1 : 0;
@@ -423,8 +427,20 @@ static void hole_fill(const struct attempt *a, struct chain_plan *plan) {
     struct chain_intervals list;
     chain_intervals_build(&input, &list);
     plan->has_hole = true;
-    if (list.hole_count)
-        plan->hole = list.holes[list.hole_count - 1];
+    plan->hole = (struct chain_hole){.cause = CHAIN_HOLE_BASE_MISSING, /* a data backup that cannot be restored */
+                                     .incarnation = plan->path.incarnation,
+                                     .family = plan->path.family,
+                                     .fork = plan->path.fork,
+                                     .from_at = plan->reaches_at,
+                                     .from_lsn = plan->reaches_lsn};
+    for (size_t i = list.hole_count; i--;) {
+        struct chain_path path = {
+            .family = list.holes[i].family, .fork = list.holes[i].fork, .incarnation = list.holes[i].incarnation};
+        if (!chain_path_eq(&path, &plan->path) || lsn_cmp(list.holes[i].from_lsn, plan->reaches_lsn) >= 0) {
+            plan->hole = list.holes[i];
+            break;
+        }
+    }
     chain_intervals_done(&list);
 }
 

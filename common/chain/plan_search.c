@@ -127,7 +127,7 @@ bool plan_base_usable(const struct plan_rules *rules, uint32_t position, uint32_
 
 static bool node_before(const struct search *s, uint32_t a, uint32_t b) {
     int c = plan_cost_cmp(s->nodes[a].cost, s->nodes[b].cost);
-    return c ? c < 0 : s->nodes[a].position > s->nodes[b].position;
+    return c ? c < 0 : s->nodes[a].position < s->nodes[b].position;
 }
 
 static void heap_push(struct search *s, uint32_t node) {
@@ -352,7 +352,13 @@ static void path_walk(struct search *s, const struct chain_history_path *path, s
             if (lsn_cmp(chain_history_peek(rules->history, begin - 1)->last_lsn, last))
                 break;
         }
-        if (stands && lsn_cmp(last, resume->redo_lsn) < 0)
+        int left = stands ? lsn_cmp(last, resume->redo_lsn) : 1;
+        if (left == 0) { /* what ends here was restored already: again only when nothing else holds the goal */
+            resume_offer(s, c);
+            if (s->found)
+                return;
+        }
+        if (left < 0)
             break;
         crossing_open(s, c, last);
         if (!s->target_path && !c->opened)

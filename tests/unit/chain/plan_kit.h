@@ -8,7 +8,7 @@
 #include "tests/unit/chain/make.h"
 
 struct fixture {
-    struct backup sets[32];
+    struct backup sets[40];
     size_t count;
     struct chain_history history;
     struct chain_plan_request request;

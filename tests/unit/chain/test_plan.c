@@ -327,7 +327,7 @@ static void test_resume_with_differential(void **state) {
     f.request.avoid = &avoid;
     f.request.avoid_count = 1;
     assert_refused(&f, "resume_gap"); /* from the full on there is a way */
-    f.sets[4].diff_base_guid = G(9);
+    f.sets[4].diff_base_guid = G(8);
     assert_refused(&f, "set_unusable");
     f.request.avoid_count = 0;
     f.sets[1] = make_full(6, 31, 35, 280); /* log 2 is gone, a newer full leads on */
