@@ -13,7 +13,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any, Iterable, Optional
+from typing import Any, Callable, Iterable, Optional
 
 
 class Hole(Exception):
@@ -99,12 +99,13 @@ def fetch(manifest: dict[str, Any], folder: Path) -> list[Path]:
     return files
 
 
-def restore(server: Any, plan: list[dict[str, Any]], name: str, folder: Path, data: Path, stop_at: Optional[str] = None) -> None:
-    """Runs the plan on a server (anything with query(sql)) under a new name."""
+def restore(server: Any, plan: list[dict[str, Any]], name: str, folder: Path, data: Path, stop_at: Optional[str] = None,
+            server_path: Callable[[Path], str] = str) -> None:  # fmt: skip
+    """Runs the plan on a server (anything with query(sql)) under a new name. server_path: the server's name of a file of ours."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, manifest in enumerate(plan):
         paths = fetch(manifest, folder)
-        disks = ", ".join(f"DISK = N'{p}'" for p in paths)
+        disks = ", ".join(f"DISK = N'{server_path(p)}'" for p in paths)
         what = "LOG" if kind(manifest) == "log" else "DATABASE"
         options = ["NORECOVERY"]
         if number == 0:

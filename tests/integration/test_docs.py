@@ -12,6 +12,7 @@ import grpc
 import pytest
 import yaml
 
+from fixtures import real
 from fixtures.sidecar import BUILD, SANITIZER
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,11 +79,12 @@ def scraped(text: str) -> dict[str, tuple[str, set[str] | None]]:
 
 @pytest.fixture
 def running(sim, sidecar_factory):
-    sim.query("CREATE DATABASE docs")
-    sim.query("ALTER DATABASE docs SET RECOVERY FULL")
+    name = real.prefix("docs")
+    sim.query(f"CREATE DATABASE {name}")
+    sim.query(f"ALTER DATABASE {name} SET RECOVERY FULL")
     sidecar = sidecar_factory(sim, policy={"systemDatabases": True})
-    sidecar.wait_full("docs")
-    sidecar.wait_until("a log backup", lambda s: s.database("docs")["lastLogAt"])
+    sidecar.wait_full(name)
+    sidecar.wait_until("a log backup", lambda s: s.database(name)["lastLogAt"])
     return sidecar
 
 

@@ -21,6 +21,8 @@ from fixtures.netprobe import authority, authority_factory  # noqa: F401
 from fixtures.sidecar import BUILD, ROOT, SANITIZER, Sidecar, free_port, wait_for
 from fixtures.sqlsim import Sim
 
+pytestmark = pytest.mark.simulator("is about the command line; its databases have names of their own")
+
 CTL = BUILD / "cli" / "mssqlctl"
 RARE = {"policy": {"logBackup": {"interval": "1h"}, "healing": {"mode": "alert"}}}  # nothing happens by itself while a test looks
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"

@@ -9,6 +9,7 @@ from typing import Any, Callable
 import pytest
 
 import storecheck
+from fixtures import real
 from fixtures.lab import Lab
 from fixtures.load import restored_rows
 from fixtures.sidecar import Sidecar
@@ -138,7 +139,7 @@ def test_dropped_database_stays_in_the_store(lab: Lab) -> None:
 
 
 def test_renamed_keeps_its_chain(lab: Lab) -> None:
-    sidecar = lab.protected(policy={"databases": ["*"]})
+    sidecar = lab.protected(policy={"databases": [real.prefix("*")]})
     lab.load.stop()
     new = f"{lab.database}_new"
     lab.sim.query(f"ALTER DATABASE [{lab.database}] MODIFY NAME = [{new}]")
@@ -187,6 +188,7 @@ def test_volume_reverted(own_lab: Lab) -> None:
     prove_newest(lab, sidecar)
 
 
+@pytest.mark.simulator("damages a page")
 def test_a_bad_page(lab: Lab) -> None:
     """The full fails with 3043; one is taken over the bad page and marked, and logs go on."""
     sidecar = lab.protected()

@@ -12,6 +12,8 @@ import pytest
 
 from soak.driver import Soak
 
+pytestmark = pytest.mark.simulator("kills the server, too")
+
 KILLS = 25
 
 

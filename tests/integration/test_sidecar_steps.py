@@ -12,6 +12,7 @@ from typing import Any, Callable, NamedTuple
 import grpc
 import pytest
 
+from fixtures import real
 from fixtures.load import Load, check_nothing_lost
 from fixtures.sidecar import Sidecar, steps, wait_for
 from fixtures.sqlsim import Sim
@@ -113,6 +114,9 @@ def cases() -> list:
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory, certificate: tuple[str, str]):
     """One server that is written to and one that is restored to. Each case has a database of its own."""
+    if real.HOST:
+        yield [real.server(), real.server()]
+        return
     folder = tmp_path_factory.mktemp("steps")
     both = [Sim(folder / name, certificate) for name in ("source", "target")]
     try:
@@ -127,7 +131,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory, certificate: tuple[str, st
 @pytest.fixture
 def case(servers: list[Sim], sidecar_factory: Callable[..., Sidecar], tmp_path: Path):
     sim = servers[0]
-    database = f"db{next(NUMBERS)}"
+    database = real.prefix(f"db{next(NUMBERS)}")
     sim.query(f"CREATE DATABASE [{database}]")
     sidecar = sidecar_factory(sim, start=False, policy={**POLICY, "databases": [database]}, **QUICK)
     load = Load(sim, database, tmp_path).start()

@@ -14,6 +14,8 @@ from fixtures.sqlsim import SA_PASSWORD
 
 from sqlsim.contract import Cancelled, Column, Columns, Done, Error, Info, Row, SqlType
 
+pytestmark = pytest.mark.simulator("it is the simulator that is tested")
+
 ENCRYPTIONS = pytest.mark.parametrize("encrypt", [False, True], ids=["plain", "encrypted"])
 D = decimal.Decimal
 

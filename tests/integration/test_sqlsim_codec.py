@@ -19,6 +19,8 @@ from sqlsim.tds.typesin import read_type, read_value
 from sqlsim.tds.typesout import codec_of, encode_plp
 from sqlsim.tds.wire import TDS71, TDS72, TDS74, Buf, ProtocolError, WireEnv
 
+pytestmark = pytest.mark.simulator("it is the simulator that is tested")
+
 ENV = WireEnv()
 D = decimal.Decimal
 

@@ -17,6 +17,8 @@ from sqlsim.client import Client, ConnectionLost, ServerError
 from sqlsim.control import Control
 from sqlsim.instance import ConfigError, InstanceConfig, parse_version, split_address
 
+pytestmark = pytest.mark.simulator("it is the simulator that is tested")
+
 READY = "SQL Server is now ready for client connections"
 
 

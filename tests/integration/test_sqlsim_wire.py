@@ -15,6 +15,8 @@ from sqlsim.tds import handshake
 from sqlsim.tds.packets import EOM, LOGIN7, RPC, SQL_BATCH, packets_of
 from sqlsim.tds.wire import TDS71, TDS72, TDS73
 
+pytestmark = pytest.mark.simulator("it is the simulator that is tested")
+
 INT, TEXT = SqlType("int"), SqlType("nvarchar", 4000)
 
 

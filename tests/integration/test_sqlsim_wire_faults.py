@@ -16,6 +16,8 @@ from sqlsim.tds import handshake
 from sqlsim.tds.packets import ATTENTION, LOGIN7, PRELOGIN, RPC, SQL_BATCH, packets_of
 from sqlsim.tds.wire import utf16_encode
 
+pytestmark = pytest.mark.simulator("it is the simulator that is tested")
+
 # Faults.
 
 
