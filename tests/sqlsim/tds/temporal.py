@@ -6,6 +6,8 @@ from __future__ import annotations
 import datetime as dt
 import struct
 
+from sqlsim import moments
+
 _EPOCH_1900 = dt.date(1900, 1, 1).toordinal()
 _DAY_US = 86_400_000_000
 _MAX_ORDINAL = dt.date.max.toordinal()
@@ -18,8 +20,8 @@ def as_datetime(value) -> dt.datetime:
     if isinstance(value, dt.date):
         return dt.datetime(value.year, value.month, value.day)
     if isinstance(value, dt.time):
-        return dt.datetime.combine(dt.date(1900, 1, 1), value.replace(tzinfo=None))
-    return dt.datetime.fromisoformat(str(value)).replace(tzinfo=None)
+        return moments.combine(dt.date(1900, 1, 1), value)
+    return moments.parse(str(value)).replace(tzinfo=None)
 
 
 def _microseconds(value) -> int:
@@ -65,28 +67,26 @@ def time_size(scale: int) -> int:
     return 3 if scale <= 2 else 4 if scale <= 4 else 5
 
 
-def _time_units(micros: int, scale: int) -> int:
-    """Microseconds in units of 10**-scale seconds, rounded half up."""
-    if scale >= 6:
-        return micros * 10 ** (scale - 6)
-    unit = 10 ** (6 - scale)
-    return (micros + unit // 2) // unit
+def _time_units(value, scale: int) -> int:
+    """Time of day in units of 10**-scale seconds, rounded half up."""
+    unit = 10 ** (7 - scale)
+    return (moments.tenths(value) + unit // 2) // unit
 
 
 def encode_time(value, scale: int) -> bytes:
     value = value if isinstance(value, dt.time) else as_datetime(value).time()
-    units = min(_time_units(_microseconds(value), scale), 86400 * 10**scale - 1)
+    units = min(_time_units(value, scale), 86400 * 10**scale - 1)
     return units.to_bytes(time_size(scale), "little")
 
 
-def _micros_of(data: bytes, scale: int) -> int:
-    units = int.from_bytes(data, "little")
-    return units * 10 ** (6 - scale) if scale <= 6 else units // 10
+def _moment(day: dt.datetime, data: bytes, scale: int) -> dt.datetime:
+    """Midnight plus the time of day, not past its end."""
+    units = min(int.from_bytes(data, "little") * 10 ** (7 - scale), _DAY_US * 10 - 1)
+    return moments.of(day + dt.timedelta(microseconds=units // 10), units % 10)
 
 
 def decode_time(data: bytes, scale: int) -> dt.time:
-    micros = min(_micros_of(data, scale), _DAY_US - 1)
-    return (dt.datetime.min + dt.timedelta(microseconds=micros)).time()
+    return _moment(dt.datetime.min, data, scale).time()
 
 
 def encode_date(value) -> bytes:
@@ -100,7 +100,7 @@ def decode_date(data: bytes) -> dt.date:
 def encode_datetime2(value, scale: int) -> bytes:
     value = as_datetime(value)
     days = value.toordinal() - 1
-    units = _time_units(_microseconds(value), scale)
+    units = _time_units(value, scale)
     if units >= 86400 * 10**scale:
         days, units = days + 1, 0
         if days >= _MAX_ORDINAL:  # the last moment there is cannot be rounded up
@@ -109,8 +109,7 @@ def encode_datetime2(value, scale: int) -> bytes:
 
 
 def decode_datetime2(data: bytes, scale: int) -> dt.datetime:
-    day = _from_days(int.from_bytes(data[-3:], "little") + 1)
-    return day + dt.timedelta(microseconds=min(_micros_of(data[:-3], scale), _DAY_US - 1))
+    return _moment(_from_days(int.from_bytes(data[-3:], "little") + 1), data[:-3], scale)
 
 
 def encode_datetimeoffset(value, scale: int) -> bytes:

@@ -9,6 +9,7 @@ import struct
 import uuid
 from typing import Any, Callable, NamedTuple
 
+from sqlsim import moments
 from sqlsim.contract import SqlType
 from sqlsim.tds import temporal
 from sqlsim.tds.collation import charset_of
@@ -149,13 +150,13 @@ def time_text(value: Any, sql_type: SqlType) -> str:
     """The text that clients older than TDS 7.3 get for the newer time types."""
     scale = sql_type.scale
 
-    def fraction(micros: int) -> str:
-        return "." + f"{micros:06d}0"[:scale] if scale else ""
+    def fraction(value: Any) -> str:
+        return "." + f"{value.microsecond:06d}{moments.tick(value)}"[:scale] if scale else ""
 
     if sql_type.kind == "date":
         return temporal.as_datetime(value).date().isoformat()
     moment = value if isinstance(value, (dt.datetime, dt.time)) else temporal.as_datetime(value)
-    clock = moment.strftime("%H:%M:%S") + fraction(moment.microsecond)
+    clock = moment.strftime("%H:%M:%S") + fraction(moment)
     if sql_type.kind == "time":
         return clock
     text = f"{moment.date().isoformat()} {clock}"

@@ -11,6 +11,7 @@ import uuid
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Callable, Optional
 
+from .. import moments
 from ..contract import SqlType
 from . import dates, errors
 from .types import APPROX, BINARIES, EXACT, INTS, MONEYS, RANGES, STRINGS, TIMES, WIDE, label, of_value
@@ -430,7 +431,7 @@ def _shape(moment: dt.datetime, kind: str, scale: int) -> Any:
     if kind == "time":
         rounded = dates.round_micros(moment, scale)
         return rounded.time() if rounded.date() == moment.date() else moment.time().replace(
-            microsecond=moment.microsecond // 10 ** (6 - scale) * 10 ** (6 - scale) if scale < 6 else moment.microsecond)
+            microsecond=moment.microsecond // 10 ** max(0, 6 - scale) * 10 ** max(0, 6 - scale))
     if kind == "datetime":
         return dates.round_datetime(moment)
     return dates.round_minute(moment) if kind == "smalldatetime" else dates.round_micros(moment, scale)
@@ -448,7 +449,7 @@ def _time_reader(source: SqlType, target: SqlType, style: Optional[int], explici
         return lambda v: dt.datetime(v.year, v.month, v.day)
     if kind == "time":
         _refuse(source, target, explicit, target.kind != "date")
-        return lambda v: dt.datetime.combine(dt.date(1900, 1, 1), v)
+        return lambda v: moments.combine(dt.date(1900, 1, 1), v)
     old = target.kind in ("datetime", "smalldatetime")
     _refuse(source, target, explicit, old and kind in INTS | EXACT | APPROX | MONEYS | BINARIES | {"bit"})
     if kind in BINARIES:
@@ -467,7 +468,10 @@ def _parse(text: str, order: str, target: str) -> dt.datetime:
         raise ValueError(text)
     day, clock = found.day or dt.date(1900, 1, 1), found.time or dt.time()
     moment = dt.datetime.combine(day, clock)
-    if found.nanos % 1000 >= 500 and target != "datetime2":
+    if target in ("datetime2", "datetimeoffset", "time"):
+        digit = (found.nanos % 1000 + 50) // 100
+        moment = moments.of(moment + dt.timedelta(microseconds=1) if digit == 10 else moment, digit % 10)
+    elif found.nanos % 1000 >= 500:
         moment += dt.timedelta(microseconds=1)
     if found.zone is not None:
         moment = moment.replace(tzinfo=found.zone)

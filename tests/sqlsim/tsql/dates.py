@@ -7,6 +7,8 @@ import datetime as dt
 import re
 from typing import Any, Optional
 
+from .. import moments
+
 MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
           "December"]
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
@@ -105,18 +107,19 @@ def round_datetime(value: dt.datetime) -> dt.datetime:
 
 
 def round_micros(value: dt.datetime, scale: int) -> dt.datetime:
-    if scale >= 6:
+    if scale >= 7:
         return value
-    unit = 10 ** (6 - scale)
-    extra = value.microsecond % unit
+    unit = 10 ** (7 - scale)
+    extra = (value.microsecond * 10 + moments.tick(value)) % unit
     if not extra:
         return value
+    low = moments.of(value, 0) - dt.timedelta(microseconds=extra // 10)
     if extra * 2 < unit:
-        return value - dt.timedelta(microseconds=extra)
+        return low
     try:
-        return value + dt.timedelta(microseconds=unit - extra)
+        return low + dt.timedelta(microseconds=unit // 10)
     except OverflowError:
-        return value - dt.timedelta(microseconds=extra)
+        return low
 
 
 def round_minute(value: dt.datetime) -> dt.datetime:
@@ -125,12 +128,12 @@ def round_minute(value: dt.datetime) -> dt.datetime:
     return base + dt.timedelta(minutes=1) if late else base
 
 
-def fraction(micros: int, scale: int) -> str:
-    return "" if scale == 0 else "." + f"{micros:06d}0"[:scale]
+def fraction(value: Any, scale: int) -> str:
+    return "" if scale == 0 else "." + f"{value.microsecond:06d}{moments.tick(value)}"[:scale]
 
 
 def clock(value: Any, scale: int) -> str:
-    return f"{value.hour:02d}:{value.minute:02d}:{value.second:02d}" + fraction(value.microsecond, scale)
+    return f"{value.hour:02d}:{value.minute:02d}:{value.second:02d}" + fraction(value, scale)
 
 
 def day(value: Any) -> str:
@@ -180,7 +183,7 @@ def style_text(value: Any, kind: str, scale: int, style: int) -> str:
     scale = 3 if kind == "datetime" else 0 if kind == "smalldatetime" else scale
     micro = clock(value, scale)
     zone = " " + offset_text(value) if kind == "datetimeoffset" else ""
-    iso = f"{day(value)}T" + (micro if value.microsecond or kind not in ("datetime", "smalldatetime") else seconds)
+    iso = f"{day(value)}T" + (micro if value.microsecond or moments.tick(value) or kind not in ("datetime", "smalldatetime") else seconds)
     forms = {
         0: lambda: f"{mon} {value.day:>2} {year} {_twelve(value)}", 1: lambda: f"{month}/{date}/{year}",
         2: lambda: f"{year}.{month}.{date}", 3: lambda: f"{date}/{month}/{year}", 4: lambda: f"{date}.{month}.{year}",

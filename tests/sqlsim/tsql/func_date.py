@@ -7,6 +7,7 @@ import calendar
 import datetime as dt
 from typing import Any, Callable, Optional
 
+from .. import moments
 from ..contract import SqlType
 from . import dates, errors, types
 from .convert import converter
@@ -41,12 +42,17 @@ def _moment(ex: Ex) -> Ex:
     return coerce(ex, types.DATETIME)
 
 
+def with_tick(value: dt.datetime) -> dt.datetime:
+    """The clock's seventh digit, the same for each look at one moment."""
+    return moments.of(value, (value.microsecond * 7 + 3) % 10)
+
+
 def _full(value: Any) -> dt.datetime:
     if isinstance(value, dt.datetime):
         return value
     if isinstance(value, dt.date):
         return dt.datetime(value.year, value.month, value.day)
-    return dt.datetime.combine(dt.date(1900, 1, 1), value)
+    return moments.combine(dt.date(1900, 1, 1), value)
 
 
 # -- now ----------------------------------------------------------------------------------------------------------------
@@ -66,9 +72,9 @@ def _utc(value: dt.datetime) -> dt.datetime:
 _now("GETDATE", types.DATETIME, lambda v: dates.round_datetime(v.replace(tzinfo=None)))
 _now("CURRENT_TIMESTAMP", types.DATETIME, lambda v: dates.round_datetime(v.replace(tzinfo=None)))
 _now("GETUTCDATE", types.DATETIME, lambda v: dates.round_datetime(_utc(v)))
-_now("SYSDATETIME", types.DATETIME2, lambda v: v.replace(tzinfo=None))
-_now("SYSUTCDATETIME", types.DATETIME2, _utc)
-_now("SYSDATETIMEOFFSET", types.OFFSET, lambda v: v.astimezone(dt.timezone(v.utcoffset())))
+_now("SYSDATETIME", types.DATETIME2, lambda v: with_tick(v.replace(tzinfo=None)))
+_now("SYSUTCDATETIME", types.DATETIME2, lambda v: with_tick(_utc(v)))
+_now("SYSDATETIMEOFFSET", types.OFFSET, lambda v: with_tick(v.astimezone(dt.timezone(v.utcoffset()))))
 
 
 # -- arithmetic ---------------------------------------------------------------------------------------------------------
@@ -103,7 +109,8 @@ def _dateadd(c: Any, args: list[Ex], node: Any) -> Ex:
             elif part == "week":
                 done = full + dt.timedelta(weeks=n)
             elif part == "nanosecond":
-                done = full + dt.timedelta(microseconds=n // 1000)
+                whole, digit = divmod(moments.tick(full) + n // 100, 10)
+                done = moments.of(moments.of(full, 0) + dt.timedelta(microseconds=whole), digit)
             else:
                 done = full + dt.timedelta(microseconds=n * MICROS[part])
         except (ValueError, OverflowError):
@@ -130,7 +137,7 @@ def _boundary(part: str, value: dt.datetime) -> int:
         return days // 7  # weeks begin on Sunday
     micros = ((value.hour * 60 + value.minute) * 60 + value.second) * 1_000_000 + value.microsecond
     if part == "nanosecond":
-        return (days * DAY + micros) * 1000
+        return (days * DAY + micros) * 1000 + moments.tick(value) * 100
     return (days * DAY + micros) // MICROS[part]
 
 
@@ -170,7 +177,7 @@ def part_value(part: str, value: Any, first: int = 7) -> int:
     if part == "millisecond":
         return value.microsecond // 1000
     if part == "nanosecond":
-        return value.microsecond * 1000
+        return value.microsecond * 1000 + moments.tick(value) * 100
     if part == "tzoffset":
         return int(value.utcoffset().total_seconds()) // 60 if value.tzinfo else 0
     return getattr(value, part)
@@ -259,7 +266,8 @@ def _datetimefromparts(c: Any, args: list[Ex], node: Any) -> Ex:
 
     def run(y: int, m: int, d: int, h: int, mi: int, s: int, f: int, p: int = 0) -> dt.datetime:
         try:
-            made = dt.datetime(y, m, d, h, mi, s) + dt.timedelta(microseconds=f * 10 ** 6 / 10 ** scale)
+            units = f * 10 ** (7 - scale)
+            made = moments.of(dt.datetime(y, m, d, h, mi, s) + dt.timedelta(microseconds=units // 10), units % 10)
         except ValueError:
             raise _no_parts("datetime" if old else "datetime2") from None
         return dates.round_datetime(made) if old else made

@@ -7,6 +7,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
+from .. import moments
 from ..contract import SqlType
 from . import dates, errors, types
 from .expr import Ex, coerce, constant
@@ -321,7 +322,7 @@ def format_time(value: Any, pattern: str) -> str:
             number = {"H": value.hour, "h": value.hour % 12 or 12, "m": value.minute, "s": value.second}[c]
             out.append(f"{number:02d}" if len(token) == 2 else str(number))
         elif c in "fF":
-            out.append(f"{value.microsecond:06d}0"[:len(token)])
+            out.append(f"{value.microsecond:06d}{moments.tick(value)}"[:len(token)])
         elif token == "tt":
             out.append("AM" if value.hour < 12 else "PM")
         elif token == "zzz":

@@ -11,6 +11,7 @@ import uuid
 from decimal import Decimal
 from typing import Any, Callable, Optional
 
+from .. import moments
 from ..contract import SqlType, TableDef
 from . import types
 from .convert import text_key
@@ -51,11 +52,11 @@ def decoder(t: SqlType) -> Optional[Callable[[Any], Any]]:
     if kind == "uniqueidentifier":
         return uuid.UUID
     if kind in ("datetime", "smalldatetime", "datetime2", "datetimeoffset"):
-        return dt.datetime.fromisoformat
+        return moments.parse
     if kind == "date":
         return dt.date.fromisoformat
     if kind == "time":
-        return dt.time.fromisoformat
+        return moments.parse_clock
     if kind == "sql_variant":
         return decode_variant
     if kind in types.APPROX:
