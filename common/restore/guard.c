@@ -206,9 +206,11 @@ void restore_guard_decide(const struct restore_guard_view *view, struct restore_
 static bool quoted(const struct restore_guard_view *view, const struct restore_guard *g, enum restore_loss loss,
                    const char *token) {
     char today[RESTORE_TOKEN_MAX], yesterday[RESTORE_TOKEN_MAX];
+    if (!view->there || !token || !token[0])
+        return false;
     guard_token(view, g, loss, 0, today);
     guard_token(view, g, loss, 1, yesterday);
-    return token && token[0] && (str_ieq(token, today) || str_ieq(token, yesterday));
+    return str_ieq(token, today) || str_ieq(token, yesterday);
 }
 
 int restore_guard_allow(const struct restore_guard_view *view, const struct restore_guard *g, const char *token,
@@ -235,10 +237,11 @@ int restore_guard_no_tail(const struct restore_guard_view *view, struct restore_
     bool acknowledged = g->over == RESTORE_OVER_TOKEN || quoted(view, g, RESTORE_LOSS_TAIL_FAILED, token);
     if (!acknowledged) {
         char until[CLOCK_TEXT_MAX];
-        (void)err_set(err, ERR_DATA_LOSS,
-                      "the tail of the log of '%s' could not be taken, so what was committed after %s would be lost: %s",
+        (void)err_set(err, ERR_DATA_LOSS, "the tail of the log of '%s' does not save what was committed after %s: %s",
                       view->database, g->kept_until_at ? clock_format(until, g->kept_until_at) : "its newest backup", why->text);
         err->sql_number = why->sql_number;
+        if (!g->tail_token[0]) /* a process before this one decided */
+            return err_hint(err, "RESTORE DATABASE ... WITH RECOVERY opens it again; a new restore says what can be done");
         return err_hint(err, "To restore all the same, acknowledge the loss with the token %s", g->tail_token);
     }
     lose(g, g->over == RESTORE_OVER_TOKEN ? g->loss : RESTORE_LOSS_TAIL_FAILED, false, true);

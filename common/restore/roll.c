@@ -215,7 +215,9 @@ static int evict(struct item *it, struct err *err) {
                                      .run_id = "",
                                      .server_path = "",
                                      .access = it->entry->user_access,
-                                     .cancel = it->engine->env->cancel};
+                                     .cancel = it->engine->env->cancel,
+                                     .evicted = tail_on_evicted,
+                                     .user = it};
     struct restore_tail_result result;
     return restore_evict(it->apply.session, &q, &result, err);
 }

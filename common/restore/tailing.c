@@ -20,8 +20,10 @@ static void on_progress(void *user, double percent) {
     engine_progress(user, RESTORE_EVICTED, BACKUP_LOG, percent, NULL);
 }
 
-static void on_evicted(void *user, const char *who) {
-    engine_log(user, "thrown out: %s", who);
+void tail_on_evicted(void *user, const char *who) {
+    struct item *it = user;
+    engine_log(it, "thrown out: %s", who);
+    restore_lines_add(&it->warnings, "thrown out: %s", who);
 }
 
 static void make_request(struct item *it, const char *path, struct restore_tail_request *ret_request) {
@@ -34,7 +36,7 @@ static void make_request(struct item *it, const char *path, struct restore_tail_
         .access = it->entry->user_access,
         .cancel = it->engine->env->cancel,
         .progress = on_progress,
-        .evicted = on_evicted,
+        .evicted = tail_on_evicted,
         .user = it,
     };
 }
@@ -112,11 +114,34 @@ int tail_settle(struct item *it, struct err *err) {
     return restore_journal_step(&it->engine->journal, it->entry, RESTORE_CHECKED, err);
 }
 
+static bool joins(const struct item *it, const struct backup *tail, struct err *why) {
+    struct restore_guard_view view;
+    err_clear(why);
+    assess_view(it, &view);
+    return restore_guard_tail_joins(&view, tail, why) == 0;
+}
+
+/* It is safe by now; but is it of use? Before, a damaged database could not be asked, and somebody may have taken a log since. */
+static int check_joins(struct item *it, const struct backup *tail, struct err *err) {
+    struct restore_guard_view view;
+    struct err why;
+    if (it->entry->over != RESTORE_OVER_TAIL || (it->loaded && joins(it, tail, &why)))
+        return 0;
+    if (family_load(it, err) < 0) /* as the store is now */
+        return -1;
+    if (joins(it, tail, &why))
+        return 0;
+    assess_view(it, &view);
+    if (restore_guard_no_tail(&view, &it->guard, it->engine->request.token, &why, err) < 0)
+        return -1;
+    restore_lines_add(&it->warnings, "the tail of the log does not help, and the loss was acknowledged: %s", why.text);
+    return 0;
+}
+
 int tail_ship(struct item *it, struct err *err) {
     struct engine *e = it->engine;
     struct restore_target target = {0};
     struct restore_tail tail;
-    struct restore_guard_view view;
     _cleanup_free_ char *local = local_path(it);
     _cleanup_free_ char *server = server_path(it);
     if (target_read(it->apply.session, &target, err) < 0)
@@ -140,15 +165,14 @@ int tail_ship(struct item *it, struct err *err) {
     target_done(&target);
     if (rc < 0)
         return err_context(err, "the tail of '%s'", it->target);
-    if (it->loaded) {
-        assess_view(it, &view);
-        rc = restore_guard_tail_joins(&view, &tail.set, err);
-    }
-    if (rc == 0)
-        rc = e->env->ship_tail(e->env->user, &tail, err);
+    rc = e->env->ship_tail(e->env->user, &tail, err);
+    if (rc < 0)
+        (void)err_context(err, "the tail of '%s', which is in '%s' and nowhere else", it->target, local);
+    else
+        rc = check_joins(it, &tail.set, err);
     restore_tail_done(&tail);
     if (rc < 0)
-        return err_context(err, "the tail of '%s', which is in '%s' and nowhere else", it->target, local);
+        return -1;
     item_drop_history(it);
     if (restore_journal_step(&e->journal, it->entry, RESTORE_TAIL_SHIPPED, err) < 0)
         return -1;

@@ -376,9 +376,14 @@ static void test_no_tail(void **state) {
     assert_non_null(strstr(err.text, "1970-01-01T00:00:30Z"));
     assert_int_equal(err.sql_number, 3201);
     assert_true(g.tail && !g.replace);
-    assert_fails(restore_guard_no_tail(&f.view, &g, "1111-2222-3333", &why, &err), err, ERR_DATA_LOSS, "could not be taken");
+    assert_fails(restore_guard_no_tail(&f.view, &g, "1111-2222-3333", &why, &err), err, ERR_DATA_LOSS, "does not save");
     char token[RESTORE_TOKEN_MAX];
     str_copy(token, sizeof(token), g.tail_token);
+    struct restore_guard later = {.over = RESTORE_OVER_NOTHING}; /* of a process that goes on */
+    assert_fails(restore_guard_no_tail(&f.view, &later, "", &why, &err), err, ERR_DATA_LOSS, "WITH RECOVERY");
+    f.view.there = NULL; /* and it is gone */
+    assert_fails(restore_guard_no_tail(&f.view, &later, token, &why, &err), err, ERR_DATA_LOSS, "WITH RECOVERY");
+    f.view.there = db_of(&f);
     assert_succeeds(restore_guard_no_tail(&f.view, &g, token, &why, &err), err);
     assert_true(!g.tail && g.replace && g.over == RESTORE_OVER_TOKEN && g.loss == RESTORE_LOSS_TAIL_FAILED);
     end(&f);
