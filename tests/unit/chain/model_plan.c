@@ -301,17 +301,21 @@ static void replay_log(const struct world *w, const struct model_set *log, const
         r->error = "stopped inside a bulk-logged log";
 }
 
+int world_set_end(const struct world *w, const struct backup *set) {
+    return set_of(w, set)->end;
+}
+
 void world_replay(const struct world *w, const struct chain_plan *plan, const struct backup *sets, bool strict,
-                  struct replay *ret_replay) {
-    struct replay r = {.state = -1};
-    const struct model_set *full = NULL;
+                  const struct standing *standing, struct replay *ret_replay) {
+    struct replay r = {.state = standing ? standing->state : -1};
+    const struct model_set *full = standing ? set_of(w, standing->full) : NULL;
     for (size_t i = 0; i < plan->count && !r.error; i++) {
         const struct chain_member *member = &plan->members[i];
         const struct backup *b = &sets[member->set];
         const struct model_set *s = set_of(w, b);
         if (!s || (member->damaged && !plan->damaged))
             r.error = "a set that we do not have, or a damaged one";
-        else if (member->kind == BACKUP_FULL && i)
+        else if (member->kind == BACKUP_FULL && full)
             r.error = "a full in the middle";
         else if (member->kind == BACKUP_DIFF && (!full || !guid_eq(&full->set.set_guid, &b->diff_base_guid)))
             r.error = "a differential of another full";

@@ -57,9 +57,16 @@ struct replay {
     int state; /* last record */
     bool reached; /* it was stopped */
 };
-/* Restores the plan. sets: the array that its indexes mean; strict as above. */
+/* Where a restore that was interrupted stands. */
+struct standing {
+    const struct backup *full;
+    int state;
+};
+/* Restores the plan, from a standing when there is one. sets: the array that its indexes mean; strict as above. */
 void world_replay(const struct world *w, const struct chain_plan *plan, const struct backup *sets, bool strict,
-                  struct replay *ret_replay);
+                  const struct standing *standing, struct replay *ret_replay);
+/* The last record of a set of ours. */
+int world_set_end(const struct world *w, const struct backup *set);
 
 /* ---- brute.c: every way, by trying ---- */
 

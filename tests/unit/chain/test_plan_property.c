@@ -20,7 +20,7 @@ struct run {
     struct chain_history history;
     struct chain_intervals intervals;
     struct chain_plan_request request;
-    unsigned planned, refused, by_clock, compared, points, avoided, marks, crossed, quiet, ifs;
+    unsigned planned, refused, by_clock, compared, points, avoided, crossed, quiet, ifs, resumed, damaged;
 };
 
 #define check(r, condition, ...)                                                                                                 \
@@ -91,10 +91,9 @@ static void history_open(struct run *r) {
         if (m->ours[i].set.kind == BACKUP_LOG)
             last = &m->ours[i];
     }
-    struct chain_path path = last ? chain_path_of(&last->set) : (struct chain_path){0};
-    if (last && last->end == m->server.head && guid_eq(&path.fork, &(struct guid){{0}}) == false &&
-        chain_path_eq(&path, &r->history.paths[r->history.path_count - 1].path) && !r->w.two_primaries &&
-        m->server.log_from_record == last->end && m->now > last->set.finish_at)
+    const struct chain_path path = {.family = G(m->server.family), .fork = G(m->server.fork), .incarnation = r->w.incarnation};
+    if (last && last->end == m->server.head && m->server.log_from_record == last->end && !r->w.two_primaries &&
+        chain_path_eq(&path, &r->history.paths[r->history.path_count - 1].path) && m->now > last->set.finish_at)
         r->request.quiet_until_at = m->now;
     struct chain_interval_input input = {.history = &r->history, .quiet_until_at = r->request.quiet_until_at};
     chain_intervals_build(&input, &r->intervals);
@@ -170,7 +169,7 @@ static void check_time(struct run *r, const struct chain_plan *plan, bool strict
     int64_t at = r->request.target.at;
     const struct world_path *path = world_path_find(&r->w, &plan->path);
     struct replay replay;
-    world_replay(&r->w, plan, r->sets, strict, &replay);
+    world_replay(&r->w, plan, r->sets, strict, NULL, &replay);
     if (unclear(r, at, 0))
         return; /* no clock names this moment; most are refused, steps between two logs cannot be seen */
     check(r, !replay.error, "the server refuses the plan: %s", replay.error);
@@ -210,7 +209,7 @@ static void check_lsn(struct run *r, const struct chain_plan *plan) {
     const struct chain_target *target = &r->request.target;
     const struct world_path *path = world_path_find(&r->w, &plan->path);
     struct replay replay;
-    world_replay(&r->w, plan, r->sets, false, &replay);
+    world_replay(&r->w, plan, r->sets, false, NULL, &replay);
     check(r, !replay.error, "the server refuses the plan: %s", replay.error);
     unsigned last = target->lsn.block - target->before;
     check(r, replay.state >= 0 && r->w.m.records[replay.state].lsn == last, "restored up to lsn %u, wanted %u",
@@ -221,7 +220,7 @@ static void check_lsn(struct run *r, const struct chain_plan *plan) {
 static void check_latest(struct run *r, const struct chain_plan *plan) {
     struct replay replay;
     struct model *m = &r->w.m;
-    world_replay(&r->w, plan, r->sets, false, &replay);
+    world_replay(&r->w, plan, r->sets, false, NULL, &replay);
     check(r, !replay.error, "the server refuses the plan: %s", replay.error);
     model_reach(m, &plan->path);
     for (size_t i = 0; i < m->ours_count; i++) {
@@ -254,6 +253,21 @@ static void check_nearest(struct run *r, const struct chain_nearest *n, bool by_
     chain_plan_done(&plan);
 }
 
+/* With its pages damaged the database can be had. */
+static void check_damaged(struct run *r) {
+    struct chain_plan_request request = r->request;
+    struct chain_plan plan;
+    struct chain_refusal refusal;
+    struct replay replay;
+    request.allow_damaged = true;
+    bool possible = chain_plan_build(&request, &plan, &refusal);
+    check(r, possible && plan.damaged, "refused as damaged, but not to be had with damage: %s", refusal.text);
+    world_replay(&r->w, &plan, r->sets, false, NULL, &replay);
+    check(r, !replay.error || unclear(r, r->request.target.at, SLACK), "the server refuses the plan: %s", replay.error);
+    chain_plan_done(&plan);
+    r->damaged++;
+}
+
 static void check_refused(struct run *r, const struct chain_refusal *refusal) {
     const struct chain_target *target = &r->request.target;
     struct chain_plan_request request = r->request;
@@ -267,6 +281,8 @@ static void check_refused(struct run *r, const struct chain_refusal *refusal) {
         return;
     }
     r->refused++;
+    if (refusal->reason == CHAIN_REFUSED_BASE_DAMAGED)
+        check_damaged(r);
     if (target->kind == CHAIN_TO_TIME && !unclear(r, target->at, SLACK) && !r->w.step_count)
         check(r, r->request.avoid_count || !chain_interval_at(&r->intervals, target->at), "refused inside an interval: %s",
               refusal->text);
@@ -308,6 +324,34 @@ static void check_avoid(struct run *r, const struct chain_plan *plan, unsigned d
     r->request = saved;
 }
 
+/* The restore is interrupted before the target: from there on the same state must come out. */
+static void check_resume(struct run *r, const struct chain_plan *plan) {
+    size_t whole = 0;
+    while (whole < plan->count && plan->members[whole].why < CHAIN_WHY_TARGET)
+        whole++;
+    if (!whole || plan->members[0].kind != BACKUP_FULL || r->request.avoid_count || is_point(plan, &r->request.target))
+        return;
+    const struct backup *full = &r->sets[plan->members[0].set];
+    const struct backup *last = &r->sets[plan->members[model_random(&r->w.m, (uint32_t)whole)].set];
+    const struct standing standing = {.full = full, .state = world_set_end(&r->w, last)};
+    const struct chain_plan_request saved = r->request;
+    struct chain_plan rest;
+    struct chain_refusal refusal;
+    struct replay replay, through;
+    r->request.resume = (struct chain_resume){
+        .on = true, .redo_lsn = last->last_lsn, .redo_fork = last->last_fork, .base = full->set_guid};
+    r->request.path = &plan->path;
+    bool possible = chain_plan_build(&r->request, &rest, &refusal);
+    check(r, possible, "the rest of a plan from set %u on is refused: %s", number(&last->set_guid), refusal.text);
+    world_replay(&r->w, &rest, r->sets, false, &standing, &replay);
+    world_replay(&r->w, plan, r->sets, false, NULL, &through);
+    check(r, !replay.error && replay.state == through.state, "from set %u on: %s, record %d instead of %d",
+          number(&last->set_guid), replay.error ? replay.error : "no error", replay.state, through.state);
+    chain_plan_done(&rest);
+    r->request = saved;
+    r->resumed++;
+}
+
 static void check_target(struct run *r, unsigned depth) {
     struct chain_plan plan;
     struct chain_refusal refusal;
@@ -332,6 +376,8 @@ static void check_target(struct run *r, unsigned depth) {
     }
     if (!(target->kind == CHAIN_TO_TIME && unclear(r, target->at, SLACK)))
         check_cost(r, &plan);
+    if (target->kind != CHAIN_TO_TIME || !unclear(r, target->at, SLACK))
+        check_resume(r, &plan);
     check_avoid(r, &plan, depth);
     chain_plan_done(&plan);
 }
@@ -403,12 +449,13 @@ static void test_random_plans(void **state) {
     for (unsigned i = 0; i < runs; i++)
         run_one(r, first + i);
     printf("%u plans, %u refusals, %u by clock, %u costs compared, %u points, %u sets avoided, %u over forks, %u quiet, %u logs "
-           "perhaps needed\n",
-           r->planned, r->refused, r->by_clock, r->compared, r->points, r->avoided, r->crossed, r->quiet, r->ifs);
+           "perhaps needed, %u resumed, %u damaged\n",
+           r->planned, r->refused, r->by_clock, r->compared, r->points, r->avoided, r->crossed, r->quiet, r->ifs, r->resumed,
+           r->damaged);
     if (runs >= 400) { /* the histories must contain what they are to test */
         assert_true(r->planned > 10 * runs && r->refused > 2 * runs && r->compared > 5 * runs);
         assert_true(r->by_clock > runs / 10 && r->points > runs / 10 && r->avoided > 5 * runs && r->ifs > runs);
-        assert_true(r->crossed > runs / 10 && r->quiet > runs / 20);
+        assert_true(r->crossed > runs / 10 && r->quiet > runs / 20 && r->resumed > runs && r->damaged > runs / 20);
     }
     mem_free(r);
 }
