@@ -104,8 +104,41 @@ def test_every_step_is_tested_or_known_to_be_aside() -> None:
     assert TAIL <= set(STEPS) | set(JOURNAL)
 
 
+# ---- SQL Server dies at a step of RESTORE; the sidecar is told nothing ----
+
+SERVER = [("restore_full", s) for s in ("begin", "chunk", "data", "applied", "history", "done")]
+SERVER += [("restore_log", s) for s in ("begin", "data", "applied", "history", "done")]
+SERVER += [("restore_recover", s) for s in ("begin", "recovering", "recovered", "done")]
+
+
+@pytest.mark.parametrize("where", ["in-place", "beside"])
+@pytest.mark.parametrize(("kind", "step"), SERVER, ids=[f"{k}-{s}" for k, s in SERVER])
+def test_the_server_dies_at_a_step(own_lab: Lab, kind: str, step: str, where: str) -> None:
+    lab = own_lab
+    sidecar = lab.protected()
+    lab.write(5)
+    sidecar.force(lab.database)
+    lab.write(5)
+    lab.load.stop()
+    if where == "beside":
+        sidecar.force(lab.database)
+    copy, request = f"{lab.database}_copy", f"uid-{lab.database}"
+    wish = lab.database if where == "in-place" else (lab.database, copy)
+    lab.sim.do("crash_after", kind=kind, step=step, action="exit")
+    background = Background(sidecar, [wish], request_id=request)
+    wait_for("the server to die", lambda: not lab.sim.running)
+    lab.sim.kill()
+    sidecar.wait_until("the restore to wait, or to have its end", lambda s: of_status(s, request).get("state") in ("Waiting", "Completed"))
+    lab.sim.start()
+    completed(lab, sidecar, where, copy, request, wish)
+    background.join()
+    assert background.outcome and background.outcome.good, "whoever watches hears of nothing but the end"
+    assert sidecar.stop() == 0
+
+
 # ---- random moments ----
 
+SLOW = 400_000  # bytes per second: a restore takes seconds, so that kills meet it
 
 def kill_at_random(lab: Lab, sidecar: Sidecar, rng: random.Random, whom: str, stop: threading.Event) -> int:
     """Kills until the restore is over; how often."""
@@ -116,6 +149,7 @@ def kill_at_random(lab: Lab, sidecar: Sidecar, rng: random.Random, whom: str, st
         if whom in ("server", "both"):
             lab.sim.kill()
             lab.sim.start()
+            lab.sim.do("slow_io", bytes_per_s=SLOW)
         if whom in ("sidecar", "both"):
             sidecar.start(wait=False)
             wait_for("the sidecar to serve", lambda: sidecar.get("/readyz")[0] == 200)
@@ -137,14 +171,18 @@ def test_kill_at_random_moments(own_lab: Lab, whom: str, where: str) -> None:
     if where == "in-place":
         lab.write(5)
     lab.load.stop()
+    if where == "beside":
+        sidecar.force(lab.database)
     copy, request = f"{lab.database}_copy", f"uid-{lab.database}"
     wish = lab.database if where == "in-place" else (lab.database, copy)
     stop = threading.Event()
+    lab.sim.do("slow_io", bytes_per_s=SLOW)
     with contextlib.suppress(grpc.RpcError):
         Background(sidecar, [wish], request_id=request)
     sidecar.wait_until("the restore to be known", lambda s: of_status(s, request))
     kills = kill_at_random(lab, sidecar, rng, whom, stop)
     print("kills", kills)
+    lab.sim.do("slow_io", bytes_per_s=0)
     completed(lab, sidecar, where, copy, request, wish)
     assert sidecar.stop() == 0
 
