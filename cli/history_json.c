@@ -211,11 +211,23 @@ static int read_escape(struct history_json *j) {
     return p ? put(j, (uint32_t)to[p - from]) : fail(j, j->next_offset, "an escape that JSON does not have");
 }
 
+/* Most of a text is plain ASCII: as much of it as is here, at once. */
+static int take_run(struct history_json *j) {
+    size_t n = 0, left = j->encoding == UTF8 ? j->len - j->at : 0;
+    const uint8_t *from = j->raw + j->at;
+    while (n < left && from[n] >= 0x20 && from[n] < 0x80 && from[n] != '"' && from[n] != '\\')
+        n++;
+    if (!buf_append(&j->text, from, n))
+        return fail(j, j->offset, "a text that is too long");
+    j->at += n;
+    return 0;
+}
+
 /* At the first quote; ends behind the last one. */
 static int read_string(struct history_json *j) {
     buf_reset(&j->text);
     for (;;) {
-        if (advance(j) < 0)
+        if (take_run(j) < 0 || advance(j) < 0)
             return -1;
         if (j->next == '"')
             return advance(j);
