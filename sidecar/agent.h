@@ -253,6 +253,8 @@ void databases_load_all_tips(struct agent *agent);
 /* Recomputes db->status. */
 void databases_judge(struct agent *agent, struct database *db, const struct chain_foreign *foreign, size_t foreign_count);
 void databases_add_hole(struct agent *agent, struct database *db, const struct chain_hole *hole);
+/* One of an earlier life: neither told nor counted again. */
+void databases_keep_hole(struct database *db, const struct chain_hole *hole);
 void databases_skip(struct database *db, const char *reason, const char *text);
 /* Until when nothing was committed after the last log *in the store*; 0 when that is not known, or while a log is only staged. */
 int64_t database_quiet_until(const struct database *db);

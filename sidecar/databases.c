@@ -102,7 +102,7 @@ static void add_staged(struct database *db) {
         park_each(&db->ship[lane], add_to_tip, &db->taken);
 }
 
-static void keep_hole(struct database *db, const struct chain_hole *hole) {
+void databases_keep_hole(struct database *db, const struct chain_hole *hole) {
     if (!db->holes)
         db->holes = mem_array(RECENT_HOLES_MAX, sizeof(*db->holes));
     if (db->hole_count == RECENT_HOLES_MAX) {
@@ -120,7 +120,7 @@ static void load_holes(struct database *db, const struct chain_history *history)
     chain_intervals_build(&input, &intervals);
     for (size_t i = 0; i < intervals.hole_count; i++)
         if (intervals.holes[i].cause != CHAIN_HOLE_LOG_PENDING)
-            keep_hole(db, &intervals.holes[i]);
+            databases_keep_hole(db, &intervals.holes[i]);
     chain_intervals_done(&intervals);
 }
 
@@ -191,7 +191,7 @@ void databases_add_hole(struct agent *agent, struct database *db, const struct c
         }
         return;
     }
-    keep_hole(db, hole);
+    databases_keep_hole(db, hole);
     char text[CHAIN_TEXT_MAX];
     log_event(LOG_ERROR, "hole in the log chain", "database", db->name, "cause", chain_hole_cause_word(hole->cause), "by",
               hole->who, "device", hole->device, "detail", chain_hole_text(text, hole), NULL);
@@ -256,9 +256,9 @@ void databases_taken(struct database *db, const struct backup *set) {
         s->differential_base_guid = set->set_guid;
         s->differential_base_lsn = set->checkpoint_lsn;
         s->modified_pages = 0;
-        if (lsn_is_zero(s->last_log_backup_lsn) && s->model != CHAIN_MODEL_SIMPLE)
-            s->last_log_backup_lsn = set->last_lsn; /* the first full begins the chain; the next look says where exactly */
     }
+    if (set->kind != BACKUP_LOG && lsn_is_zero(s->last_log_backup_lsn) && s->model != CHAIN_MODEL_SIMPLE)
+        s->last_log_backup_lsn = set->last_lsn; /* the first data backup begins a log chain; the next look says where exactly */
     if (lsn_cmp(s->log_end_lsn, set->last_lsn) < 0)
         s->log_end_lsn = set->last_lsn;
 }

@@ -18,6 +18,7 @@ struct question {
     uint32_t catalog_id;
     uint32_t incarnation;
     struct lsn from_lsn;
+    bool unknown; /* the hole that the newest of them tells of, whichever it is */
     char names[WITNESSES_MAX][STORE_NAME_MAX];
     unsigned name_count;
     bool answered;
@@ -103,14 +104,29 @@ static void find_witnesses(struct agent *agent, const struct database *db, const
     }
 }
 
+/* A hole that a data backup has closed is seen in the backups only when the next log comes: until then its cause is in the manifest alone. */
+static void ask_newest(struct agent *agent, const struct database *db, struct question *q) {
+    struct catalog_entry e = {.index = CATALOG_NONE};
+    struct err ignored;
+    char rest[STORE_NAME_MAX];
+    while (catalog_previous(keeper_catalog(agent->keeper), db->catalog_id, &e, &ignored) > 0 && e.note.has_hole && !q->name_count) {
+        name_manifest(rest, &e.backup);
+        q->name_count = name_join(q->names[0], agent->scope, db->folder, rest, &ignored) == 0;
+        q->incarnation = e.backup.incarnation;
+    }
+}
+
+static void ask(struct past *p, const struct question *q) {
+    if (!q->name_count || p->waiting_count == QUESTIONS_MAX)
+        return;
+    p->waiting = mem_grow(p->waiting, &p->waiting_cap, p->waiting_count + 1, sizeof(*q));
+    p->waiting[p->waiting_count++] = *q;
+}
+
 static void ask_about(struct agent *agent, const struct database *db, const struct chain_hole *hole) {
-    struct past *p = agent->past;
     struct question q = {.catalog_id = db->catalog_id, .incarnation = hole->incarnation, .from_lsn = hole->from_lsn};
     find_witnesses(agent, db, hole, &q);
-    if (!q.name_count || p->waiting_count == QUESTIONS_MAX)
-        return;
-    p->waiting = mem_grow(p->waiting, &p->waiting_cap, p->waiting_count + 1, sizeof(q));
-    p->waiting[p->waiting_count++] = q;
+    ask(agent->past, &q);
 }
 
 void past_load(struct agent *agent, struct database *db) {
@@ -124,15 +140,26 @@ void past_load(struct agent *agent, struct database *db) {
     for (unsigned i = 0; i < db->hole_count; i++)
         if (!explained(&db->holes[i]))
             ask_about(agent, db, &db->holes[i]);
+    struct question newest = {.catalog_id = db->catalog_id, .unknown = true};
+    ask_newest(agent, db, &newest);
+    ask(agent->past, &newest);
 }
 
 /* ---- asking ---- */
 
 static bool answer_from(struct question *q, const struct manifest *m) {
     enum chain_hole_cause cause;
+    if (q->unknown)
+        q->from_lsn = m->hole.from_lsn;
     if (lsn_cmp(m->hole.from_lsn, q->from_lsn) || !chain_hole_cause_parse(m->hole.cause, &cause))
         return false;
-    q->answer = (struct chain_hole){.cause = cause, .cause_at = m->hole.cause_at};
+    q->answer = (struct chain_hole){.cause = cause,
+                                    .cause_at = m->hole.cause_at,
+                                    .incarnation = m->backup.incarnation,
+                                    .family = m->backup.family_guid,
+                                    .fork = m->backup.last_fork,
+                                    .from_lsn = m->hole.from_lsn,
+                                    .from_at = m->hole.from_at};
     str_copy(q->answer.who, sizeof(q->answer.who), m->hole.who);
     str_copy(q->answer.device, sizeof(q->answer.device), m->hole.device);
     return true;
@@ -158,15 +185,23 @@ static void ask_work(struct pool_item *item) {
 static void take_answer(struct agent *agent, const struct question *q) {
     for (size_t i = 0; i < agent->database_count; i++) {
         struct database *db = agent->databases[i];
-        for (unsigned h = 0; db->catalog_id == q->catalog_id && h < db->hole_count; h++) {
+        if (db->catalog_id != q->catalog_id)
+            continue;
+        bool known = false;
+        for (unsigned h = 0; h < db->hole_count; h++) {
             struct chain_hole *hole = &db->holes[h];
-            if (hole->incarnation != q->incarnation || lsn_cmp(hole->from_lsn, q->from_lsn) || explained(hole))
+            if (hole->incarnation != q->incarnation || lsn_cmp(hole->from_lsn, q->from_lsn))
+                continue;
+            known = true;
+            if (explained(hole))
                 continue;
             hole->cause = q->answer.cause;
             hole->cause_at = q->answer.cause_at;
             str_copy(hole->who, sizeof(hole->who), q->answer.who);
             str_copy(hole->device, sizeof(hole->device), q->answer.device);
         }
+        if (!known)
+            databases_keep_hole(db, &q->answer);
     }
 }
 

@@ -13,6 +13,7 @@ from fixtures import real
 from fixtures.lab import Lab
 from fixtures.load import restored_rows
 from fixtures.sidecar import Sidecar
+from fixtures.sidecar_rpc import try_backup
 
 ALERT = {"policy": {"healing": {"mode": "alert"}}}
 
@@ -80,10 +81,34 @@ def test_a_break_is_explained_and_healed(lab: Lab, name: str) -> None:
     breaks(lab)
     lab.write()
     healed(lab, sidecar, kind)
-    assert set(gaps(sidecar, lab.database)) == {cause}
+    assert gaps(sidecar, lab.database) == {cause: 1}, "one break is one hole, with its cause"
+    assert len(sidecar.database(lab.database)["holes"]) == 1, sidecar.database(lab.database)["holes"]
     hole = sidecar.database(lab.database)["holes"][-1]
     assert hole["cause"] == cause and who in hole["byWhom"], hole
     assert hole["fromAt"] and hole["untilAt"] and hole["fromAt"] < hole["untilAt"], hole
+    lab.prove(sidecar)
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_a_break_that_healed_before_a_kill_is_one_hole(lab: Lab, name: str) -> None:
+    """After the restart the next log joins the healing backup: that is the same hole, with the same cause, not a second one of nobody."""
+    breaks, kind, cause, who = BREAKS[name]
+    sidecar = lab.protected()
+    lab.write()
+    breaks(lab)
+    lab.write()
+    before = lab.kinds(sidecar).count(kind)
+    try_backup(sidecar.target, lab.database)
+    sidecar.wait_until("the healing backup", lambda s: lab.kinds(s).count(kind) == before + 1)
+    sidecar.kill()
+    sidecar.start()
+    sidecar.wait_until("an intact chain", lambda s: intact(s, lab.database))
+    lab.write()
+    sidecar.force(lab.database)
+    holes = sidecar.wait_until("the cause", lambda s: [h for h in s.database(lab.database)["holes"] if who in h.get("byWhom", "")])
+    assert [h["cause"] for h in sidecar.database(lab.database)["holes"]] == [cause], sidecar.database(lab.database)["holes"]
+    assert holes[0]["fromAt"] < holes[0]["untilAt"]
+    assert set(gaps(sidecar, lab.database)) <= {cause}
     lab.prove(sidecar)
 
 
