@@ -43,6 +43,8 @@ static void print_result(struct watching *w, const Mssql__V1__BackupResult *r) {
     if (r->backup) {
         cli_say(w->cli, CLI_GOOD, "%s: %s completed in %s, %s in the store, set %s", r->database, word_kind(r->kind),
                 text_span(span, r->duration_ms * 1000), text_bytes(size, r->backup->stored_bytes), r->backup->set_guid);
+        if (*r->message) /* another kind than the one asked for */
+            cli_say(w->cli, CLI_WARN, "%s: %s: %s", r->database, r->reason, r->message);
         return;
     }
     _cleanup_free_ char *sql = r->sql_error ? mem_printf(" (SQL Server %d)", r->sql_error) : mem_strdup("");

@@ -36,6 +36,7 @@
 #include "sidecar/job/journal.h"
 #include "sidecar/job/staging.h"
 #include "sidecar/keeper.h"
+#include "sidecar/rota.h"
 #include "sidecar/sessions.h"
 
 struct drain;
@@ -92,6 +93,8 @@ struct database {
     uint32_t catalog_id; /* CATALOG_NONE before the first commit */
     struct chain_tip taken; /* with what is staged: decisions are made of it */
     struct chain_tip committed; /* what the store has: promises are made of it */
+    struct chain_window
+        last_window; /* the newest interval of the store: while a chain is broken, what was restorable before it */
     bool tips_known; /* the catalog was there to build them from */
     uint64_t sets, stored_bytes; /* in the store */
 
@@ -191,6 +194,7 @@ struct agent {
     struct database **databases;
     size_t database_count, database_cap;
     unsigned data_running, data_workers;
+    struct rota rota; /* of databases, for data backups */
     bool server_listed; /* its databases were read once: recovery may begin when staging is there, too */
     bool drafts_recovered, recovery_begun;
     struct journal_found *recover_known; /* what the journal had before staging was scanned */
@@ -256,6 +260,10 @@ void databases_add_hole(struct agent *agent, struct database *db, const struct c
 /* One of an earlier life: neither told nor counted again. */
 void databases_keep_hole(struct database *db, const struct chain_hole *hole);
 void databases_skip(struct database *db, const char *reason, const char *text);
+/* What the store can restore: the current interval, or while there is none (any false in the tip) the newest one before it. */
+void database_window(const struct database *db, struct chain_window *ret_window);
+/* The committed tip is about to change, or has changed. */
+void databases_note_window(struct database *db);
 /* Until when nothing was committed after the last log *in the store*; 0 when that is not known, or while a log is only staged. */
 int64_t database_quiet_until(const struct database *db);
 /* Is it one that the policy wants and that exists? */

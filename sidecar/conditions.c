@@ -172,7 +172,7 @@ int64_t conditions_recovery_point(const struct agent *agent, bool off_volume) {
         if (!counts_for_rpo(db) || !db->tips_known)
             continue;
         struct chain_window w;
-        chain_tip_window(&db->committed, database_quiet_until(db), &w);
+        database_window(db, &w);
         int64_t at = !w.any ? 0 : off_volume ? w.off_volume_until_at : w.until_at;
         if (at < oldest)
             oldest = at;

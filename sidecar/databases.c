@@ -56,6 +56,24 @@ int64_t database_quiet_until(const struct database *db) {
     return stored && !db->ship[LANE_LOG].head ? db->quiet_until_at : 0;
 }
 
+void databases_note_window(struct database *db) {
+    struct chain_window w;
+    chain_tip_window(&db->committed, 0, &w);
+    if (w.any)
+        db->last_window = w;
+}
+
+void database_window(const struct database *db, struct chain_window *ret_window) {
+    struct chain_window w;
+    chain_tip_window(&db->committed, database_quiet_until(db), &w);
+    if (!w.any && db->last_window.any) {
+        bool broken = w.broken;
+        w = db->last_window;
+        w.broken = broken;
+    }
+    *ret_window = w;
+}
+
 bool database_wanted(const struct database *db) {
     return db->present && db->scope == POLICY_IN && !db->info.snapshot && !db->copy;
 }
@@ -113,11 +131,27 @@ void databases_keep_hole(struct database *db, const struct chain_hole *hole) {
     db->holes_total++;
 }
 
+/* A chain that is broken now was restorable once. */
+static void load_window(struct database *db, const struct chain_intervals *intervals) {
+    databases_note_window(db);
+    if (db->last_window.any || !intervals->count)
+        return;
+    const struct chain_interval *newest = &intervals->intervals[intervals->count - 1];
+    db->last_window = (struct chain_window){.any = true,
+                                            .from = {.lsn = newest->from_lsn, .at = newest->from_at, .set = newest->begins},
+                                            .until_lsn = newest->until_lsn,
+                                            .until_at = newest->until_at,
+                                            .latest_lsn = newest->until_lsn,
+                                            .latest_at = newest->until_at,
+                                            .off_volume_until_at = intervals->off_volume_until_at};
+}
+
 /* Holes of before the restart, as far as the backups themselves tell of them. */
 static void load_holes(struct database *db, const struct chain_history *history) {
     struct chain_interval_input input = {.history = history};
     struct chain_intervals intervals;
     chain_intervals_build(&input, &intervals);
+    load_window(db, &intervals);
     for (size_t i = 0; i < intervals.hole_count; i++)
         if (intervals.holes[i].cause != CHAIN_HOLE_LOG_PENDING)
             databases_keep_hole(db, &intervals.holes[i]);

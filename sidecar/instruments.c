@@ -48,12 +48,15 @@ static void make_events(struct instruments *m) {
 }
 
 static void make_restore_events(struct instruments *m) {
-    m->restores = metrics_counter(m->reg, P "restores_total", "Finished restores by result and class of error.", "result", "class");
+    m->restores = metrics_counter(m->reg, P "restores_total", "Finished restores by result and class of error.", "result",
+                                  "class");
     m->restored_databases = metrics_counter(m->reg, P "restored_databases_total", "Databases of finished restores by result.",
                                             "result");
     m->restore_seconds = metrics_histogram(m->reg, P "restore_phase_seconds",
-                                           "Time spent in each phase of the restore of a database.", metric_buckets_seconds, "phase");
-    m->restore_bytes = metrics_counter(m->reg, P "restore_bytes_total", "Bytes fetched from the store by restores, decoded.", NULL);
+                                           "Time spent in each phase of the restore of a database.", metric_buckets_seconds,
+                                           "phase");
+    m->restore_bytes = metrics_counter(m->reg, P "restore_bytes_total", "Bytes fetched from the store by restores, decoded.",
+                                       NULL);
 }
 
 static void make_gauges(struct instruments *m) {
@@ -127,7 +130,7 @@ static void collect_database(struct instruments *m, const struct database *db, i
     if (!database_wanted(db))
         return;
     struct chain_window w;
-    chain_tip_window(&db->committed, database_quiet_until(db), &w);
+    database_window(db, &w);
     if (w.any) {
         set_time(m->from, w.from.at, db->name, NULL);
         set_time(m->until, w.until_at, db->name, NULL);

@@ -109,7 +109,8 @@ static void ask_newest(struct agent *agent, const struct database *db, struct qu
     struct catalog_entry e = {.index = CATALOG_NONE};
     struct err ignored;
     char rest[STORE_NAME_MAX];
-    while (catalog_previous(keeper_catalog(agent->keeper), db->catalog_id, &e, &ignored) > 0 && e.note.has_hole && !q->name_count) {
+    while (catalog_previous(keeper_catalog(agent->keeper), db->catalog_id, &e, &ignored) > 0 && e.note.has_hole &&
+           !q->name_count) {
         name_manifest(rest, &e.backup);
         q->name_count = name_join(q->names[0], agent->scope, db->folder, rest, &ignored) == 0;
         q->incarnation = e.backup.incarnation;

@@ -154,11 +154,13 @@ void request_item_started(struct request_item *item, struct job *job) {
         item->request->events.progress(item->request->events.user, item);
 }
 
-void request_item_moved(struct request_item *item, enum backup_kind kind) {
+void request_item_moved(struct request_item *item, const struct chain_decision *decision) {
+    str_copy(item->why, sizeof(item->why), decision->text);
+    str_copy(item->why_reason, sizeof(item->why_reason), chain_reason_word(decision->reason));
     item->state = REQUEST_WAITING;
     item->job = NULL;
     item->any_kind = false;
-    item->kind = kind;
+    item->kind = decision->kind;
 }
 
 void request_item_finished(struct agent *agent, struct request_item *item, const struct job *job) {

@@ -23,6 +23,8 @@ struct request_item {
     enum request_state state;
     struct job *job; /* while it runs */
     enum outcome outcome;
+    char why[CHAIN_TEXT_MAX]; /* another kind than the one asked for: what made it so, "" else */
+    char why_reason[64];
 };
 
 struct request_events {
@@ -67,7 +69,7 @@ void request_detach(struct agent *agent, struct request *request);
 struct request_item *request_waiting(struct agent *agent, struct database *db, enum lane lane);
 void request_item_started(struct request_item *item, struct job *job);
 /* The chain needs a data backup: the item waits for that lane. */
-void request_item_moved(struct request_item *item, enum backup_kind kind);
+void request_item_moved(struct request_item *item, const struct chain_decision *decision);
 void request_item_finished(struct agent *agent, struct request_item *item, const struct job *job);
 /* Calls progress of every running item. */
 void request_tick(struct agent *agent);

@@ -282,6 +282,19 @@ static void refuse_early(struct agent *agent) {
         refuse_requests(agent, agent->databases[i], OUTCOME_DEFERRED, "staging_unusable", agent->staging_err.text);
 }
 
+/* Data backups are what not all can have at once. */
+static void look_at_all(struct agent *agent, int64_t now, int64_t *next_at) {
+    struct rota turn = agent->rota; /* of this round: who is served changes the next one */
+    for (size_t k = 0; agent->recovery_begun && k < agent->database_count; k++) {
+        size_t i = rota_at(&turn, k, agent->database_count);
+        struct database *db = agent->databases[i];
+        const struct job *before = db->running[LANE_DATA];
+        look_at(agent, db, now, next_at);
+        if (db->running[LANE_DATA] && db->running[LANE_DATA] != before)
+            rota_served(&agent->rota, i, agent->database_count);
+    }
+}
+
 static void on_tick(struct ev_loop *loop, ev_timer *w, int events) {
     (void)events;
     struct agent *agent = w->data;
@@ -296,8 +309,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int events) {
     restores_tick(agent, now);
     if ((agent->requests || restores_busy(agent)) && next_at > now + TICK_BUSY_US)
         next_at = now + TICK_BUSY_US;
-    for (size_t i = 0; agent->recovery_begun && i < agent->database_count; i++)
-        look_at(agent, agent->databases[i], now, &next_at);
+    look_at_all(agent, now, &next_at);
     job_ship_pending(agent);
     conditions_update(agent);
     agent_drain_tick(agent);

@@ -64,12 +64,19 @@ static const struct job *shown_job(const struct database *db) {
 
 static void protection(const struct agent *agent, const struct database *db, Mssql__V1__Database *m) {
     const char *reason = "", *message = "";
+    static const char *const out[] = {
+        [POLICY_IN] = "",
+        [POLICY_OUT_EXCLUDED] = "excluded",
+        [POLICY_OUT_NOT_LISTED] = "not_listed",
+        [POLICY_OUT_SYSTEM] = "system_database",
+        [POLICY_OUT_NEVER] = "never",
+    };
     if (db->copy) {
         reason = "restored_copy";
         message = "a restored copy that is dropped by itself";
     } else if (db->scope != POLICY_IN) {
-        reason = policy_scope_reason(db->scope);
-        message = "the policy leaves it out";
+        reason = out[db->scope];
+        message = policy_scope_reason(db->scope);
     } else if (!db->present && !agent->server_known) {
         reason = "server_unreachable";
         message = "the server was not reached yet";
@@ -105,7 +112,7 @@ static void chain(const struct database *db, Mssql__V1__Database *m) {
 
 static void moments(const struct database *db, Mssql__V1__Database *m) {
     struct chain_window w;
-    chain_tip_window(&db->committed, database_quiet_until(db), &w);
+    database_window(db, &w);
     if (w.any) {
         m->restorable_from_at = w.from.at;
         m->restorable_until_at = w.until_at;

@@ -14,6 +14,14 @@
 #define LOOK_US (5 * CLOCK_SECOND)
 #define HANGS_US (30 * CLOCK_SECOND)
 
+/* A run whose file could not be removed. */
+struct leftover {
+    struct leftover *next;
+    struct journal_entry entry;
+    bool journaled;
+    unsigned slot;
+};
+
 struct volume {
     struct agent *agent;
     struct pool *pool;
@@ -24,7 +32,10 @@ struct volume {
     int64_t begun_us, next_us; /* monotonic */
     int64_t pause_us; /* after a failure, grows */
 
+    struct leftover *leftovers;
+
     /* the worker's while it looks */
+    struct leftover *cleaning;
     struct staging_limits limits;
     uint64_t pending_bytes;
     unsigned known;
@@ -35,6 +46,21 @@ struct volume {
     struct err err;
 };
 
+static void clean(struct volume *v) {
+    struct leftover **p = &v->cleaning;
+    struct err why;
+    while (*p) {
+        struct leftover *l = *p;
+        if (job_clean_run(v->agent, &l->entry, l->journaled, l->slot, &why) < 0) {
+            p = &l->next;
+            continue;
+        }
+        log_event(LOG_INFO, "what a run left in staging is removed", "run", l->entry.run_id, NULL);
+        *p = l->next;
+        mem_free(l);
+    }
+}
+
 static void look_work(struct pool_item *item) {
     struct volume *v = container_of(item, struct volume, item);
     struct staging *staging = v->agent->staging;
@@ -42,6 +68,7 @@ static void look_work(struct pool_item *item) {
     if (staging_check(staging, v->known, &v->err) < 0 || staging_measure(staging, &v->space, &v->err) < 0)
         return;
     staging_reserve_make(staging, &v->limits, v->pending_bytes);
+    clean(v);
     if (v->want_files)
         (void)!staging_scan(staging, &v->files, &v->file_count, &v->err); /* the class is the result */
 }
@@ -71,10 +98,20 @@ static void pause_after_failure(struct volume *v) {
     v->next_us = clock_mono_us() + v->pause_us;
 }
 
+/* Those that could not be removed again. */
+static void take_back(struct volume *v) {
+    struct leftover **p = &v->leftovers;
+    while (*p)
+        p = &(*p)->next;
+    *p = v->cleaning;
+    v->cleaning = NULL;
+}
+
 static void look_done(struct pool_item *item) {
     struct volume *v = container_of(item, struct volume, item);
     struct agent *agent = v->agent;
     v->looking = v->told_hanging = false;
+    take_back(v);
     if (atomic_load(&agent->stopping))
         return;
     if (v->err.class != ERR_NONE) {
@@ -120,7 +157,11 @@ static void begin(struct volume *v) {
     v->want_files = job_recover_begin(agent);
     v->item = (struct pool_item){.work = look_work, .done = look_done};
     v->begun_us = clock_mono_us();
+    v->cleaning = v->leftovers;
+    v->leftovers = NULL;
     v->looking = pool_submit(v->pool, &v->item);
+    if (!v->looking)
+        take_back(v);
 }
 
 /* A volume of a dead server blocks whoever asks it. */
@@ -172,6 +213,15 @@ void volume_start(struct agent *agent) {
     v->pool = pool_new("staging", 1, 1, wake, v);
 }
 
+void volume_clean_later(struct agent *agent, const struct journal_entry *entry, bool journaled, unsigned slot) {
+    struct volume *v = agent->volume;
+    if (!v)
+        return;
+    struct leftover *l = mem_alloc(sizeof(*l));
+    *l = (struct leftover){.next = v->leftovers, .entry = *entry, .journaled = journaled, .slot = slot};
+    v->leftovers = l;
+}
+
 void volume_stop(struct agent *agent) {
     struct volume *v = agent->volume;
     if (!v)
@@ -179,6 +229,12 @@ void volume_stop(struct agent *agent) {
     pool_free(v->pool);
     ev_async_stop(agent->loop, &v->wake);
     mem_free(v->files);
+    take_back(v);
+    while (v->leftovers) {
+        struct leftover *l = v->leftovers;
+        v->leftovers = l->next;
+        mem_free(l);
+    }
     mem_free(v);
     agent->volume = NULL;
 }

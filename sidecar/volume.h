@@ -12,6 +12,8 @@ void volume_start(struct agent *agent);
 /* From the tick: begins a look when one is due, every five seconds while all is well, after growing pauses while it is not. Moves
  * next_at (wall clock) to the time when it wants to be called again. */
 void volume_tick(struct agent *agent, int64_t now, int64_t *next_at);
+/* What a run left behind could not be removed: it is tried at each look. The journal, or a draft, knows it across a restart. */
+void volume_clean_later(struct agent *agent, const struct journal_entry *entry, bool journaled, unsigned slot);
 /* Waits for the look that is under way. */
 void volume_stop(struct agent *agent);
 

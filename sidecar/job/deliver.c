@@ -108,7 +108,9 @@ static void committed(struct job *job) {
     if (id != CATALOG_NONE)
         db->catalog_id = id;
     str_copy(db->folder, sizeof(db->folder), job->manifest.folder);
+    databases_note_window(db);
     chain_tip_add(&db->committed, &job->set);
+    databases_note_window(db);
     db->sets++;
     db->stored_bytes += job->set.stored_bytes;
     keeper_succeeded(agent->keeper, clock_wall());

@@ -20,9 +20,9 @@ static char *folder_of(const struct agent *agent) {
     return file_join(agent->config->paths.state, "drafts");
 }
 
-static char *path_of(const struct job *job) {
-    _cleanup_free_ char *folder = folder_of(job->agent);
-    _cleanup_free_ char *name = mem_printf("%s.json", job->entry.run_id);
+static char *path_of(const struct agent *agent, const char *run_id) {
+    _cleanup_free_ char *folder = folder_of(agent);
+    _cleanup_free_ char *name = mem_printf("%s.json", run_id);
     return file_join(folder, name);
 }
 
@@ -39,7 +39,7 @@ static void add_place_holders(struct job *job) {
 }
 
 int draft_save(struct job *job, struct err *err) {
-    _cleanup_free_ char *folder = folder_of(job->agent), *path = path_of(job), *text = NULL;
+    _cleanup_free_ char *folder = folder_of(job->agent), *path = path_of(job->agent, job->entry.run_id), *text = NULL;
     size_t len;
     add_place_holders(job);
     manifest_set(&job->manifest.folder, FOLDER);
@@ -72,7 +72,7 @@ static void fill_entry(struct job *job) {
 }
 
 int draft_load(struct job *job, struct err *err) {
-    _cleanup_free_ char *path = path_of(job), *text = NULL;
+    _cleanup_free_ char *path = path_of(job->agent, job->entry.run_id), *text = NULL;
     size_t len;
     struct manifest m;
     if (file_read_all(path, MANIFEST_BYTES_MAX, &text, &len, err) < 0 || manifest_parse(text, len, &m, err) < 0)
@@ -121,8 +121,8 @@ char **draft_list(const struct agent *agent, unsigned *ret_count) {
     return l.names;
 }
 
-void draft_remove(const struct job *job) {
-    _cleanup_free_ char *path = path_of(job);
+void draft_remove(const struct agent *agent, const char *run_id) {
+    _cleanup_free_ char *path = path_of(agent, run_id);
     struct err ignored; /* a draft that stays is read by nobody: its journal entry is gone */
     (void)!file_unlink_durable(path, &ignored);
 }

@@ -17,7 +17,7 @@ int draft_save(struct job *job, struct err *err) ERR_CHECK;
 int draft_load(struct job *job, struct err *err) ERR_CHECK;
 /* Run ids of all drafts, sorted; mem_free() each and the array. */
 char **draft_list(const struct agent *agent, unsigned *ret_count);
-void draft_remove(const struct job *job);
+void draft_remove(const struct agent *agent, const char *run_id);
 
 /* Its durable steps, for tests; ends with NULL. */
 const char *const *draft_fault_points(void);

@@ -11,6 +11,7 @@
 #include "common/base/str.h"
 #include "sidecar/instruments.h"
 #include "sidecar/request.h"
+#include "sidecar/volume.h"
 
 static void remember_result(struct job *job) {
     struct database *db = job->db;
@@ -65,6 +66,8 @@ void job_finish(struct job *job) {
         request_item_finished(agent, job->request, job);
     if (job->on_finish)
         job->on_finish(job);
+    if (job->unclean)
+        volume_clean_later(agent, &job->entry, job->journaled, job->slot);
     job_free(job);
     scheduler_wake(agent);
 }

@@ -132,7 +132,7 @@ static void on_taken(struct pool_item *item) {
     }
     plan_retry(job);
     if (job->to_data_lane && job->request && !agent->draining) {
-        request_item_moved(job->request, job->decision.kind); /* served there at the next tick */
+        request_item_moved(job->request, &job->decision); /* served there at the next tick */
         job->request = NULL;
     }
     job_finish(job);

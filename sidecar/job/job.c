@@ -89,15 +89,19 @@ void job_paths_free(char **paths) {
     mem_free(paths);
 }
 
+/* In this order: a draft or an entry without its file is understood after a crash, a file without them is looked at as a stranger. */
+int job_clean_run(struct agent *agent, const struct journal_entry *entry, bool journaled, unsigned slot, struct err *err) {
+    if (staging_remove(agent->staging, entry->run_id, entry->kind, entry->stripes, err) < 0)
+        return -1;
+    draft_remove(agent, entry->run_id);
+    return journaled ? journal_remove(agent->journal, slot, err) : 0;
+}
+
 void job_clean(struct job *job) {
     struct err err;
-    if (staging_remove(job->agent->staging, job->entry.run_id, job->entry.kind, job->entry.stripes, &err) < 0) {
-        log_error(LOG_WARN, &err, "staged file could not be removed; tried again at the next start", NULL);
-        return; /* the journal entry stays, so that it is tried again */
-    }
-    draft_remove(job);
-    if (job->journaled && journal_remove(job->agent->journal, job->slot, &err) < 0)
-        log_error(LOG_WARN, &err, "journal entry could not be removed", NULL);
+    job->unclean = job_clean_run(job->agent, &job->entry, job->journaled, job->slot, &err) < 0;
+    if (job->unclean)
+        log_error(LOG_WARN, &err, "a staged file or its journal entry could not be removed; tried again", NULL);
     else
         job->journaled = false;
 }

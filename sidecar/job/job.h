@@ -110,6 +110,7 @@ struct job {
     /* store */
     struct store *store; /* lent while shipping or committing */
     bool shipped, committed;
+    bool unclean; /* what it left behind could not be removed */
     bool staging_failed; /* it was staging that could not be read, not the store */
     bool lost; /* ship found that somebody removed the staged file */
     bool commit_tried; /* even when it failed, the manifest may be there */
@@ -140,8 +141,11 @@ void job_backup_name(const struct job *job, char *dst, size_t dst_bytes);
 /* Outcome from err: FAILED, or DEFERRED when it may pass by itself. reason is a stable word. Always leaves err as it is. */
 void job_fail(struct job *job);
 void job_set_outcome(struct job *job, enum outcome outcome, const char *reason, const char *text);
-/* Removes the staged files and the journal entry: of a run that gave nothing, or that is committed. */
+/* Removes the staged files and the journal entry: of a run that gave nothing, or that is committed. What cannot be removed now is removed
+ * later: `unclean` says so, and job_finish() sees to it. */
 void job_clean(struct job *job);
+int job_clean_run(struct agent *agent, const struct journal_entry *entry, bool journaled, unsigned slot,
+                  struct err *err) ERR_CHECK;
 
 /* The list of objects is empty again: before another attempt to ship. */
 void job_forget_objects(struct manifest *manifest);

@@ -16,7 +16,27 @@
 struct listed {
     const char *database;
     struct backup set;
+    struct catalog_note note;
 };
+
+/* What only the catalog knows of a set. */
+static Mssql__V1__Backup *with_note(Mssql__V1__Backup *m, const struct catalog_note *note, enum backup_kind kind) {
+    char run_id[CATALOG_RUN_ID_MAX];
+    mem_free(m->run_id == protobuf_c_empty_string ? NULL : m->run_id);
+    mem_free(m->reason == protobuf_c_empty_string ? NULL : m->reason);
+    m->run_id = mem_strdup(catalog_run_id(run_id, note, kind));
+    m->reason = mem_strdup(note->reason);
+    return m;
+}
+
+/* The set's note, when the catalog has it. */
+static void add_note(const struct catalog *catalog, uint32_t id, Mssql__V1__Backup *m) {
+    struct catalog_entry e;
+    struct guid set;
+    struct err ignored;
+    if (m && guid_parse(m->set_guid, &set) && catalog_find(catalog, id, &set, &e, &ignored) == 0)
+        with_note(m, &e.note, e.backup.kind);
+}
 
 static bool kind_wanted(const Mssql__V1__ListBackupsRequest *q, enum backup_kind kind) {
     for (size_t i = 0; i < q->n_kinds; i++)
@@ -45,7 +65,7 @@ static int collect(const struct catalog *catalog, const Mssql__V1__ListBackupsRe
     bool found = !*q->database;
     for (uint32_t id = 0; id < catalog_database_count(catalog); id++) {
         const struct catalog_database *cd = catalog_database_at(catalog, id);
-        if (*q->database && !str_ieq(cd->name, q->database))
+        if (*q->database && !str_ieq(cd->name, q->database) && !str_glob(q->database, cd->name))
             continue;
         found = true;
         struct catalog_entry e = {.index = CATALOG_NONE};
@@ -54,7 +74,7 @@ static int collect(const struct catalog *catalog, const Mssql__V1__ListBackupsRe
             if (!wanted(q, &e.backup))
                 continue;
             list = mem_grow(list, &cap, count + 1, sizeof(*list));
-            list[count++] = (struct listed){cd->name, e.backup};
+            list[count++] = (struct listed){cd->name, e.backup, e.note};
         }
         if (rc < 0) {
             mem_free(list);
@@ -62,7 +82,8 @@ static int collect(const struct catalog *catalog, const Mssql__V1__ListBackupsRe
         }
     }
     catalog_release_pages(catalog);
-    if (!found) {
+    if (!found &&
+        !strpbrk(q->database, "*?")) { /* a name that is not there is a mistake, a pattern that fits nothing is an answer */
         mem_free(list);
         return err_set(err, ERR_NOT_FOUND, "there is no backup of a database '%s'", q->database);
     }
@@ -115,7 +136,7 @@ void service_list_backups(void *user, struct rpc_call *call, const ProtobufCMess
     size_t end = begin + size < count ? begin + size : count;
     for (size_t i = begin; i < end; i++) {
         const struct listed *l = &list[q->oldest_first ? count - 1 - i : i];
-        STATUS_APPEND(r, backups, message_backup(&l->set, l->database));
+        STATUS_APPEND(r, backups, with_note(message_backup(&l->set, l->database), &l->note, l->set.kind));
     }
     r->total = count;
     r->next_page_token = end < count ? mem_printf("%zu/%zu", end, count) : mem_strdup("");
@@ -192,6 +213,10 @@ void service_get_chain(void *user, struct rpc_call *call, const ProtobufCMessage
         .quiet_until_at = db ? db->quiet_until_at : 0, .known = db ? db->holes : NULL, .known_count = db ? db->hole_count : 0};
     message_chain_sets(m, sets, count, &known);
     mem_free(sets);
+    if (cd) {
+        add_note(catalog, cd->id, m->base_full);
+        add_note(catalog, cd->id, m->tip);
+    }
     if (catalog)
         catalog_release_pages(catalog);
     rpc_call_reply(call, &m->base);

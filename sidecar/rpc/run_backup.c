@@ -58,8 +58,10 @@ static void on_result(void *user, struct request_item *item, const struct job *j
               : item->any_kind ? MSSQL__V1__BACKUP_KIND__BACKUP_KIND_UNSPECIFIED
                                : message_kind(item->kind);
     r->state = status_outcome(job->outcome);
-    r->reason = mem_strdup(job->reason);
-    r->message = mem_strdup(job->err.text);
+    bool done = job->outcome == OUTCOME_COMPLETED, moved = done && item->why[0];
+    bool other_kind = done && job->decision.action == CHAIN_ACTION_TAKE && job->decision.escalated;
+    r->reason = mem_strdup(moved ? item->why_reason : other_kind ? chain_reason_word(job->decision.reason) : job->reason);
+    r->message = mem_strdup(moved ? item->why : other_kind ? job->decision.text : job->err.text);
     r->error_class = mem_strdup(job->err.class == ERR_NONE ? "" : err_class_name(job->err.class));
     r->sql_error = job->err.sql_number;
     r->duration_ms = (clock_wall() - job->begun_at) / 1000;

@@ -262,6 +262,49 @@ def test_states_that_allow_no_backup(lab: Lab, state: str) -> None:
     prove_newest(lab, sidecar)
 
 
+def test_another_kind_than_asked_for_is_explained(lab: Lab) -> None:
+    """In the result of the request and on the command line."""
+    sidecar = lab.protected()
+    sql(lab, "BACKUP DATABASE [{db}] TO DISK = N'{path}.bak'")  # the base of differentials is not ours any more
+    lab.write()
+    with sidecar.rpc() as rpc:
+        result = rpc.backup(lab.database, "diff")
+        assert (rpc.state(result), result.kind) == ("COMPLETED", rpc.pb.types.BACKUP_KIND_FULL)
+        assert result.reason == "base_moved" and "full backup" in result.message, result
+        result = rpc.backup(lab.database, "log")
+        assert (rpc.state(result), result.reason, result.message) == ("COMPLETED", "", ""), result
+        sql(lab, "BACKUP LOG [{db}] TO DISK = N'NUL'")
+        lab.write()
+        result = rpc.backup(lab.database, "log")
+        assert rpc.state(result) == "COMPLETED" and result.kind != rpc.pb.types.BACKUP_KIND_LOG
+        assert result.reason == "foreign_log_nul" and "sa" in result.message, result
+    sql(lab, "BACKUP DATABASE [{db}] TO DISK = N'{path}.bak'")
+    done = sidecar.ctl("backup", "now", "--kind", "diff", lab.database)
+    assert "base_moved" in done.stdout + done.stderr, done
+    lab.prove(sidecar)
+
+
+def test_names_and_words_of_lists(lab: Lab) -> None:
+    """ListBackups takes patterns; who is not protected is told by a stable word."""
+    sidecar = lab.protected(policy={"databases": [f"{lab.database}*"], "excludeDatabases": [f"{lab.database}_out"]})
+    lab.sim.query(f"CREATE DATABASE [{lab.database}_out]")
+    sidecar.wait_until("the other one", lambda s: s.database(f"{lab.database}_out"))
+    assert sidecar.database(f"{lab.database}_out")["unprotectedReason"] == "excluded"
+    assert sidecar.database("master")["unprotectedReason"] == "system_database"
+    with sidecar.rpc() as rpc:
+        pb = rpc.pb.sidecar
+        listed = rpc.call("ListBackups", pb.ListBackupsRequest(database=lab.database.upper()[:-1] + "?"), pb.ListBackupsResponse)
+        assert listed.total == len(lab.kinds(sidecar)) and {b.database for b in listed.backups} == {lab.database}
+        for b in listed.backups:
+            assert b.run_id.split("-")[1] == rpc.pb.types.BackupKind.Name(b.kind).removeprefix("BACKUP_KIND_").lower() and b.reason, b
+        assert {b.reason for b in listed.backups if b.kind == rpc.pb.types.BACKUP_KIND_FULL} == {"awaiting_first_full"}
+        assert rpc.call("ListBackups", pb.ListBackupsRequest(database="nothing*"), pb.ListBackupsResponse).total == 0
+        chain = rpc.call("GetChain", pb.GetChainRequest(database=lab.database), rpc.pb.types.Chain)
+        assert chain.tip.run_id and chain.tip.reason == "scheduled" and chain.base_full.run_id, chain
+    lab.sim.query(f"DROP DATABASE [{lab.database}_out]")
+    lab.prove(sidecar)
+
+
 def test_a_new_database_is_picked_up(lab: Lab) -> None:
     sidecar = lab.protected(policy={"databases": [f"{lab.database}*"]})
     new = f"{lab.database}b"
@@ -307,6 +350,7 @@ def test_healing_alert_says_and_does_not_heal(lab: Lab) -> None:
     sidecar = lab.protected()
     sidecar.config["policy"]["healing"] = {"mode": "alert"}
     sidecar.reload()
+    before = sidecar.database(lab.database)
     sql(lab, "BACKUP LOG [{db}] TO DISK = N'{path}.trn'")
     lab.write()
     with sidecar.rpc() as rpc:
@@ -316,6 +360,19 @@ def test_healing_alert_says_and_does_not_heal(lab: Lab) -> None:
     assert d["chainReason"] == "foreign_log" and "sa" in d["chainByWhom"], d
     assert "diff" not in lab.kinds(sidecar) and lab.kinds(sidecar).count("full") == 1
     assert sidecar.condition("LogChainIntact")["status"] == "False"
+    # what was restorable before the break still is, also behind further logs and a restart
+    until = before["restorableUntilAt"]
+    lab.write()
+    try_backup(sidecar.target, lab.database)
+    for restarted in (False, True):
+        if restarted:
+            sidecar.kill()
+            sidecar.start()
+            sidecar.wait_until("the break to be known", lambda s: s.database(lab.database).get("chainState") == "Broken")
+        d = sidecar.database(lab.database)
+        assert (d["restorableFromAt"], d["restorableUntilAt"]) == (before["restorableFromAt"], until), d
+        assert sidecar.condition("RPOMet")["reason"] in ("TargetMissed", "WithinTarget"), sidecar.condition("RPOMet")
+        assert sidecar.metrics()[f'mssql_sidecar_recoverable_until_timestamp_seconds{{database="{lab.database}"}}'] > 0
     sidecar.config["policy"]["healing"] = {"mode": "auto"}
     sidecar.reload()
     sidecar.wait_until("it to heal now", lambda s: "diff" in lab.kinds(s))

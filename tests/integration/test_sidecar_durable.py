@@ -164,3 +164,15 @@ def test_a_full_journal_is_told(lab: Lab) -> None:
     sidecar.force(lab.database)
     assert lab.kinds(sidecar).count("full") == 1, "the chain did not break"
     lab.prove(sidecar)
+
+
+def test_a_staged_file_that_cannot_be_removed_is_tried_again(lab: Lab) -> None:
+    sidecar = lab.protected()
+    assert sidecar.stop() == 0
+    sidecar.start(fault="staging.removed:before:enospc")
+    lab.write()
+    sidecar.force(lab.database)
+    sidecar.wait_until("the failure", lambda s: any("could not be removed; tried again" in e["msg"] for e in s.events()))
+    sidecar.wait_until("the file to be removed", lambda s: not s.staged() and s.metrics()["mssql_sidecar_journal_entries"] == 0)
+    assert not list((sidecar.state / "drafts").iterdir())
+    lab.prove(sidecar)

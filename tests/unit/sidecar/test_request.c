@@ -112,7 +112,10 @@ static void test_moves_to_the_other_lane(void **state) {
     assert_succeeds(request_new(agent, &spec, &events, &request, &err), err);
     struct request_item *item = request_waiting(agent, &dbs[0], LANE_LOG);
     struct job *job = start(item, LANE_LOG);
-    request_item_moved(item, BACKUP_FULL);
+    struct chain_decision decision = {.kind = BACKUP_FULL, .reason = CHAIN_REASON_FORKED, .text = "because"};
+    request_item_moved(item, &decision);
+    assert_string_equal(item->why, "because");
+    assert_string_equal(item->why_reason, "forked");
     job_free(job);
     assert_null(request_waiting(agent, &dbs[0], LANE_LOG));
     assert_ptr_equal(request_waiting(agent, &dbs[0], LANE_DATA), item);
