@@ -309,6 +309,7 @@ void world_replay(const struct world *w, const struct chain_plan *plan, const st
                   const struct standing *standing, struct replay *ret_replay) {
     struct replay r = {.state = standing ? standing->state : -1};
     const struct model_set *full = standing ? set_of(w, standing->full) : NULL;
+    bool waits = false; /* the server said 4322 */
     for (size_t i = 0; i < plan->count && !r.error; i++) {
         const struct chain_member *member = &plan->members[i];
         const struct backup *b = &sets[member->set];
@@ -323,12 +324,13 @@ void world_replay(const struct world *w, const struct chain_plan *plan, const st
             r.state = s->end;
         else if (!full)
             r.error = "a log without full";
-        else if (r.reached && member->if_needed)
+        else if (member->if_needed && !waits)
             continue;
         else if (r.reached)
             r.error = "a log behind the target"; /* 4335 */
         else
             replay_log(w, s, member->stop ? &plan->stop : NULL, strict, &r);
+        waits = member->stop && !r.reached;
         if (member->kind == BACKUP_FULL)
             full = s;
     }

@@ -416,6 +416,35 @@ static void test_clock_set_back(void **state) {
     close_all(&f);
 }
 
+/* Only the beginnings of two logs show it. */
+static void test_clock_set_back_a_little(void **state) {
+    (void)state;
+    struct fixture f = {0};
+    add(&f, make_full(1, 10, 20, 100));
+    add(&f, make_slow_log(2, 15, 30, 200, 201));
+    add(&f, make_slow_log(3, 30, 40, 190, 210));
+    add(&f, make_slow_log(4, 40, 50, 300, 301));
+    to_time(&f, SEC(195));
+    assert_refused(&f, "clock_set_back");
+    f.sets[2].start_at = SEC(205);
+    assert_plan(&f, "1 2 3?");
+    close_all(&f);
+}
+
+/* A damaged full that ended at the moment: other sets lead to its LSN only by a cut, which would lose what came after. */
+static void test_point_inside_a_log(void **state) {
+    (void)state;
+    struct fixture f = {0};
+    add(&f, make_full(1, 10, 20, 100));
+    add(&f, make_slow_log(2, 15, 30, 150, 260));
+    add(&f, with(make_full(3, 18, 25, 200), BACKUP_DAMAGED));
+    to_time(&f, SEC(200));
+    assert_refused(&f, "base_damaged");
+    f.sets[2].flags &= ~(uint32_t)BACKUP_DAMAGED;
+    assert_plan(&f, "3");
+    close_all(&f);
+}
+
 /* A data backup runs beside the logs: that its times lie across theirs says nothing. */
 static void test_long_full_is_no_clock_step(void **state) {
     (void)state;
@@ -476,6 +505,8 @@ int main(void) {
         cmocka_unit_test(test_hour_that_is_repeated),
         cmocka_unit_test(test_hour_that_is_skipped),
         cmocka_unit_test(test_clock_set_back),
+        cmocka_unit_test(test_clock_set_back_a_little),
+        cmocka_unit_test(test_point_inside_a_log),
         cmocka_unit_test(test_long_full_is_no_clock_step),
         cmocka_unit_test(test_mark_in_an_unclear_hour),
     };
