@@ -145,14 +145,25 @@ static void check_collation(const struct restore_check *c, struct restore_findin
 
 /* --- rights ---------------------------------------------------------------------------------------------------- */
 
-static void lacks(struct restore_findings *out, const struct restore_check *c, const char *what) {
+static char *creator_grant(const struct restore_target *target) {
     struct buf text;
     buf_init(&text, 2048);
     buf_puts(&text, "ALTER SERVER ROLE [dbcreator] ADD MEMBER ");
-    sql_quote_name(&text, c->target->login);
-    fail(out, c, "permission", ERR_PERMISSION, text.overflow ? "add it to the server role dbcreator" : text.data,
-         "login '%s' may not %s", c->target->login, what);
-    buf_done(&text);
+    sql_quote_name(&text, target->login);
+    return buf_take(&text);
+}
+
+static void lacks(struct restore_findings *out, const struct restore_check *c, const char *what) {
+    _cleanup_free_ char *grant = creator_grant(c->target);
+    fail(out, c, "permission", ERR_PERMISSION, grant, "login '%s' may not %s", c->target->login, what);
+}
+
+int restore_check_login(const struct restore_target *target, struct err *err) {
+    if (target->sysadmin || target->create_any_database)
+        return 0;
+    _cleanup_free_ char *grant = creator_grant(target);
+    (void)err_set(err, ERR_PERMISSION, "login '%s' may neither read backups nor create databases", target->login);
+    return err_hint(err, "%s", grant);
 }
 
 static void check_rights(const struct restore_check *c, struct restore_findings *out) {

@@ -27,6 +27,9 @@ struct restore_check {
 /* "name", "version", "edition", "tde", "collation", "permission", "group", "snapshots", "files". */
 void restore_check_database(const struct restore_check *check, struct restore_findings *findings);
 
+/* Before anything is asked with RESTORE: a login that may not even read a backup. ERR_PERMISSION with the statement to run. */
+int restore_check_login(const struct restore_target *target, struct err *err) ERR_CHECK;
+
 /* Room for all databases of a restore together: "space" per volume, "staging". */
 struct restore_check_space {
     const struct restore_target *target;

@@ -84,7 +84,8 @@ static void engine_close(struct engine *e) {
         restore_journal_done(&e->journal);
     if (e->has_budget)
         restore_budget_done(&e->budget);
-    restore_staging_remove(&e->staging);
+    if (e->staging.lock_fd > 0) /* else it is another's */
+        restore_staging_remove(&e->staging);
     restore_staging_done(&e->staging);
     target_done(&e->target);
     restore_request_done(&e->request);
@@ -112,7 +113,7 @@ static int open_target(struct engine *e, struct sql_session **ret_session, struc
     struct sql_session *session;
     if (sql_session_open(e->env->sql, &session, err) < 0)
         return err_context(err, "the instance to restore to");
-    if (target_read(session, &e->target, err) < 0) {
+    if (target_read(session, &e->target, err) < 0 || restore_check_login(&e->target, err) < 0) {
         sql_session_close(session);
         return -1;
     }
@@ -144,7 +145,7 @@ static int allow(struct engine *e, struct err *err) {
 }
 
 static int prepare(struct engine *e, struct sql_session *session, struct err *err) {
-    if (prove_staging(e, session, err) < 0)
+    if (!e->has_budget && prove_staging(e, session, err) < 0)
         return -1;
     int rc = assess_all(e, session, err);
     settle_items(e);
@@ -359,6 +360,8 @@ static int plan_open(struct engine *e, struct err *err) {
 static int resume(struct engine *e, struct err *err) {
     struct sql_session *session = NULL;
     int rc = open_target(e, &session, err);
+    if (rc == 0) /* first of all: nobody else is at it */
+        rc = prove_staging(e, session, err);
     if (rc == 0)
         rc = select_entries(e, err);
     if (rc == 0)

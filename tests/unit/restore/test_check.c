@@ -207,7 +207,10 @@ static void test_rights(void **state) {
     assert_finding(&f, "permission", RESTORE_CHECK_ERROR, "'admin' may not create databases");
     assert_string_equal(find(&f, "permission")->hint, "ALTER SERVER ROLE [dbcreator] ADD MEMBER [admin]");
     assert_int_equal(find(&f, "permission")->class, ERR_PERMISSION);
+    struct err err;
+    assert_fails(restore_check_login(&f.target, &err), err, ERR_PERMISSION, "ALTER SERVER ROLE [dbcreator] ADD MEMBER [admin]");
     f.target.create_any_database = true; /* enough where nothing is */
+    assert_succeeds(restore_check_login(&f.target, &err), err);
     run(&f);
     assert_null(find(&f, "permission"));
     f.check.there = target_add_db(&f.target, 6, "sales");
