@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,6 +23,22 @@
 static int remove_one(void *user, const char *name) {
     _cleanup_free_ char *path = mem_printf("%s/%s", (const char *)user, name);
     unlink(path);
+    return 0;
+}
+
+/* The kernel gives it back however this process ends. */
+static int lock(struct restore_staging *s, const char *id, struct err *err) {
+    int fd = open(s->local, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return err_os(err, ERR_NONE, errno, "opening '%s'", s->local);
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        int reason = errno;
+        close(fd);
+        if (reason == EWOULDBLOCK)
+            return err_set(err, ERR_BUSY, "another process is at restore %s", id);
+        return err_os(err, ERR_NONE, reason, "locking '%s'", s->local);
+    }
+    s->lock_fd = fd;
     return 0;
 }
 
@@ -44,6 +61,8 @@ int restore_staging_make(const char *local, const char *server, const char *id, 
     if (rc == 0 && chmod(s.local, mode) < 0)
         rc = err_os(err, ERR_NONE, errno, "mode of '%s'", s.local);
     if (rc == 0)
+        rc = lock(&s, id, err);
+    if (rc == 0)
         rc = file_each(s.local, remove_one, s.local, err);
     if (rc < 0) {
         restore_staging_done(&s);
@@ -61,6 +80,8 @@ void restore_staging_remove(struct restore_staging *s) {
 }
 
 void restore_staging_done(struct restore_staging *s) {
+    if (s->lock_fd > 0)
+        close(s->lock_fd);
     mem_free(s->local);
     mem_free(s->server);
     *s = (struct restore_staging){0};

@@ -15,9 +15,11 @@ struct restore_staging {
     char *local; /* <staging>/<id> */
     char *server;
     mode_t file_mode; /* with which SQL Server's user can read */
+    int lock_fd; /* of the folder; 0: none */
 };
 
-/* Makes the folder, as open as staging itself is, and removes what an earlier life of this restore left in it. */
+/* Makes the folder, as open as staging itself is, and removes what an earlier life of this restore left in it. ERR_BUSY: another
+ * process is at this very restore. */
 int restore_staging_make(const char *local, const char *server, const char *id, struct restore_staging *ret_staging,
                          struct err *err) ERR_CHECK;
 /* Does SQL Server read what we write there? ERR_CONFIG says which mount is wrong; ERR_PERMISSION which mode. */

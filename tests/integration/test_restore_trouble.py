@@ -19,7 +19,7 @@ from fixtures.sidecar import Sidecar, wait_for
 from fixtures.sqlsim import Sim
 
 NUMBERS = itertools.count(1)
-CANCELLED, TIMEOUT, SPACE, CONFIG = 19, 18, 22, 10
+CONFIG, BUSY, TIMEOUT, CANCELLED, SPACE = 10, 14, 18, 19, 22
 
 
 class World:
@@ -149,6 +149,20 @@ def test_cancelled_in_a_restore(world: World, restore: Restore, name: str) -> No
     assert done.database["next"], done.out
     assert restore.journals() == [done.id]
     restore.run("--resume", done.id)
+    assert values(world.target, name) == world.histories[0].all
+
+
+def test_two_at_one_restore(world: World, restore: Restore, name: str) -> None:
+    """The second one leaves at once, and the first one does not notice."""
+    restore.run("--to", "latest", "-d", "orders", "--as", name, fault="restore.note:after:kill", code=None)
+    world.target.do("hold_at", kind="restore", step="applied")
+    first = restore.begin("--resume", restore.journals()[0])
+    world.target.do("wait_held", timeout=60)
+    second = restore.run("--resume", restore.journals()[0], code=None)
+    assert second.code == BUSY and "another process" in second.err, (second.code, second.err)
+    world.target.do("clear")
+    world.target.do("release")
+    assert restore.end(first).code == 0
     assert values(world.target, name) == world.histories[0].all
 
 
