@@ -18,6 +18,7 @@ struct attempt {
     size_t path;
     struct chain_stop stop;
     int64_t mark_at;
+    bool before_path; /* see struct chain_plan */
     enum chain_refusal_reason refused; /* IN_HOLE stands for all that the intervals tell apart */
     struct plan_clock clock;
 };
@@ -169,6 +170,19 @@ static bool find_time_on(struct attempt *a, size_t path) {
     return search(a, path, NULL) || find_point(a, path);
 }
 
+/* Since when the path was in use: its first backup began, or somebody saw the restore that made it. */
+static int64_t path_used_at(const struct attempt *a, size_t path) {
+    const struct chain_path *p = &a->rules->history->paths[path].path;
+    int64_t at = plan_path_used_at(a->rules->history, path);
+    for (size_t i = 0; i < a->request->known_count; i++) {
+        const struct chain_hole *known = &a->request->known[i];
+        if (known->cause == CHAIN_HOLE_FORK && known->incarnation == p->incarnation && guid_eq(&known->fork, &p->fork) &&
+            guid_eq(&known->family, &p->family) && known->cause_at && known->cause_at < at)
+            at = known->cause_at;
+    }
+    return at;
+}
+
 /*
  * The newest path that was in use at the moment. A fork also holds moments from before it was made, through the log that
  * crosses over to it, but what the database was then is on the path that was in use then; only when that cannot be
@@ -181,11 +195,11 @@ static bool find_time_path(struct attempt *a) {
     for (size_t p = h->path_count; p-- > 0 && !found;) {
         if (!path_wanted(a, p))
             continue;
-        later[p] = h->path_count > 1 && plan_path_used_at(h, p) > a->target.at;
+        later[p] = h->path_count > 1 && path_used_at(a, p) > a->target.at;
         found = !later[p] && find_time_on(a, p);
     }
     for (size_t p = 0; p < h->path_count && !found; p++)
-        found = later[p] && find_time_on(a, p);
+        found = a->before_path = later[p] && find_time_on(a, p);
     mem_free(later);
     return found;
 }
@@ -445,7 +459,8 @@ static void hole_fill(const struct attempt *a, struct chain_plan *plan) {
 }
 
 static void plan_fill(const struct attempt *a, struct chain_plan *ret_plan) {
-    struct chain_plan plan = {.stop = a->stop, .path = a->rules->history->paths[a->path].path, .closed = a->way.closed};
+    struct chain_plan plan = {
+        .stop = a->stop, .path = a->rules->history->paths[a->path].path, .before_path = a->before_path, .closed = a->way.closed};
     plan.members = mem_array(a->way.log_count + 3, sizeof(*plan.members));
     if (a->way.full != PLAN_NONE)
         member_add(a, &plan, a->way.full, CHAIN_WHY_BASE);

@@ -86,6 +86,9 @@ struct chain_plan {
     uint64_t size_bytes; /* the same, uncompressed */
     uint64_t if_needed_bytes; /* of stored_bytes */
     bool damaged; /* built on a damaged set, because of allow_damaged */
+    /* TIME: the path's first backup is newer than the moment, and the fork that it came from is not backed up that far. If the
+     * database was restored in between, what it held at the moment is lost, and this is what the restore gave it. */
+    bool before_path;
     bool closed; /* a history with older sets would give the same plan: for callers that hold the newer part only */
     bool has_hole; /* LATEST: newer backups exist that nothing reaches, because of `hole` */
     struct chain_hole hole;

@@ -261,6 +261,16 @@ static void test_full_on_the_new_fork(void **state) {
     assert_plan(&f, "1 7 5");
     to_time(&f, SEC(380)); /* after the restore, before the first backup of fork B began */
     assert_plan(&f, "1 2 4 5?");
+    assert_true(f.plan.before_path); /* nobody says when it was restored */
+    struct chain_hole restored = {
+        .cause = CHAIN_HOLE_FORK, .family = G(FAMILY), .fork = G(FORK_B), .cause_at = SEC(350), .from_at = SEC(300)};
+    f.request.known = &restored;
+    f.request.known_count = 1;
+    assert_plan(&f, "1 2 4 5?");
+    assert_false(f.plan.before_path); /* the restore was seen */
+    restored.cause_at = SEC(385);
+    assert_plan(&f, "1 2 4 5?");
+    assert_true(f.plan.before_path);
     close_all(&f);
 }
 
