@@ -22,6 +22,11 @@ def catalog(build: Path, folder: Path) -> None:
     _run(build, "bench_catalog", "1000000", "20", str(folder))
 
 
+def plan(build: Path, folder: Path) -> None:
+    kit.title("restore plans over 1,000,000 sets")
+    _run(build, "bench_plan", "1000000", str(folder))
+
+
 def ship(build: Path, folder: Path) -> None:
     size = os.environ.get("BENCH_SHIP_MIB", "256")
     kit.title(f"shipping {size} MiB, beside zstd and cp")
