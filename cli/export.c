@@ -179,7 +179,7 @@ static int write_readme(const struct exporting *x, struct err *err) {
         x->options.target_text);
     for (size_t i = 0; i < x->count; i++)
         if (x->items[i].done)
-            buf_printf(&text, "    sqlcmd -b -i '%s/restore.sql'\n", x->items[i].made.chain.database->folder);
+            buf_printf(&text, "    sqlcmd -x -b -i '%s/restore.sql'\n", x->items[i].made.chain.database->folder);
     int rc = file_write_durable(path, text.data, text.len, TEXT_MODE, err);
     buf_done(&text);
     return rc;

@@ -160,9 +160,17 @@ static int fetch_file(struct export_job *job, const struct export_file *f, bool 
     return rc;
 }
 
+static int remove_part(void *user, const char *name) {
+    const char *folder = user;
+    _cleanup_free_ char *path = file_join(folder, name);
+    if (name[0] == '.' && str_ends(name, ".part"))
+        (void)unlink(path);
+    return 0;
+}
+
 int export_fetch(const struct cli *cli, struct export_job *job, size_t *ret_bad, struct err *err) {
     *ret_bad = SIZE_MAX;
-    if (file_mkdirs(job->folder, FOLDER_MODE, err) < 0)
+    if (file_mkdirs(job->folder, FOLDER_MODE, err) < 0 || file_each(job->folder, remove_part, job->folder, err) != 0)
         return -1;
     size_t done = 0, missing = 0;
     for (size_t i = 0; i < job->count; i++)

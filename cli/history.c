@@ -313,6 +313,7 @@ int history_read(const struct history_source *source, struct history *ret_histor
         history_done(&h);
         return -1;
     }
+    history_share_columns(&h);
     history_group(&h);
     history_link_bases(&h);
     history_find_reverts(&h);

@@ -34,7 +34,7 @@ struct history_set {
     const char *id; /* backup_set_id as it was written */
     bool id_is_number;
     bool made_guid; /* the row had none: backup.set_guid is ours */
-    bool has_diff_base; /* a column about it was there */
+    bool has_diff_base; /* the rows have a column about it */
     uint16_t families; /* files that the set has; 0 unknown */
     uint32_t file_count, first_file; /* in files[] */
 };

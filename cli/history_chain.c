@@ -8,6 +8,14 @@
 
 /* ---- bases ---- */
 
+void history_share_columns(struct history *history) {
+    bool any = false;
+    for (size_t i = 0; i < history->count; i++)
+        any = any || history->details[i].has_diff_base;
+    for (size_t i = 0; i < history->count; i++)
+        history->details[i].has_diff_base = any;
+}
+
 static int by_checkpoint(const void *a, const void *b, void *user) {
     const struct backup *sets = user, *x = &sets[*(const uint32_t *)a], *y = &sets[*(const uint32_t *)b];
     int order = lsn_cmp(x->checkpoint_lsn, y->checkpoint_lsn);

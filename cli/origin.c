@@ -102,13 +102,13 @@ static int open_history(struct cli *cli, const char *path, struct origin *o, str
     const struct history *h = &o->history;
     list_history(o);
     if (h->other_kinds)
-        origin_note(cli, "%llu rows of file and partial backups are left out", (unsigned long long)h->other_kinds);
+        origin_note(cli, "rows of file and partial backups that are left out: %llu", (unsigned long long)h->other_kinds);
     if (h->incomplete)
-        origin_note(cli, "%llu rows without LSNs or finish date are left out", (unsigned long long)h->incomplete);
+        origin_note(cli, "rows without LSNs or finish date that are left out: %llu", (unsigned long long)h->incomplete);
     if (h->zone_assumed)
-        origin_note(
-            cli, "%llu rows have local times and nothing that says how far from UTC: UTC is assumed, --utc-offset says another",
-            (unsigned long long)h->zone_assumed);
+        origin_note(cli,
+                    "rows with local times that do not say how far from UTC: %llu. UTC is assumed, --utc-offset says another",
+                    (unsigned long long)h->zone_assumed);
     return 0;
 }
 

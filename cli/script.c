@@ -30,7 +30,7 @@ static void put_head(const struct script *s, struct buf *out) {
     _cleanup_free_ char *what = mem_printf("Restores %s to %s, from %s. Made by %s.", s->database, s->target, s->from,
                                            s->program);
     put_comment(out, what);
-    buf_puts(out, "-- Run it as one batch, by a login that may restore: sqlcmd -b -i restore.sql\n"
+    buf_puts(out, "-- Run it as one batch, by a login that may restore: sqlcmd -x -b -i restore.sql\n"
                   "-- It stops at the first error, and replaces no database.\n");
     if (s->plan->stop.kind == CHAIN_STOP_AT)
         put_offset(&s->plan->stop, out);
@@ -174,7 +174,29 @@ static void put_statements(const struct script *s, struct buf *out) {
     }
 }
 
+/* A client that reads a file looks at lines: a line's end inside of a name could become one of its commands. */
+static int check_text(const char *text, struct err *err) {
+    if (!text || str_is_clean_utf8(text, strlen(text)))
+        return 0;
+    _cleanup_free_ char *clean = text_clean(text);
+    return err_set(err, ERR_USAGE, "'%s' has control characters: it cannot be said in a script", clean);
+}
+
+static int check(const struct script *s, struct err *err) {
+    int rc = check_text(s->database, err) < 0 || check_text(s->folder, err) < 0 ? -1 : 0;
+    for (size_t i = 0; i < s->count && rc == 0; i++) {
+        const struct script_member *m = &s->members[i];
+        for (size_t k = 0; k < m->path_count && rc == 0; k++)
+            rc = check_text(m->paths[k], err);
+        for (size_t k = 0; k < m->move_count && rc == 0; k++)
+            rc = check_text(m->moves[k].logical, err) < 0 ? -1 : check_text(m->moves[k].physical, err);
+    }
+    return rc == 0 ? check_text(s->plan->stop.value, err) : -1;
+}
+
 int script_write(const struct script *script, struct buf *out, struct err *err) {
+    if (check(script, err) < 0)
+        return -1;
     put_head(script, out);
     buf_puts(out, "USE master;\n");
     put_variables(script, out);

@@ -91,9 +91,23 @@ def test_export_restores_with_sql_server_alone(shop: Shop, target: Sim, tmp_path
     shutil.rmtree(shop.sidecar.store)  # from here on there is SQL Server alone
     assert restore(target, out, "orders") == sorted(shop.ledger.moments)
     readme = (out / "README.txt").read_text()
-    assert "orders~" in readme and "other%27s~" in readme and "sqlcmd -b -i" in readme
+    assert "orders~" in readme and "other%27s~" in readme and "sqlcmd -x -b -i" in readme
     other = (folder_of(out, "other%27s") / "restore.sql").read_text()
     assert target.query(other).sets[-1].rows == [("other's", "ONLINE")]
+
+
+def test_an_ordinary_client_runs_the_script(shop: Shop, target: Sim, tmp_path: Path) -> None:
+    """bsqldb reads a file and sends it as one batch, as sqlcmd does."""
+    moment = shop.moments()[6]
+    good("--store", shop.store, "export", "-d", "orders", "--to", rfc3339(moment), tmp_path / "out")
+    config = tmp_path / "freetds.conf"
+    config.write_text(f"[target]\n\thost = 127.0.0.1\n\tport = {target.port}\n\ttds version = 7.4\n")
+    done = subprocess.run(
+        ["bsqldb", "-S", "target", "-U", "sa", "-P", target.password, "-i", str(folder_of(tmp_path / "out", "orders") / "restore.sql")],
+        capture_output=True, text=True, timeout=120, env={**os.environ, "FREETDSCONF": str(config)},
+    )  # fmt: skip
+    assert done.returncode == 0 and "ONLINE" in done.stdout, f"{done.stdout}\n{done.stderr}"
+    assert rows_of(target, "orders") == shop.ledger.rows_at(moment)
 
 
 def test_names_sort_in_order_and_nothing_is_fetched_twice(shop: Shop, tmp_path: Path) -> None:
@@ -111,8 +125,10 @@ def test_names_sort_in_order_and_nothing_is_fetched_twice(shop: Shop, tmp_path: 
     data[len(data) // 2] ^= 1
     victim.write_bytes(data)
     (Path(database["directory"]) / f".{names[1]}.part").write_bytes(b"half")
+    (Path(database["directory"]) / ".of-another-plan.part").write_bytes(b"half")
     again = json.loads(good("--store", shop.store, "-o", "json", "export", "-d", "orders", "--to", rfc3339(shop.moments()[4]), out))
     assert [f["fetched"] for f in again["databases"][0]["exported"]] == [True] + [False] * (len(names) - 1)
+    assert sorted(p.name for p in Path(database["directory"]).iterdir()) == sorted([*names, "restore.sql"]), "halves are gone"
     more = json.loads(good("--store", shop.store, "-o", "json", "export", "-d", "orders", "--to", rfc3339(shop.moments()[5]), out))
     files = more["databases"][0]["exported"]
     assert {f["name"] for f in files if not f["fetched"]} == {f["name"] for f in files} & set(names), "a name is the same in every plan"

@@ -267,19 +267,24 @@ static void databases_are_told_apart(void **state) {
     history_done(&h);
 }
 
+#define BASE_ROWS                                                                                                                \
+    "{\"type\":\"D\",\"database\":\"a\",\"first_lsn\":10,\"last_lsn\":20,\"checkpoint_lsn\":12,\"end\":\"2026-01-01\"},"         \
+    "{\"type\":\"D\",\"database\":\"a\",\"first_lsn\":30,\"last_lsn\":40,\"checkpoint_lsn\":32,\"end\":\"2026-01-02\"},"
+#define DIFF_ROW                                                                                                                 \
+    "{\"type\":\"I\",\"database\":\"a\",\"first_lsn\":51,\"last_lsn\":61,\"database_backup_lsn\":32,\"end\":\"2026-01-03\""
+
 static void a_base_is_found_by_its_lsn(void **state) {
     (void)state;
-    struct history h = must_read(
-        "[{\"type\":\"D\",\"database\":\"a\",\"first_lsn\":10,\"last_lsn\":20,\"checkpoint_lsn\":12,\"end\":\"2026-01-01\"},"
-        "{\"type\":\"D\",\"database\":\"a\",\"first_lsn\":30,\"last_lsn\":40,\"checkpoint_lsn\":32,\"end\":\"2026-01-02\"},"
-        "{\"type\":\"I\",\"database\":\"a\",\"first_lsn\":50,\"last_lsn\":60,\"differential_base_lsn\":12,\"end\":\"2026-01-03\"}"
-        ","
-        "{\"type\":\"I\",\"database\":\"a\",\"first_lsn\":51,\"last_lsn\":61,\"database_backup_lsn\":32,\"end\":\"2026-01-03\"},"
-        "{\"type\":\"I\",\"database\":\"a\",\"first_lsn\":52,\"last_lsn\":62,\"database_backup_lsn\":32,"
-        "\"differential_base_lsn\":null,\"differential_base_guid\":null,\"end\":\"2026-01-03\"}]");
+    struct history h = must_read("[" BASE_ROWS DIFF_ROW "}]"); /* nothing is said about bases: the newest full is it */
+    assert_true(guid_eq(&h.sets[2].diff_base_guid, &h.sets[1].set_guid));
+    history_done(&h);
+    h = must_read("[" BASE_ROWS DIFF_ROW ",\"differential_base_lsn\":12}," DIFF_ROW
+                  ",\"position\":2,\"differential_base_lsn\":null,\"differential_base_guid\":null}," DIFF_ROW
+                  ",\"position\":3}]");
+    assert_int_equal(h.count, 5);
     assert_true(guid_eq(&h.sets[2].diff_base_guid, &h.sets[0].set_guid));
-    assert_true(guid_eq(&h.sets[3].diff_base_guid, &h.sets[1].set_guid));
-    assert_true(guid_is_zero(&h.sets[4].diff_base_guid)); /* of several bases: none */
+    assert_true(guid_is_zero(&h.sets[3].diff_base_guid)); /* of several bases: none */
+    assert_true(guid_is_zero(&h.sets[4].diff_base_guid)); /* the same, by a writer that leaves NULLs out */
     history_done(&h);
 }
 

@@ -139,28 +139,38 @@ static void files_in_a_folder(void **state) {
 static void names_stay_in_their_quotes(void **state) {
     (void)state;
     struct scene s;
-    static const char evil[] = "x'; DROP DATABASE y; --\n'";
+    static const char evil[] = "x'; DROP DATABASE y; --'";
     begin(&s, evil, "/a'b");
-    s.script.from = s.script.target = evil;
+    s.script.from = s.script.target = "here\nGO\nDROP DATABASE y";
     add(&s, BACKUP_FULL, "f'.bak", false, false);
     s.moves[0] = (struct script_move){.logical = evil, .type = 'D', .id = 1, .physical = evil};
     s.rows[0].moves = s.moves;
     s.rows[0].move_count = 1;
     char *text = text_of(&s);
-    IN_ORDER(text, "sysname = N'x''; DROP DATABASE y; --\n''';", "N'/a''b/'", "N'f''.bak'",
-             "MOVE N'x''; DROP DATABASE y; --\n''' TO N'x''; DROP DATABASE y; --\n'''");
-    /* comments end with their line: what a name has behind a line's end must not begin one */
-    for (const char *line = text; *line; line += strcspn(line, "\n") + 1)
-        if (!strncmp(line, "'", 1) && strncmp(line, "'''", 3))
-            fail_msg("a line begins with the end of a name: %.80s", line);
+    IN_ORDER(text, "-- Restores ", "sysname = N'x''; DROP DATABASE y; --''';", "N'/a''b/'", "N'f''.bak'",
+             "MOVE N'x''; DROP DATABASE y; --''' TO N'x''; DROP DATABASE y; --'''");
+    assert_null(strstr(text, "\nGO"));
+    assert_null(strstr(text, "\nDROP"));
     mem_free(text);
-    char name[200];
-    memset(name, 'n', 129);
-    name[129] = 0;
+}
+
+static void what_cannot_be_said_is_refused(void **state) {
+    (void)state;
+    struct scene s;
     struct buf out;
     struct err err;
-    s.script.database = name;
+    char name[200];
     buf_init(&out, SCRIPT_BYTES_MAX);
+    begin(&s, "a\nGO\nb", "/a");
+    add(&s, BACKUP_FULL, "f.bak", false, false);
+    assert_fails(script_write(&s.script, &out, &err), err, ERR_USAGE, "control characters");
+    s.script.database = "a";
+    s.paths[0][0] = "f\n.bak";
+    assert_fails(script_write(&s.script, &out, &err), err, ERR_USAGE, "control characters");
+    s.paths[0][0] = "f.bak";
+    memset(name, 'n', 129);
+    name[129] = 0;
+    s.script.database = name;
     assert_fails(script_write(&s.script, &out, &err), err, ERR_USAGE, "the script");
     buf_done(&out);
 }
@@ -171,6 +181,7 @@ int main(void) {
         cmocka_unit_test(the_log_that_may_hold_the_moment),
         cmocka_unit_test(files_in_a_folder),
         cmocka_unit_test(names_stay_in_their_quotes),
+        cmocka_unit_test(what_cannot_be_said_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
