@@ -14,7 +14,7 @@ import pytest
 import storecheck
 from fixtures.lab import Lab
 from fixtures.load import check_nothing_lost, rows_of
-from fixtures.restores import Outcome, of_status, plan, ready, restore, run, wait_ended
+from fixtures.restores import Outcome, of_status, plan, ready, restore, rfc3339, run, wait_ended
 from fixtures.sidecar import Sidecar
 from fixtures.sqlsim import Sim
 
@@ -82,11 +82,6 @@ def moments(sim: Sim, database: str, count: int) -> list[tuple[datetime.datetime
         sim.query("WAITFOR DELAY '00:00:00.050'")
         found.append((at, set(rows)))
     return found
-
-
-def rfc3339(at: Any) -> str:
-    text = at.isoformat() if hasattr(at, "isoformat") else str(at).replace(" ", "T")
-    return text[:26].rstrip("Z") + "Z"
 
 
 def marks_of(sim: Any, database: str) -> set[int]:

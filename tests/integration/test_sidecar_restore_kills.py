@@ -128,7 +128,7 @@ def test_the_server_dies_at_a_step(own_lab: Lab, kind: str, step: str, where: st
     background = Background(sidecar, [wish], request_id=request)
     wait_for("the server to die", lambda: not lab.sim.running)
     lab.sim.kill()
-    sidecar.wait_until("the restore to wait, or to have its end", lambda s: of_status(s, request).get("state") in ("Waiting", "Completed"))
+    sidecar.wait_until("the loss to be seen", lambda s: "connection was lost" in s.log() or of_status(s, request).get("state") == "Waiting")
     lab.sim.start()
     completed(lab, sidecar, where, copy, request, wish)
     background.join()
