@@ -43,7 +43,7 @@ static const struct cli_option backup_now_options[] = {
 static const struct cli_option hold_options[] = {
     {"--set", 0, "GUID", NULL, NULL, NULL, "one backup set and what it needs"},
     {"--from", 0, "TIME", NULL, NULL, NULL, "every backup that the moments from here ..."},
-    {"--until", 0, "TIME", NULL, NULL, NULL, "... to here need; without it, to now"},
+    {"--until", 0, "TIME", NULL, NULL, NULL, "... to here need, or forever: what is still to come, too; without it, to now"},
     {"--reason", 0, "TEXT", NULL, NULL, NULL, "required"},
     {"--expires", 0, "TIME", NULL, NULL, NULL, "a moment, or how long from now (90d); without it: until released"},
     {"--id", 0, "ID", NULL, NULL, NULL, "name of the hold; without it one is made"},

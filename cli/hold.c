@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
 #include "cli/ask.h"
 #include "cli/commands.h"
 #include "cli/out.h"
@@ -24,9 +26,11 @@ static int fill(struct cli *cli, Mssql__V1__SetHoldRequest *q, struct err *err) 
         return -1;
     if (from)
         q->until_at = cli->now;
-    if (until && cli_time("--until", until, cli->now, -1, &q->until_at, err) < 0)
+    if (until && !strcmp(until, "forever"))
+        q->until_at = 0;
+    else if (until && cli_time("--until", until, cli->now, -1, &q->until_at, err) < 0)
         return -1;
-    if (from && q->until_at < q->from_at)
+    if (from && q->until_at && q->until_at < q->from_at)
         return err_set(err, ERR_USAGE, "%s is before --from", until ? "--until" : "now");
     if (expires && cli_time("--expires", expires, cli->now, 1, &q->expires_at, err) < 0)
         return -1;

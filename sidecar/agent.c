@@ -10,6 +10,7 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "sidecar/conditions.h"
+#include "sidecar/holds.h"
 #include "sidecar/instruments.h"
 #include "sidecar/job/job.h"
 #include "sidecar/past.h"
@@ -29,6 +30,7 @@ static void on_wake(struct ev_loop *loop, ev_async *w, int events) {
     (void)loop, (void)events;
     struct agent *agent = w->data;
     pool_collect(agent->control);
+    pool_collect(agent->serve);
     pool_collect(agent->log);
     pool_collect(agent->data);
     pool_collect(agent->ship_log);
@@ -52,6 +54,7 @@ static void store_ready(void *user, bool catalog_is_new) {
     if (catalog_is_new || unknown)
         databases_load_all_tips(agent);
     past_ask(agent);
+    holds_load(agent);
     job_ship_pending(agent);
     scheduler_wake(agent);
 }
@@ -148,6 +151,7 @@ static void start_pools(struct agent *agent) {
     unsigned workers = (unsigned)agent->config->limits.sql_workers, queue = (unsigned)agent->config->limits.queue;
     unsigned shippers = (unsigned)agent->config->limits.store_workers;
     agent->control = pool_new("control", 1, 16, wake_loop, agent);
+    agent->serve = pool_new("serve", 2, 16, wake_loop, agent);
     agent->log = pool_new("log", workers, queue, wake_loop, agent);
     agent->data_workers = (unsigned)agent->policy->max_concurrent;
     agent->data = pool_new("data", agent->data_workers, queue, wake_loop, agent);
@@ -294,6 +298,7 @@ void agent_free(struct agent *agent) {
     pool_free(agent->data);
     pool_free(agent->log);
     pool_free(agent->control);
+    pool_free(agent->serve);
     pool_free(agent->ship_data);
     pool_free(agent->ship_log);
     volume_stop(agent);
@@ -305,6 +310,7 @@ void agent_free(struct agent *agent) {
     restores_free(agent);
     databases_free(agent);
     past_free(agent);
+    holds_free(agent);
     close_all(agent);
     staging_free(agent->staging);
     mem_free(agent->recover_known);

@@ -61,6 +61,12 @@ struct last_result {
     int64_t at;
 };
 
+struct known_hold; /* sidecar/holds.h */
+struct holds {
+    struct known_hold *items;
+    size_t count, cap;
+};
+
 /* A lane is what may run once per database at a time: data backups, log backups. */
 enum lane { LANE_DATA, LANE_LOG, LANE_COUNT };
 static inline enum lane lane_of(enum backup_kind kind) {
@@ -169,7 +175,7 @@ struct agent {
     struct keeper *keeper; /* NULL before */
     struct sessions *sessions; /* NULL before */
 
-    struct pool *control, *data, *log, *ship_data, *ship_log;
+    struct pool *control, *serve, *data, *log, *ship_data, *ship_log;
     ev_async wake;
     ev_timer tick;
     ev_timer discover_timer;
@@ -203,6 +209,9 @@ struct agent {
     unsigned orphans_unasked; /* staged files without journal entry that were not looked at yet: no log begins before */
 
     struct request *requests; /* on demand, list */
+    struct holds holds;
+    bool holds_loading;
+    bool preflighting;
     struct restores *restores; /* NULL before the state directory could be used */
     struct condition *conditions;
     struct instruments *instruments;

@@ -22,4 +22,7 @@ void instruments_reload(struct agent *agent, bool good);
 /* The database is gone or has another name: its series go. */
 void instruments_forget(struct agent *agent, const struct database *db);
 
+/* Counters for a status: without their prefix, those of databases added up. */
+void instruments_counters(struct agent *agent, Mssql__V1__Status *status);
+
 #endif

@@ -6,12 +6,17 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "sidecar/commit.h"
 #include "sidecar/conditions.h"
+#include "sidecar/holds.h"
+#include "sidecar/instruments.h"
 #include "sidecar/job/job.h"
 #include "sidecar/pause.h"
 #include "sidecar/restore/runs.h"
 #include "sidecar/status_int.h"
 #include "sidecar/version.h"
+
+#define HOLDS_SHOWN 200 /* the message stays bounded */
 
 static Mssql__V1__Identity *identity(const struct agent *agent) {
     Mssql__V1__Identity *m = mem_alloc(sizeof(*m));
@@ -33,6 +38,8 @@ static Mssql__V1__Versions *versions(void) {
     m->sidecar = mem_strdup(MSSQL_SIDECAR_VERSION);
     m->grpc_core = mem_strdup(rpc_core_version());
     m->api = mem_strdup("mssql.v1");
+    m->freetds = mem_strdup(sql_client_version());
+    m->commit = mem_strdup(MSSQL_SIDECAR_COMMIT);
     return m;
 }
 
@@ -152,6 +159,28 @@ static void add_conditions(const struct agent *agent, Mssql__V1__Status *s) {
     }
 }
 
+static void add_holds(struct agent *agent, Mssql__V1__Status *s) {
+    const struct catalog *catalog = keeper_catalog(agent->keeper);
+    int64_t now = clock_wall();
+    for (size_t i = 0; i < agent->holds.count && s->n_holds < HOLDS_SHOWN; i++) {
+        const struct known_hold *k = &agent->holds.items[i];
+        const struct catalog_database *cd = catalog ? catalog_database_by_folder(catalog, k->folder) : NULL;
+        if (k->hold.expires_at && k->hold.expires_at <= now)
+            continue;
+        Mssql__V1__Hold *m = mem_alloc(sizeof(*m));
+        mssql__v1__hold__init(m);
+        m->id = mem_strdup(k->hold.id);
+        m->database = mem_strdup(cd ? cd->name : "");
+        m->set_guid = message_guid(&k->hold.set_guid);
+        m->from_at = k->hold.from_at;
+        m->until_at = k->hold.until_at;
+        m->reason = mem_strdup(k->hold.reason);
+        m->created_at = k->hold.created_at;
+        m->expires_at = k->hold.expires_at;
+        STATUS_APPEND(s, holds, m);
+    }
+}
+
 static bool fits(const char *name, char *const *patterns, size_t count) {
     for (size_t i = 0; i < count; i++)
         if (str_glob(patterns[i], name))
@@ -175,6 +204,8 @@ Mssql__V1__Status *status_build(struct agent *agent, char *const *patterns, size
     s->staging = staging(agent);
     s->policy = policy(agent);
     add_conditions(agent, s);
+    add_holds(agent, s);
+    instruments_counters(agent, s);
     for (size_t i = 0; i < agent->database_count; i++) {
         const struct database *db = agent->databases[i];
         s->databases_total += db->present;

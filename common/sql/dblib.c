@@ -115,6 +115,10 @@ static int after_interrupt(void *db) {
     return INT_CANCEL;
 }
 
+const char *sql_client_version(void) {
+    return dbversion();
+}
+
 int sql_global_init(const char *runtime_dir, struct err *err) {
     if (sql_endpoint_init(runtime_dir, err) < 0)
         return -1;

@@ -76,6 +76,8 @@ struct sql_session {
  * `runtime_dir`/freetds.conf (mode 0600, no secrets) that carries encryption options. Changes the environment
  * (FREETDSCONF, and removes TDSDUMP and the like, which would write passwords or change the peer). */
 int sql_global_init(const char *runtime_dir, struct err *err) ERR_CHECK;
+/* "freetds v1.3.17" */
+const char *sql_client_version(void);
 /* After the last session is closed: removes the file. */
 void sql_global_done(void);
 

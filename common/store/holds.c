@@ -39,8 +39,8 @@ static int read_fields(const json_t *root, struct hold *h, struct err *err) {
 static int check(const struct hold *h, enum err_class class, struct err *err) {
     if (!is_id(h->id))
         return err_set(err, class, "field id: no id of a hold");
-    if (guid_is_zero(&h->set_guid) && (!h->from_at || h->until_at < h->from_at))
-        return err_set(err, class, "a hold needs a set, or a range whose end is not before its start");
+    if (guid_is_zero(&h->set_guid) && (!h->from_at || (h->until_at && h->until_at < h->from_at)))
+        return err_set(err, class, "a hold needs a set, or a range whose end, if it has one, is not before its start");
     return 0;
 }
 

@@ -13,7 +13,7 @@
 struct hold {
     char id[HOLD_ID_MAX]; /* letters, digits, '-', '_'; made by hold_create when empty */
     struct guid set_guid; /* zero: the range counts */
-    int64_t from_at, until_at; /* moments that must stay reachable; 0 with a set */
+    int64_t from_at, until_at; /* moments that must stay reachable; 0 with a set; until 0: without end */
     char reason[HOLD_TEXT_MAX];
     char by[HOLD_TEXT_MAX]; /* who asked */
     int64_t created_at;

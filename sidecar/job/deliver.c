@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "sidecar/holds.h"
 #include "sidecar/instruments.h"
 #include "sidecar/job/park.h"
 
@@ -98,6 +99,8 @@ static void committed(struct job *job) {
     catalog_note_of(&job->manifest, &note);
     if (keeper_state(agent->keeper)->off_volume)
         job->set.flags |= BACKUP_OFF_VOLUME;
+    if (holds_keep(agent, job->manifest.folder, &job->set, clock_wall()))
+        job->set.flags |= BACKUP_HELD;
     if (!catalog) {
         keeper_catalog_stale(agent->keeper); /* the keeper's worker has it, and may have listed the store before */
     } else if (locate(job, catalog, &id, &err) < 0 ||

@@ -7,6 +7,7 @@
 #include "common/base/str.h"
 #include "common/store/holds.h"
 #include "mssql/v1/sidecar.pb-c.h"
+#include "sidecar/holds.h"
 #include "sidecar/rpc/service.h"
 #include "sidecar/status.h"
 
@@ -40,30 +41,14 @@ static void run(struct pool_item *item) {
         (void)!hold_list(h->store, scope, h->folder, remember, h, &h->work.err); /* the class is the result */
 }
 
-static bool keeps(const struct hold *hold, const struct backup *b) {
-    if (!guid_is_zero(&hold->set_guid))
-        return guid_eq(&b->set_guid, &hold->set_guid);
-    return b->finish_at >= hold->from_at && (!hold->until_at || b->start_at <= hold->until_at);
-}
-
-/* Marks in the catalog what all holds together keep, so that listings show it; the objects in the store are what counts. Gives how many
- * sets this one keeps. */
-static uint32_t mark(struct hold_work *h) {
-    struct catalog *catalog = keeper_catalog(h->work.agent->keeper);
+/* How many sets this one keeps. */
+static uint32_t kept(const struct hold_work *h) {
+    const struct catalog *catalog = keeper_catalog(h->work.agent->keeper);
     struct catalog_entry e = {.index = CATALOG_NONE};
-    struct err err;
+    struct err ignored;
     uint32_t n = 0;
-    while (catalog && catalog_previous(catalog, h->catalog_id, &e, &err) > 0) {
-        bool held = false;
-        for (size_t i = 0; i < h->count && !held; i++)
-            held = keeps(&h->all[i], &e.backup);
-        n += !h->release && keeps(&h->hold, &e.backup);
-        if (held != backup_has(&e.backup, BACKUP_HELD) &&
-            catalog_mark(catalog, e.index, held ? BACKUP_HELD : 0, held ? 0 : BACKUP_HELD, &err) < 0) {
-            keeper_catalog_stale(h->work.agent->keeper); /* it is caught up, and marked, from the store */
-            break;
-        }
-    }
+    while (catalog && !h->release && catalog_previous(catalog, h->catalog_id, &e, &ignored) > 0)
+        n += hold_keeps(&h->hold, &e.backup);
     return n;
 }
 
@@ -92,7 +77,8 @@ static void done(struct pool_item *item) {
     r->hold->reason = mem_strdup(h->hold.reason);
     r->hold->created_at = h->hold.created_at;
     r->hold->expires_at = h->hold.expires_at;
-    r->backups = mark(h);
+    holds_replace(h->work.agent, h->folder, h->all, h->count);
+    r->backups = kept(h);
     rpc_call_reply(h->work.call, &r->base);
     mssql__v1__set_hold_response__free_unpacked(r, NULL);
     drop(h);
@@ -113,6 +99,8 @@ static int fill(struct agent *agent, const Mssql__V1__SetHoldRequest *q, const c
         return err_set(err, ERR_USAGE, "name the hold to release");
     if (*q->set_guid && !guid_parse(q->set_guid, &h->hold.set_guid))
         return err_set(err, ERR_USAGE, "'%s' is not the GUID of a backup set", q->set_guid);
+    if (q->until_at && q->until_at < q->from_at)
+        return err_set(err, ERR_USAGE, "the end of the hold is before its beginning");
     if (!q->release && !*q->set_guid && !q->from_at)
         return err_set(err, ERR_USAGE, "say what to hold: a backup set, or the moments from and until");
     struct catalog_entry e;

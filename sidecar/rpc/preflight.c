@@ -26,6 +26,7 @@ static void done(struct pool_item *item) {
         [SQL_CHECK_FAIL] = MSSQL__V1__CHECK_STATE__CHECK_STATE_FAILED,
     };
     struct preflight *p = container_of(item, struct preflight, work.item);
+    p->work.agent->preflighting = false;
     Mssql__V1__PreflightResponse *r = mem_alloc(sizeof(*r));
     mssql__v1__preflight_response__init(r);
     r->passed = sql_preflight_worst(&p->checks) != SQL_CHECK_FAIL;
@@ -47,13 +48,20 @@ static void done(struct pool_item *item) {
 void service_preflight(void *user, struct rpc_call *call, const ProtobufCMessage *request) {
     (void)request;
     struct agent *agent = user;
+    struct err err;
     if (!service_opened(agent, call))
         return;
+    if (agent->preflighting) { /* it may take minutes: one worker at most */
+        err_set(&err, ERR_BUSY, "a preflight is under way; try again when it is through");
+        rpc_call_fail(call, &err);
+        return;
+    }
     struct preflight *p = mem_alloc(sizeof(*p));
     p->work = (struct service_work){.item = {.work = run, .done = done}, .agent = agent, .call = call};
     sessions_params(agent->sessions, SESSIONS_DAEMON, &p->params);
     p->params.password = p->password = secret_dup(p->params.password);
-    if (service_submit(&p->work))
+    agent->preflighting = service_submit(&p->work);
+    if (agent->preflighting)
         return;
     secret_free(p->password);
     mem_free(p);

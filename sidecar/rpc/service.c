@@ -60,7 +60,7 @@ bool service_opened(struct agent *agent, struct rpc_call *call) {
 }
 
 bool service_submit(struct service_work *work) {
-    if (pool_submit(work->agent->control, &work->item))
+    if (pool_submit(work->agent->serve, &work->item))
         return true;
     struct err err;
     err_set(&err, ERR_BUSY, "too many requests wait; try again");

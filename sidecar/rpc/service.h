@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The gRPC service Sidecar. Handlers run on the loop; what blocks goes to the control worker. */
+/* The gRPC service Sidecar. Handlers run on the loop; what blocks goes to workers of its own, so that it holds up no look at the server. */
 #ifndef MSSQL_SIDECAR_RPC_SERVICE_H
 #define MSSQL_SIDECAR_RPC_SERVICE_H
 
@@ -32,7 +32,7 @@ bool service_trusted(struct rpc_call *call, const char *what);
 /* Who asks, for people. */
 const char *service_who(struct rpc_call *call);
 
-/* Work for the control worker on behalf of a call. The client may go away meanwhile: the answer is then dropped by the server, the
+/* Work for a serving worker on behalf of a call. The client may go away meanwhile: the answer is then dropped by the server, the
  * call is ended all the same. */
 struct service_work {
     struct pool_item item;

@@ -4,7 +4,11 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from typing import Any
+
+import grpc
+import pytest
 
 import storecheck
 from fixtures.lab import Lab
@@ -175,4 +179,74 @@ def test_a_staged_file_that_cannot_be_removed_is_tried_again(lab: Lab) -> None:
     sidecar.wait_until("the failure", lambda s: any("could not be removed; tried again" in e["msg"] for e in s.events()))
     sidecar.wait_until("the file to be removed", lambda s: not s.staged() and s.metrics()["mssql_sidecar_journal_entries"] == 0)
     assert not list((sidecar.state / "drafts").iterdir())
+    lab.prove(sidecar)
+
+
+def test_holds_without_end_and_their_release(lab: Lab) -> None:
+    """They keep what is still to come, are in the status, outlive the loss of the catalog, and leave nothing behind when released."""
+    sidecar = lab.protected()
+    done = sidecar.ctl("hold", lab.database, "--from", "2020-01-01", "--until", "forever", "--reason", "audit", "--id", "h1")
+    assert "keeps 2 backups until it is released" in done.stdout, done.stdout
+
+    def held(s: Sidecar) -> int:
+        with s.rpc() as rpc:
+            pb = rpc.pb.sidecar
+            return rpc.call("ListBackups", pb.ListBackupsRequest(database=lab.database, held_only=True), pb.ListBackupsResponse).total
+
+    assert held(sidecar) == 2
+    lab.write()
+    sidecar.force(lab.database)
+    assert held(sidecar) == len(lab.kinds(sidecar)) >= 3, "a new backup is in it"
+    for restart in ("no", "kill", "lost catalog"):
+        if restart != "no":
+            sidecar.kill()
+            if restart == "lost catalog":
+                (sidecar.state / "catalog").unlink()
+            sidecar.start()
+        shown = sidecar.wait_until("the hold in the status", lambda s: s.status().get("holds"))
+        assert [(h["id"], h["database"], h["reason"], h.get("untilAt")) for h in shown] == [("h1", lab.database, "audit", None)], shown
+        sidecar.wait_until("all to be held", lambda s: held(s) == len(lab.kinds(s)))
+    with sidecar.rpc() as rpc, pytest.raises(grpc.RpcError) as caught:
+        pb = rpc.pb.sidecar
+        rpc.call("SetHold", pb.SetHoldRequest(database=lab.database, from_at=20, until_at=10, reason="x"), pb.SetHoldResponse)
+    assert "before its beginning" in caught.value.details()
+    sidecar.ctl("hold", "release", lab.database, "h1")
+    assert held(sidecar) == 0 and not sidecar.status().get("holds")
+    lab.prove(sidecar)
+
+
+def test_a_long_preflight_holds_up_nothing(own_lab: Lab) -> None:
+    """Neither the look at the server nor a hold waits for it, and there is one at a time."""
+    lab = own_lab
+    sidecar = lab.protected()
+    lab.sim.do("hold_at", kind="full", step="opened")  # preflight proves with a backup that SQL Server can write to staging
+    with sidecar.rpc() as rpc:
+        pb = rpc.pb.sidecar
+        answers: list[Any] = []
+        thread = threading.Thread(target=lambda: answers.append(rpc.call("Preflight", pb.PreflightRequest(), pb.PreflightResponse, 120)), daemon=True)
+        thread.start()
+        assert lab.sim.do("wait_held")["result"]
+        made = rpc.call("SetHold", pb.SetHoldRequest(database=lab.database, from_at=1, reason="now"), pb.SetHoldResponse, 20)
+        assert made.backups == 2
+        with pytest.raises(grpc.RpcError) as caught:
+            rpc.call("Preflight", pb.PreflightRequest(), pb.PreflightResponse, 20)
+        assert "under way" in caught.value.details()
+        lab.sim.query(f"CREATE DATABASE [{lab.database}_new]")
+        sidecar.wait_until("a look at the server", lambda s: s.database(f"{lab.database}_new"))
+        assert thread.is_alive(), "the preflight was through before: the test proves nothing"
+        lab.sim.do("release")
+        thread.join(60)
+    assert answers and answers[0].checks
+    lab.prove(sidecar)
+
+
+def test_what_the_status_says_of_itself(lab: Lab) -> None:
+    sidecar = lab.protected()
+    status = sidecar.status()
+    assert status["versions"]["freetds"].startswith("freetds") and status["versions"]["commit"], status["versions"]
+    counters = {c["name"]: c for c in status["counters"]}
+    assert all(not name.startswith("mssql_") for name in counters)
+    done = [c for c in status["counters"] if c["name"] == "backups_total" and {"name": "result", "value": "completed"} in c["labels"]]
+    assert sum(c["value"] for c in done) == len(lab.kinds(sidecar)), done
+    assert not any(label["name"] == "database" for c in status["counters"] for label in c["labels"])
     lab.prove(sidecar)
