@@ -264,8 +264,9 @@ static void seed_add(struct search *s, const struct backup *log, uint32_t node) 
     size_t path;
     if (!backup_crosses_fork(log) || !chain_history_path_find(s->rules->history, &from, &path))
         return;
+    bool inside = lsn_cmp(log->fork_point, log->last_lsn) < 0; /* a header may say anything */
     s->seeds = mem_grow(s->seeds, &s->seed_cap, s->seed_count + 1, sizeof(*s->seeds));
-    s->seeds[s->seed_count++] = (struct seed){.node = node, .fork_point = log->fork_point, .path = path};
+    s->seeds[s->seed_count++] = (struct seed){.node = node, .fork_point = inside ? log->fork_point : log->last_lsn, .path = path};
 }
 
 /* In this order at one LSN: a log that ends where a set ends may still say that nothing was committed since. */
