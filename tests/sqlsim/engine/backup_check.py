@@ -31,6 +31,8 @@ def database(job: "Job") -> Database:
     if in_transaction(server, job.session):
         raise job.fail(3021, "Cannot perform a backup or restore operation within a transaction.", 0)
     db.closed = False
+    if db.restoring is not None:
+        raise job.fail(927, f"Database '{name}' cannot be opened. It is in the middle of a restore.", 2, 14)
     _state(job, db)
     server.security.need_backup(job.session, db, job.stmt.what)
     if db.state.user_access == 1 and server.users_of(db, job.session):

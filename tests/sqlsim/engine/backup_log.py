@@ -108,7 +108,7 @@ def _leave_restoring(job: "Job", last: Lsn) -> None:
     state.restore = store.RestoreState(redo=last.num, fork=state.fork, bound_us=db.log.last_us, early=False, tail=True,
                                        version=job.server.database_version)
     state.state = store.RESTORING
-    db.close_rows()
+    db.close_rows(locked=True)
     if standby:
         from .backup_media import resolve
         state.standby = resolve(job.server, standby, job.what)

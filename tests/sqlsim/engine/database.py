@@ -101,13 +101,15 @@ class Database:
         self.holds: dict[int, Lsn] = {}
         self.data_backup: Any = None  # the running full or differential
         self.log_backup_lock = threading.Lock()
-        self.restoring: Any = None
+        self.restoring: Any = None  # the RESTORE that has the database for itself
+        self.replaced = False
         self.closed = False
         self.used_identities: dict[str, int] = {}
         self.decoded: dict[str, dict[int, tuple]] = {}  # rows of msdb's history
         self._since_checkpoint: tuple[Any, int] = (None, 0)
         self._tables: Optional[dict[str, TableDef]] = None
         self._modified: tuple[Any, int] = (None, 0)
+        self._size: tuple[Any, int] = (None, 0)
 
     # -- identity ---------------------------------------------------------------------------------------------------
 
@@ -128,8 +130,10 @@ class Database:
         return os.path.join(self.server.system_dir, f"base-{self.id}.bin")
 
     def save(self) -> None:
+        """Nothing for one that was dropped or restored over: its number may be another's."""
         with self.mutex:
-            self.server.store.save(self.state)
+            if not self.replaced:
+                self.server.store.save(self.state)
 
     # -- opening and closing ----------------------------------------------------------------------------------------
 
@@ -160,13 +164,20 @@ class Database:
         rows.install_capture(self.writer)
         self._tables = None
 
-    def close_rows(self) -> None:
-        if self.writer is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self.writer.close()
-            self.writer = None
-        self._tables = None
+    def close_rows(self, locked: bool = False) -> None:
+        """Waits for a writer; `locked`: the caller has the write lock."""
+        if not locked and not self.write_lock.acquire(timeout=5):
+            self.writer = self._tables = None  # the connection ends with the transaction that hangs on to it
+            return
+        try:
+            writer, self.writer, self._tables = self.writer, None, None
+            if writer is not None:
+                with contextlib.suppress(sqlite3.Error):
+                    writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                writer.close()
+        finally:
+            if not locked:
+                self.write_lock.release()
 
     def close(self) -> None:
         self.close_rows()
@@ -264,6 +275,8 @@ class Database:
 
     def begin(self, session: Any) -> Transaction:
         """Waits for the writer lock, looking at cancel and kill."""
+        if self.restoring is not None:
+            raise SqlError(927, f"Database '{self.name}' cannot be opened. It is in the middle of a restore.", 2, 14)
         if self.state.read_only or self.state.standby:
             raise SqlError(3906, f'Failed to update database "{self.name}" because the database is read-only.', 1, 16)
         while not self.write_lock.acquire(timeout=0.05):
@@ -358,18 +371,28 @@ class Database:
         self.write_lock.release()
 
     def reader(self) -> rows.Connection:
+        if self.replaced or (self.restoring is not None and not self.state.standby):
+            raise SqlError(927, f"Database '{self.name}' cannot be opened. It is in the middle of a restore.", 2, 14)
         if not os.path.exists(self.path):
             self._lost()
-        db = rows.connect(self.path)
+        try:
+            db = rows.connect(self.path)
+        except sqlite3.Error:
+            if self.replaced or self.restoring is not None:
+                raise SqlError(927, f"Database '{self.name}' cannot be opened. It is in the middle of a restore.", 2, 14) from None
+            raise
         db.execute("PRAGMA query_only=ON")
         return db
 
     def _lost(self) -> None:
         """The data file is gone under an open database: reads fail, the log goes on."""
-        if self.state.state == store.ONLINE:
-            self.close_rows()
-            self.state.state = store.SUSPECT
-            self.save()
+        with self.server.lock:
+            if self.restoring is not None or self.replaced:
+                raise SqlError(927, f"Database '{self.name}' cannot be opened. It is in the middle of a restore.", 2, 14)
+            if self.state.state == store.ONLINE:
+                self.close_rows()
+                self.state.state = store.SUSPECT
+                self.save()
         raise SqlError(823, "The operating system returned error 2(The system cannot find the file specified.) to SQL Server during a read at "
                             f"offset 0x00000000000000 in file '{self.path}'. Additional messages in the SQL Server error log and operating "
                             "system error log may provide more detail. This is a severe system-level error condition that threatens "
@@ -471,8 +494,11 @@ class Database:
         try:
             if self.writer is None:
                 return os.path.getsize(self.path)
-            with contextlib.closing(self.reader()) as db:
-                return db.execute("PRAGMA page_count").fetchone()[0] * rows.PAGE
+            key = self.log.end
+            if self._size[0] != key:
+                with contextlib.closing(rows.connect(self.path)) as db:
+                    self._size = (key, db.execute("PRAGMA page_count").fetchone()[0] * rows.PAGE)
+            return self._size[1]
         except (OSError, sqlite3.Error):
             return 0
 

@@ -115,6 +115,8 @@ def check_usable(server: "Server", database: Database, session: Any) -> None:
     """Raises what a login gets that wants to use the database."""
     state, name = database.state, database.name
     database.closed = False
+    if database.restoring is not None and not state.standby:
+        raise SqlError(927, f"Database '{name}' cannot be opened. It is in the middle of a restore.", 2, 14)
     if state.state == store.OFFLINE:
         raise SqlError(942, f"Database '{name}' cannot be opened because it is offline.", 4, 14)
     if state.state == store.RESTORING and not state.standby:
@@ -242,7 +244,12 @@ def drop(server: "Server", session: Any, name: str) -> None:
     if server.users_of(database) or database.data_backup is not None or database.restoring is not None:
         raise SqlError(3702, f'Cannot drop database "{name}" because it is currently in use.', 4, 16)
     with server.lock:
+        if server.dbs.get(database.id) is not database:
+            raise SqlError(3701, f"Cannot drop the database '{name}', because it does not exist or you do not have permission.", 1, 11)
+        if database.restoring is not None or server.requests_on(database, session):
+            raise SqlError(3702, f'Cannot drop database "{name}" because it is currently in use.', 4, 16)
         server.dbs.pop(database.id, None)
+        database.replaced = True
         database.close()
         server.store.forget(database.id)
         remove_files(database)
@@ -341,7 +348,7 @@ def abort_transaction(database: Database, session: Any) -> None:
 
 def _clause(server: "Server", session: Any, database: Database, clause: str, value: Any, termination: Optional[str]) -> None:
     state = database.state
-    if state.state == store.RESTORING and clause not in ("MODIFY NAME",):
+    if (state.state == store.RESTORING and clause not in ("MODIFY NAME",)) or database.restoring is not None:
         raise SqlError(5052, "ALTER DATABASE is not permitted while a database is in the Restoring state.", 1, 16)
     if clause == "RECOVERY":
         set_recovery_model(database, {"FULL": 1, "BULK_LOGGED": 2, "SIMPLE": 3}[str(value).upper()])
@@ -354,10 +361,14 @@ def _clause(server: "Server", session: Any, database: Database, clause: str, val
         state.user_access = {"MULTI_USER": 0, "SINGLE_USER": 1, "RESTRICTED_USER": 2}[clause]
     elif clause == "OFFLINE":
         _evict(server, session, database, termination or "ROLLBACK IMMEDIATE")
-        state.state = store.OFFLINE
-        database.close_rows()
+        with server.lock:
+            _alone(server, session, database)
+            state.state = store.OFFLINE
+            database.close_rows()
     elif clause in ("ONLINE", "EMERGENCY"):
-        _online(database, store.ONLINE if clause == "ONLINE" else store.EMERGENCY)
+        with server.lock:
+            _alone(server, session, database)
+            _online(database, store.ONLINE if clause == "ONLINE" else store.EMERGENCY)
     elif clause in ("READ_ONLY", "READ_WRITE"):
         _evict(server, session, database, termination)
         state.read_only = clause == "READ_ONLY"
@@ -378,6 +389,12 @@ def _clause(server: "Server", session: Any, database: Database, clause: str, val
         raise SqlError(15247, "User does not have permission to perform this action.", 1, 16)
     else:
         _option(server, database, clause, value)
+
+
+def _alone(server: "Server", session: Any, database: Database) -> None:
+    """Nothing works in the database at this moment; called with the server's lock."""
+    if database.restoring is not None or database.replaced or server.requests_on(database, session):
+        raise SqlError(5061, f"ALTER DATABASE failed because a lock could not be placed on database '{database.name}'. Try again later.", 1, 16)
 
 
 def set_broker(server: "Server", database: Database, clause: str) -> None:

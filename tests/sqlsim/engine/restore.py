@@ -28,6 +28,7 @@ CURCMD = 229
 def run(server: "Server", session: Any, stmt: RestoreStatement, emit: Emit) -> None:
     what = WHAT[stmt.what]
     request = server.begin_request(session, f"RESTORE {stmt.what}"[:16], stmt.database or session.database)
+    job: Optional[Job] = None
     try:
         if stmt.what not in ("DATABASE", "LOG"):
             restore_info.run(server, session, stmt, emit)
@@ -51,6 +52,8 @@ def run(server: "Server", session: Any, stmt: RestoreStatement, emit: Emit) -> N
         raise errors.fail(what, 3634, f"The operating system returned the error '{errors.os_text(112)}' while attempting "
                                       f"'RestoreContainer::Write' on '{server.system_dir}'.") from exc
     finally:
+        if job is not None:
+            job.release()
         server.end_request(session)
 
 
@@ -121,6 +124,7 @@ class Job:
         self.kind = "recover"
         self.bad: list[int] = []
         self.fault: Any = None  # of Faults.fail_restore
+        self.claimed: list[Database] = []
 
     def fail(self, number: int, text: str, state: int = 1, cls: int = 16) -> SqlError:
         return errors.fail(self.what, number, text, state, cls)
@@ -174,8 +178,21 @@ class Job:
         if self.session.database.casefold() == db.name.casefold():
             raise self.fail(3102, f"RESTORE cannot process database '{db.name}' because it is in use by this session. It is recommended "
                                   "that the master database be used when performing this operation.")
-        if self.server.users_of(db, self.session) or db.data_backup is not None or db.restoring not in (None, self):
-            raise self.fail(3101, "Exclusive access could not be obtained because the database is in use.")
+        with self.server.lock:
+            gone = db.replaced or self.server.dbs.get(db.id) is not db
+            if gone or db.restoring not in (None, self) or self.server.users_of(db, self.session) or self.server.requests_on(db, self.session):
+                raise self.fail(3101, "Exclusive access could not be obtained because the database is in use.")
+            self.claim(db)
+
+    def claim(self, db: Database) -> None:
+        """From here to the end of the statement nobody else gets at the database."""
+        db.restoring = self
+        self.claimed.append(db)
+
+    def release(self) -> None:
+        for db in self.claimed:
+            if db.restoring is self:
+                db.restoring = None
 
     def _version(self, meta: dict) -> None:
         if meta["database_version"] > self.server.database_version:
@@ -205,9 +222,11 @@ class Job:
         if db is None:
             raise self.fail(3118, f'The database "{self.name}" does not exist. RESTORE can only create a database when restoring either a '
                                   "full backup or a file backup of the primary file.")
-        if db.state.restore is None:
-            raise self.fail(3117, "The log or differential backup cannot be restored because no files are ready to rollforward.")
-        self._exclusive(db)
+        for claim in (True, False):  # again when nobody else can change it any more
+            if db.state.restore is None:
+                raise self.fail(3117, "The log or differential backup cannot be restored because no files are ready to rollforward.")
+            if claim:
+                self._exclusive(db)
         return db.state.restore
 
     # -- statements -------------------------------------------------------------------------------------------------
@@ -322,9 +341,11 @@ class Job:
         if db is None:
             raise self.fail(3118, f'The database "{self.name}" does not exist. RESTORE can only create a database when restoring either a '
                                   "full backup or a file backup of the primary file.")
-        if db.state.restore is None:
-            raise self.fail(3153, "The database is already fully recovered.")
-        self._exclusive(db)
+        for claim in (True, False):
+            if db.state.restore is None:
+                raise self.fail(3153, "The database is already fully recovered.")
+            if claim:
+                self._exclusive(db)
         if db.state.restore.incomplete:
             raise self.fail(4333, "The database cannot be recovered because the log was not restored.")
         self.db = db

@@ -47,25 +47,22 @@ class Meter:
 def full(job: "Job", db: Optional[Database], source: Source, meta: dict, files: list[tuple[dict, str]], verify: bool) -> None:
     server = job.server
     with server.lock:
-        if server.find(job.name) is not db or (db is not None and db.restoring is not None):
+        if server.find(job.name) is not db or (db is not None and db.restoring is not job):
             raise job.fail(3101, "Exclusive access could not be obtained because the database is in use.")
         old = db.state if db is not None else None
         number = old.id if old is not None else databases.next_id(server)
         new = Database(server, _new_state(job, meta, files, number, old))
-        new.restoring = job
+        job.claim(new)
         if db is not None:
-            db.restoring = job
             db.close()
+            db.replaced = True
         new.save()
         # Also where the path stays: a reader that is still open keeps the old file, not half of the new one.
         for file in old.files if old is not None else []:
             databases.remove_file(file)
         server.dbs[number] = new
     job.db = new
-    try:
-        _write_full(job, new, source, meta, verify)
-    finally:
-        new.restoring = None
+    _write_full(job, new, source, meta, verify)
 
 
 def _new_state(job: "Job", meta: dict, files: list[tuple[dict, str]], number: int, old: Optional[store.DbState]) -> store.DbState:
@@ -150,18 +147,14 @@ def _complete(job: "Job", db: Database, meta: dict) -> None:
 
 def differential(job: "Job", db: Database, source: Source, meta: dict, verify: bool) -> None:
     job.db = db
-    db.restoring = job
-    try:
-        leave_standby(db)
-        db.state.restore.incomplete = True
-        db.save()
-        job.step("begin")
-        _write_differential(job, db, source, meta, verify)
-        db.state.checkpoint = meta["checkpoint_lsn"]
-        db.state.boot_page(meta)
-        _complete(job, db, meta)
-    finally:
-        db.restoring = None
+    leave_standby(db)
+    db.state.restore.incomplete = True
+    db.save()
+    job.step("begin")
+    _write_differential(job, db, source, meta, verify)
+    db.state.checkpoint = meta["checkpoint_lsn"]
+    db.state.boot_page(meta)
+    _complete(job, db, meta)
 
 
 def _write_differential(job: "Job", db: Database, source: Source, meta: dict, verify: bool) -> None:
@@ -234,22 +227,18 @@ def log(job: "Job", db: Database, source: Source, meta: dict, verify: bool) -> b
             kept.append((len(chunk.data), found))
     if cut.reached and meta["has_bulk"] and cut.at < from_num(meta["last_lsn"]):
         raise job.fail(4341, "This log backup contains bulk-logged changes. It cannot be used to stop at an arbitrary point in time.")
-    db.restoring = job
-    try:
-        leave_standby(db)
-        job.step("begin")
-        db.log.cut(redo)
-        if db.log.end < redo:
-            db.log.reset(redo)
-        meter = Meter(job, db.path, meta["backup_size"])
-        for count, records in kept if small else ((len(c.data), source.records(c)) for c in source.chunks(meta, verify)):
-            meter.add(count)
-            db.log.append_raw([r for r in records if r.lsn >= redo and (cut.at is None or r.lsn < cut.at)])
-            job.step("chunk")
-        job.step("data")
-        _advance(db, restore, meta, cut, redo)
-    finally:
-        db.restoring = None
+    leave_standby(db)
+    job.step("begin")
+    db.log.cut(redo)
+    if db.log.end < redo:
+        db.log.reset(redo)
+    meter = Meter(job, db.path, meta["backup_size"])
+    for count, records in kept if small else ((len(c.data), source.records(c)) for c in source.chunks(meta, verify)):
+        meter.add(count)
+        db.log.append_raw([r for r in records if r.lsn >= redo and (cut.at is None or r.lsn < cut.at)])
+        job.step("chunk")
+    job.step("data")
+    _advance(db, restore, meta, cut, redo)
     return cut.reached
 
 

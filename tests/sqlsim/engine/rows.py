@@ -7,6 +7,7 @@ import base64
 import dataclasses
 import json
 import sqlite3
+import urllib.parse
 from typing import Any, Iterator
 
 from ..contract import Column, SqlType, TableDef
@@ -50,7 +51,9 @@ def image(*values: Any) -> str:
 
 
 def connect(path: str, create: bool = False) -> Connection:
-    db = sqlite3.connect(path, factory=Connection, check_same_thread=False, isolation_level=None, timeout=30,
+    """A file that is not there is an error, unless it is to be made."""
+    uri = f"file:{urllib.parse.quote(path)}?mode={'rwc' if create else 'rw'}"
+    db = sqlite3.connect(uri, uri=True, factory=Connection, check_same_thread=False, isolation_level=None, timeout=30,
                          cached_statements=256)
     if create:
         db.execute(f"PRAGMA page_size={PAGE}")

@@ -271,6 +271,11 @@ class Server:
                 found.append(info)
         return found
 
+    def requests_on(self, database: Database, but: Any = None) -> list[SessionInfo]:
+        """Sessions that run BACKUP or DBCC of the database, wherever they are."""
+        return [i for i in list(self.sessions.values()) if i.request is not None and (but is None or i.spid != but.spid)
+                and i.request.command.startswith(("BACKUP", "DBCC")) and i.request.database.casefold() == database.name.casefold()]
+
     def kill(self, session: Any, spid: int) -> None:
         if not self.security.can(session, "ALTER ANY CONNECTION"):
             raise SqlError(6102, "User does not have permission to use the KILL statement.", 1, 14)

@@ -85,8 +85,7 @@ def locks(server: "Server", session: Any, _database: str) -> list[tuple]:
     out = []
     for db in sorted(list(server.dbs.values()), key=lambda d: d.id):
         users = server.users_of(db) if db.id > 2 else []
-        users += [i for i in list(server.sessions.values()) if i not in users and i.request is not None
-                  and i.request.command.startswith("BACKUP") and i.request.database.casefold() == db.name.casefold()]
+        users += [i for i in server.requests_on(db) if i not in users]
         for info in users:
             out.append(("DATABASE", "", db.id, "", 0, 0, "S", "LOCK", "GRANT", 1, info.spid, "SHARED_TRANSACTION_WORKSPACE"))
             tran = db.active
