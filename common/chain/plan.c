@@ -401,6 +401,8 @@ static void reach_fill(const struct attempt *a, struct chain_plan *plan) {
             last = &plan->members[i];
     }
     const struct backup *set = last ? &a->rules->history->sets[last->set] : NULL;
+    if (set && a->target.kind != CHAIN_TO_TIME)
+        plan->path = chain_path_of(set); /* an LSN may lie before the fork that it was found from */
     plan->reaches_lsn = set ? set->last_lsn : a->rules->resume->redo_lsn;
     int64_t quiet = a->goal.by_time ? a->goal.quiet_until_at : 0;
     if (a->target.kind == CHAIN_TO_TIME) {

@@ -73,13 +73,53 @@ static void plan_from_sets(const struct chain_plan_request *request, struct cata
     plan->planned = chain_plan_build(&q, &plan->plan, &plan->refusal);
 }
 
-/* With the sets around the target only; *ret_good is false when that does not say enough. */
-static int plan_part(const struct catalog *c, uint32_t database, const struct chain_plan_request *request, size_t older,
-                     struct catalog_plan *plan, bool *ret_good, struct err *err) {
+/* Could this set hold the LSN, or end there? */
+static bool set_holds(const struct backup *set, struct lsn lsn) {
+    if (set->kind != BACKUP_LOG)
+        return !lsn_cmp(set->last_lsn, lsn);
+    return lsn_cmp(set->first_lsn, lsn) <= 0 && lsn_cmp(lsn, set->last_lsn) <= 0;
+}
+
+/*
+ * When the newest set that holds the LSN was taken; 0 for none. LSNs come again on other forks, so every set is looked at:
+ * its numbers only, what is used is checked when it is read.
+ */
+static int64_t moment_of(const struct catalog *c, uint32_t database, struct lsn lsn) {
+    uint32_t incarnation = 0;
+    int64_t at = 0;
+    for (uint32_t i = 0; i < c->count; i++) {
+        const struct record *r = catalog_peek(c, i);
+        if (r->type != RECORD_SET || r->database != database || !set_holds(&r->set.backup, lsn))
+            continue;
+        const struct backup *set = &r->set.backup;
+        if (set->incarnation > incarnation || (set->incarnation == incarnation && set->finish_at > at))
+            at = set->finish_at;
+        incarnation = set->incarnation > incarnation ? set->incarnation : incarnation;
+    }
+    return at;
+}
+
+/* The moment that the sets to read are around: INT64_MAX for the newest, 0 when it takes all. */
+static int64_t moment_around(const struct catalog *c, uint32_t database, const struct chain_plan_request *request) {
+    switch (request->target.kind) {
+    case CHAIN_TO_LATEST:
+        return INT64_MAX;
+    case CHAIN_TO_TIME:
+        return request->target.at;
+    case CHAIN_TO_LSN: /* on a path of its own choice the newest set says nothing */
+        return request->path ? 0 : moment_of(c, database, request->target.lsn);
+    default:
+        return 0;
+    }
+}
+
+/* With the sets around the moment only; *ret_good is false when that does not say enough. */
+static int plan_part(const struct catalog *c, uint32_t database, const struct chain_plan_request *request, int64_t at,
+                     size_t older, struct catalog_plan *plan, bool *ret_good, struct err *err) {
     struct chain_plan_request q = *request;
-    bool by_time = q.target.kind == CHAIN_TO_TIME, oldest;
-    uint32_t behind = by_time ? index_after(c, database, q.target.at + SHIPPED_LATE) : CATALOG_NONE;
-    if (load_part(c, database, behind, by_time ? q.target.at : INT64_MAX, older, plan, &oldest, err) < 0)
+    bool oldest;
+    uint32_t behind = at == INT64_MAX ? CATALOG_NONE : index_after(c, database, at + SHIPPED_LATE);
+    if (load_part(c, database, behind, at, older, plan, &oldest, err) < 0)
         return -1;
     if (behind != CATALOG_NONE)
         q.quiet_until_at = 0; /* that is said of the newest set */
@@ -91,14 +131,13 @@ static int plan_part(const struct catalog *c, uint32_t database, const struct ch
 int catalog_plan_build(const struct catalog *catalog, uint32_t database, const struct chain_plan_request *request,
                        struct catalog_plan *ret_plan, struct err *err) {
     const struct catalog_database *db = catalog_database_at(catalog, database);
-    enum chain_target_kind kind = request->target.kind;
     if (!db)
         return err_set(err, ERR_INTERNAL, "there is no database %u in the catalog", database);
-    for (size_t older = SETS_FIRST; older < db->sets && (kind == CHAIN_TO_TIME || kind == CHAIN_TO_LATEST);
-         older *= SETS_GROWTH) {
+    int64_t at = db->sets > SETS_FIRST ? moment_around(catalog, database, request) : 0;
+    for (size_t older = SETS_FIRST; at && older < db->sets; older *= SETS_GROWTH) {
         struct catalog_plan part = {0};
         bool good;
-        if (plan_part(catalog, database, request, older, &part, &good, err) < 0)
+        if (plan_part(catalog, database, request, at, older, &part, &good, err) < 0)
             return -1;
         if (good) {
             *ret_plan = part;

@@ -2,7 +2,7 @@
 /*
  * Plans from the catalog file. A plan needs few of the sets that a database has: those around the target and behind it
  * back to where nothing older can be cheaper. So a part is read, as much again and again as it takes; all only when the
- * target is refused, is an LSN or a mark, or when full backups are so large beside the logs that any may be the cheapest.
+ * target is refused, is a mark, or when full backups are so large beside the logs that any may be the cheapest.
  */
 #ifndef MSSQL_STORE_CATALOG_PLAN_H
 #define MSSQL_STORE_CATALOG_PLAN_H

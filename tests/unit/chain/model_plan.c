@@ -302,7 +302,9 @@ static void replay_log(const struct world *w, const struct model_set *log, const
 }
 
 int world_set_end(const struct world *w, const struct backup *set) {
-    return set_of(w, set)->end;
+    const struct model_set *s = set_of(w, set);
+    assert_non_null(s);
+    return s ? s->end : -1;
 }
 
 void world_replay(const struct world *w, const struct chain_plan *plan, const struct backup *sets, bool strict,

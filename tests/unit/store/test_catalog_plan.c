@@ -100,12 +100,14 @@ static struct catalog *catalog_made(uint32_t ids[2]) {
 
 static struct chain_target target_random(void) {
     struct chain_target target = {.kind = CHAIN_TO_TIME};
-    switch (below(8)) {
+    switch (below(9)) {
     case 0:
         target.kind = CHAIN_TO_LATEST;
         break;
     case 1:
+    case 8:
         target.kind = CHAIN_TO_LSN;
+        target.before = below(2);
         target.lsn = lsn_at(1 + below(SETS * 10));
         break;
     case 2:
@@ -146,7 +148,7 @@ static void test_part_is_enough(void **state) {
     unsigned planned = 0, refused = 0, parts = 0;
     for (int db = 0; db < 2; db++)
         chain_history_init(&histories[db], sets[db], SETS);
-    for (unsigned i = 0; i < 150; i++) {
+    for (unsigned i = 0; i < 200; i++) {
         uint32_t db = below(2);
         struct catalog_plan part;
         bool good;
