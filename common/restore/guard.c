@@ -62,15 +62,15 @@ static void known_done(struct known *k) {
     chain_history_done(&k->history);
 }
 
-/* Can the store bring a database to exactly this point? */
-static bool known_holds(const struct known *k, const struct guid *fork, struct lsn lsn) {
+/* Can the store bring a database to a point between these two? */
+static bool known_reaches(const struct known *k, const struct guid *fork, struct lsn first, struct lsn last) {
     const struct chain_interval_input input = {.history = &k->history};
     struct chain_intervals all;
     bool found = false;
     chain_intervals_build(&input, &all);
     for (size_t i = 0; i < all.count && !found; i++) {
         const struct chain_interval *v = &all.intervals[i];
-        found = guid_eq(&v->path.fork, fork) && lsn_cmp(v->from_lsn, lsn) <= 0 && lsn_cmp(lsn, v->until_lsn) <= 0;
+        found = guid_eq(&v->path.fork, fork) && lsn_cmp(v->from_lsn, last) <= 0 && lsn_cmp(first, v->until_lsn) <= 0;
     }
     chain_intervals_done(&all);
     return found;
@@ -88,7 +88,8 @@ static void lose(struct restore_guard *g, enum restore_loss loss, bool tail, boo
 /* RESTORING or in STANDBY: there is nothing in it but what was restored into it, up to its redo point. */
 static void decide_restored(const struct known *k, const struct target_db *there, enum restore_loss loss,
                             struct restore_guard *g) {
-    if (!lsn_is_zero(there->redo_start_lsn) && known_holds(k, &there->redo_start_fork, there->redo_start_lsn))
+    if (!lsn_is_zero(there->redo_start_lsn) &&
+        known_reaches(k, &there->redo_start_fork, there->redo_start_lsn, there->redo_start_lsn))
         g->over = RESTORE_OVER_SAFE;
     else
         lose(g, loss, false, true);
@@ -108,6 +109,18 @@ static bool other_server(const struct restore_guard_view *view) {
     return view->server && view->server[0] && view->target->server.name[0] && !str_ieq(view->server, view->target->server.name);
 }
 
+/*
+ * It was restored, and its log was not backed up since: the next log backup begins on the fork that it came from and
+ * crosses over to the one that it is on. It joins when the store reaches into the part before the fork point.
+ */
+static bool crosses_over(const struct known *k, const struct target_db *there) {
+    const struct chain_server_state *s = &there->state;
+    if (guid_is_zero(&there->first_fork) || lsn_is_zero(there->fork_point) ||
+        lsn_cmp(s->last_log_backup_lsn, there->fork_point) > 0)
+        return false;
+    return known_reaches(k, &there->first_fork, s->last_log_backup_lsn, there->fork_point);
+}
+
 static void decide_online(const struct restore_guard_view *view, const struct known *k, struct restore_guard *g) {
     static const struct chain_memory nothing;
     struct chain_server_state state = view->there->state, *s = &state;
@@ -124,13 +137,14 @@ static void decide_online(const struct restore_guard_view *view, const struct kn
         return;
     }
     chain_diagnose(&chain, &d);
+    bool joins = d.readable && (d.log_extends || (d.reason == CHAIN_REASON_FORKED && crosses_over(k, view->there)));
     if (s->model == CHAIN_MODEL_SIMPLE)
         lose(g, RESTORE_LOSS_SIMPLE, false, false);
     else if (!d.log_possible)
         lose(g, RESTORE_LOSS_PSEUDO_SIMPLE, false, true);
-    else if (d.readable && d.log_extends && other_server(view))
+    else if (joins && other_server(view))
         lose(g, RESTORE_LOSS_OTHER_SERVER, false, true);
-    else if (d.readable && d.log_extends)
+    else if (joins)
         g->over = RESTORE_OVER_TAIL, g->tail = true;
     else if (d.reason == CHAIN_REASON_VOLUME_REVERTED)
         lose(g, RESTORE_LOSS_OTHER_FORK, false, true); /* its LSNs were used already: its tail would spoil the chain */
@@ -254,9 +268,14 @@ int restore_guard_tail_joins(const struct restore_guard_view *view, const struct
     bool family = guid_eq(&tail->family_guid, &view->family);
     known_init(&k, view);
     struct lsn reached = k.window.latest_lsn;
-    chain_tip_add(&k.tip, tail);
-    chain_tip_window(&k.tip, 0, &k.window);
-    bool joins = family && k.window.any && !k.window.broken && lsn_cmp(k.window.until_lsn, tail->last_lsn) >= 0;
+    bool joins = family;
+    if (backup_crosses_fork(tail)) {
+        joins = joins && known_reaches(&k, &tail->first_fork, tail->first_lsn, tail->fork_point);
+    } else {
+        chain_tip_add(&k.tip, tail);
+        chain_tip_window(&k.tip, 0, &k.window);
+        joins = joins && k.window.any && !k.window.broken && lsn_cmp(k.window.until_lsn, tail->last_lsn) >= 0;
+    }
     known_done(&k);
     if (joins)
         return 0;

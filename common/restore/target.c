@@ -211,11 +211,29 @@ int target_read(struct sql_session *session, struct restore_target *ret_target, 
     return 0;
 }
 
+static int fork_row(void *user, const struct sql_row *row, struct err *err) {
+    struct target_db *db = user;
+    (void)err;
+    sql_row_guid(row, "first_recovery_fork_guid", &db->first_fork);
+    sql_row_lsn(row, "fork_point_lsn", &db->fork_point);
+    return 0;
+}
+
 int target_state_read(struct sql_session *session, struct target_db *db, struct err *err) {
     struct chain_server_state state = {0};
+    char text[160];
     db->state_known = false;
+    db->first_fork = (struct guid){0};
+    db->fork_point = (struct lsn){0};
     if (sql_database_state(session, &db->info, true, &state, err) < 0)
         return -1;
+    str_format(text, sizeof(text),
+               "SELECT first_recovery_fork_guid, fork_point_lsn FROM sys.database_recovery_status WHERE database_id = %d",
+               db->info.id);
+    if (state.online && restore_ask(session, text, fork_row, db, NULL, err) < 0)
+        return -1;
+    if (guid_eq(&db->first_fork, &state.recovery_fork_guid))
+        db->first_fork = (struct guid){0};
     db->state = state;
     db->state_known = true;
     return 0;

@@ -30,6 +30,8 @@ struct target_db {
     /* Filled by target_state_read() for a database that is about to be restored over. */
     bool state_known;
     struct chain_server_state state;
+    struct guid first_fork; /* where its next log backup begins, when that is another fork than it ends on; else zero */
+    struct lsn fork_point; /* between the two */
 };
 
 /* A directory that holds database files, and the volume below it. */

@@ -11,7 +11,7 @@ import pytest
 import storecheck
 from fixtures import history as past
 from fixtures.history import History
-from fixtures.restore import Done, Restore, databases, values
+from fixtures.restore import Done, Restore, copy_store, databases, values
 from fixtures.sidecar import Sidecar
 from fixtures.sqlsim import Sim
 
@@ -206,7 +206,7 @@ class Least(Restore):
 @pytest.fixture
 def least(source: History, target: Sim, tmp_path: Path) -> Least:
     target.query("CREATE LOGIN [restorer] WITH PASSWORD = N'Long-Enough-1'")
-    made = Least(target, source.sidecar.store, tmp_path)
+    made = Least(target, copy_store(source.sidecar.store, tmp_path / "store"), tmp_path)
     made.password.write_text("Long-Enough-1")
     return made
 
@@ -221,21 +221,45 @@ def test_what_a_login_lacks_is_said_as_a_statement(least: Least, source: History
     assert any("VIEW SERVER STATE" in c["message"] + c["hint"] for c in done.report["checks"] if c["state"] == "unknown")
 
 
-def test_in_place_with_the_least_rights(least: Least, source: History) -> None:
-    """What docs/reference/permissions.md lists is enough, the tail included."""
-    server = least.server
+@pytest.fixture
+def granted(least: Least) -> Least:
+    """With what docs/reference/permissions.md lists, on the server and in msdb."""
     for statement in (
         "ALTER SERVER ROLE [dbcreator] ADD MEMBER [restorer]",
         "GRANT VIEW SERVER STATE TO [restorer]",
         "GRANT VIEW ANY DEFINITION TO [restorer]",
         "GRANT ALTER ANY CONNECTION TO [restorer]",
     ):
-        server.query(statement)
-    server.query("CREATE USER [restorer] FOR LOGIN [restorer]; GRANT SELECT ON dbo.backupset TO [restorer]; GRANT SELECT ON dbo.backupmediafamily TO [restorer];"
-                 "GRANT SELECT ON dbo.logmarkhistory TO [restorer]", "msdb")  # fmt: skip
+        least.server.query(statement)
+    rights = ("backupset", "backupmediafamily", "logmarkhistory")
+    least.server.query("CREATE USER [restorer] FOR LOGIN [restorer];" + "".join(f"GRANT SELECT ON dbo.{t} TO [restorer];" for t in rights), "msdb")
     least.run("--to", "latest", "-d", "plain")
-    server.query("ALTER AUTHORIZATION ON DATABASE::[plain] TO [sa]; ALTER DATABASE [plain] SET RECOVERY SIMPLE")
-    server.query("INSERT INTO marks VALUES (50, SYSUTCDATETIME())", "plain")
-    dry = least.run("--to", "latest", "-d", "plain", "--dry-run", code=None)
-    least.run("--to", "latest", "-d", "plain", "--acknowledge-data-loss", dry.database["token"])
-    assert values(server, "plain") == source.all
+    # It is the restorer's now, which would hide what is missing.
+    least.server.query("ALTER AUTHORIZATION ON DATABASE::[plain] TO [sa]")
+    least.server.query("INSERT INTO marks VALUES (50, SYSUTCDATETIME())", "plain")
+    return least
+
+
+def test_in_place_with_the_least_rights(granted: Least, source: History) -> None:
+    granted.server.query("CREATE USER [restorer] FOR LOGIN [restorer]; ALTER ROLE [db_backupoperator] ADD MEMBER [restorer]", "plain")
+    before = len(list(granted.store.rglob("log/*.json")))
+    with granted.server.connect("plain"):
+        done = granted.run("--to", "latest", "-d", "plain")
+    assert done.database["replaces"] == "tail" and any("thrown out" in w for w in done.database["warnings"])
+    assert values(granted.server, "plain") == [*source.all, 50]
+    assert len(list(granted.store.rglob("log/*.json"))) == before + 1  # its tail, on the fork that it was on
+
+
+def test_in_place_without_a_log_with_the_least_rights(granted: Least, source: History) -> None:
+    granted.server.query("ALTER DATABASE [plain] SET RECOVERY SIMPLE")
+    dry = granted.run("--to", "latest", "-d", "plain", "--dry-run", code=None)
+    granted.run("--to", "latest", "-d", "plain", "--acknowledge-data-loss", dry.database["token"])
+    assert values(granted.server, "plain") == source.all
+
+
+def test_without_the_right_to_take_the_tail_nothing_is_touched(granted: Least) -> None:
+    dry = granted.run("--to", "latest", "-d", "plain", "--dry-run", code=None)
+    assert any(c["name"] == "permission" and "db_backupoperator" in c["message"] for c in dry.report["checks"])
+    done = granted.run("--to", "latest", "-d", "plain", code=None)
+    assert done.code == 31, done.err
+    assert 50 in values(granted.server, "plain")

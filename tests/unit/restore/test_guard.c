@@ -237,6 +237,40 @@ static void test_safe(void **state) {
     end(&f);
 }
 
+/* Restored to LSN 25 a moment ago, not backed up since: the tail begins on the old fork and crosses over. */
+static void test_crosses_over(void **state) {
+    struct fixture f;
+    struct err err;
+    (void)state;
+    begin(&f);
+    struct target_db *db = db_of(&f);
+    db->state.recovery_fork_guid = G(FORK_B);
+    db->state.last_log_backup_lsn = L(20);
+    db->state.log_end_lsn = L(29);
+    db->first_fork = G(FORK_A);
+    db->fork_point = L(25);
+    assert_decides(&f, RESTORE_OVER_TAIL, RESTORE_LOSS_NONE);
+    struct backup tail = on_fork(make_log(9, 20, 29, 41), FORK_A, FORK_B, 25);
+    assert_succeeds(restore_guard_tail_joins(&f.view, &tail, &err), err);
+    tail = on_fork(make_log(9, 31, 39, 41), FORK_A, FORK_B, 35);
+    assert_fails(restore_guard_tail_joins(&f.view, &tail, &err), err, ERR_DATA_LOSS, "missing");
+    tail = on_fork(make_log(9, 5, 39, 41), FORK_A, FORK_B, 11); /* before anything that the store can restore */
+    assert_fails(restore_guard_tail_joins(&f.view, &tail, &err), err, ERR_DATA_LOSS, "missing");
+    f.view.server = "another";
+    assert_decides(&f, RESTORE_OVER_TOKEN, RESTORE_LOSS_OTHER_SERVER);
+    f.view.server = NULL;
+    db->first_fork = G(0xC0); /* from a fork that the store does not know */
+    assert_decides(&f, RESTORE_OVER_TOKEN, RESTORE_LOSS_OTHER_FORK);
+    db->first_fork = G(FORK_A);
+    db->fork_point = L(35); /* beyond what it has, and so is the beginning */
+    db->state.last_log_backup_lsn = L(33);
+    assert_decides(&f, RESTORE_OVER_TOKEN, RESTORE_LOSS_OTHER_FORK);
+    db->state.last_log_backup_lsn = L(36); /* it was backed up behind the fork point: by whom? */
+    db->fork_point = L(25);
+    assert_decides(&f, RESTORE_OVER_TOKEN, RESTORE_LOSS_OTHER_FORK);
+    end(&f);
+}
+
 static void test_healed(void **state) {
     struct fixture f;
     (void)state;
@@ -442,10 +476,11 @@ static void test_joins(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words),   cmocka_unit_test(test_nothing_there), cmocka_unit_test(test_tail),
-        cmocka_unit_test(test_losses),  cmocka_unit_test(test_safe),          cmocka_unit_test(test_healed),
-        cmocka_unit_test(test_copy),    cmocka_unit_test(test_refused),       cmocka_unit_test(test_token),
-        cmocka_unit_test(test_no_tail), cmocka_unit_test(test_damaged),       cmocka_unit_test(test_joins),
+        cmocka_unit_test(test_words),  cmocka_unit_test(test_nothing_there), cmocka_unit_test(test_tail),
+        cmocka_unit_test(test_losses), cmocka_unit_test(test_safe),          cmocka_unit_test(test_crosses_over),
+        cmocka_unit_test(test_healed), cmocka_unit_test(test_copy),          cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_token),  cmocka_unit_test(test_no_tail),       cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_joins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
