@@ -63,7 +63,7 @@ static int required(const struct cli *cli, const char *name, const char **ret_va
 
 /* "LOCAL" or "LOCAL:SERVERPATH"; "C:\..." on the server has a colon of its own. */
 static int read_staging(struct surroundings *s, struct err *err) {
-    const char *text;
+    const char *text = NULL;
     if (required(s->cli, "--staging", &text, err) < 0)
         return -1;
     const char *colon = strchr(text, ':');
@@ -80,7 +80,7 @@ static int read_staging(struct surroundings *s, struct err *err) {
 }
 
 static int read_server(struct surroundings *s, struct err *err) {
-    const char *text, *file = value(s->cli, "--password-file"), *encrypt = value(s->cli, "--encrypt");
+    const char *text = NULL, *file = value(s->cli, "--password-file"), *encrypt = value(s->cli, "--encrypt");
     if (required(s->cli, "--server", &text, err) < 0)
         return -1;
     const char *colon = strrchr(text, ':');
@@ -163,7 +163,7 @@ static int add_numbers(const struct cli *cli, struct restore_request *r, struct 
 static int make_request(const struct surroundings *s, struct restore_request *r, struct err *err) {
     const struct cli *cli = s->cli;
     const struct cli_args *a = &cli->args;
-    const char *token = value(cli, "--acknowledge-data-loss"), *to;
+    const char *token = value(cli, "--acknowledge-data-loss"), *to = NULL;
     if (required(cli, "--to", &to, err) < 0 || chain_target_parse(to, &r->target, err) < 0 || add_wishes(cli, r, err) < 0 ||
         add_numbers(cli, r, err) < 0 || restore_id_make(r->id, cli->now, err) < 0)
         return -1;

@@ -20,10 +20,10 @@ def main() -> int:
     # the fixtures take their programs from here
     os.environ["MSSQL_BUILD"] = str(build)
     sys.path[:0] = [str(kit.ROOT / "tests" / "integration")]
-    from bench import idle, log, many, programs, ship  # pylint: disable=import-outside-toplevel
+    from bench import idle, log, many, programs, restore, ship  # pylint: disable=import-outside-toplevel
 
-    known = {"chain": programs.chain, "catalog": programs.catalog, "ship": programs.ship, "memory": ship.run, "idle": idle.run,
-             "log": log.run, "many": many.run}  # fmt: skip
+    known = {"chain": programs.chain, "catalog": programs.catalog, "plan": programs.plan, "ship": programs.ship,
+             "memory": ship.run, "idle": idle.run, "log": log.run, "many": many.run, "restore": restore.run}  # fmt: skip
     wanted = sys.argv[1:] or list(known)
     for name in wanted:
         if name not in known:

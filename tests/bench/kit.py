@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Iterator, Optional
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAMS = ["bench_chain", "bench_catalog", "bench_ship", "ship_file", "catalog_grow"]
+PROGRAMS = ["bench_chain", "bench_catalog", "bench_plan", "bench_ship", "bench_restore", "ship_file", "catalog_grow"]
 MIB = 1 << 20
 
 
