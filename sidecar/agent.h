@@ -182,6 +182,7 @@ struct agent {
     atomic_bool stopping; /* workers end what they can end safely */
     bool draining; /* nothing new but the last logs */
     bool leaving; /* this program ends: draining is for good */
+    int64_t false_stop_us, false_stop_server_at; /* monotonic: a stop after which that SQL Server lived on; 0 none */
     int64_t drained_us, drained_server_at; /* monotonic, when draining began; start of the SQL Server that was to stop */
 
     struct sql_server server;
@@ -218,7 +219,7 @@ struct agent {
 
     struct rpc_loop *rpc_loop;
     struct rpc_server *rpc;
-    struct http_server *http;
+    struct http_server *http, *http_prestop; /* the second one only with http.prestopListen */
     struct drain *drains; /* who waits for the end */
 };
 
@@ -241,6 +242,8 @@ void agent_drain(struct agent *agent, bool logs, int64_t timeout_ms, void (*fn)(
                  void *user);
 /* The server was looked at: SQL Server's container may have been restarted alone, and backups go on. */
 void agent_drain_looked(struct agent *agent);
+/* How many wait for the end? */
+unsigned agent_drain_waiting(const struct agent *agent);
 /* Called by the scheduler: is it over? */
 void agent_drain_tick(struct agent *agent);
 /* The fn of this user will not be called any more; NULL: of any. */

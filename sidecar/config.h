@@ -75,6 +75,7 @@ struct sidecar_config {
     struct {
         char *listen; /* host:port */
         int64_t max_connections;
+        char *prestop_listen; /* host:port; NULL: as listen */
     } http;
     struct {
         enum log_level level;
@@ -86,7 +87,7 @@ struct sidecar_config {
         int64_t retry_min_ms, retry_max_ms; /* backoff of connections and of the store */
     } limits;
     struct {
-        int64_t grace_ms, prestop_ms;
+        int64_t grace_ms, prestop_ms, resume_ms;
     } shutdown;
     char *umask_text;
     int64_t umask;

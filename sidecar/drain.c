@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The orderly end: last logs, everything shipped, or as much of it as the time allows. */
+#include <string.h>
+
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -9,8 +11,9 @@
 #include "sidecar/request.h"
 
 /* kubelet calls preStop also when only SQL Server's container is restarted: this program then lives on. A server that was not stopped
- * after so long is not going to be. */
-#define DRAIN_STALE_US (15 * CLOCK_MINUTE)
+ * after shutdown.resumeAfter is not going to be. Whoever called may call again (an httpGet cannot say who it is): for four times that
+ * long a call takes last logs, but stops nothing any more. */
+#define TRUST_AGAIN 4
 
 struct drain {
     struct drain *next;
@@ -21,6 +24,23 @@ struct drain {
     void (*fn)(void *user, enum drain_end end, unsigned left);
     void *user;
 };
+
+static int64_t resume_us(const struct agent *agent) {
+    return agent->config->shutdown.resume_ms * 1000;
+}
+
+/* The last stop was for nothing, not long ago, and it is still the same server. */
+static bool cries_wolf(const struct agent *agent) {
+    return agent->false_stop_us && agent->false_stop_server_at == agent->server.started_at &&
+           clock_mono_us() - agent->false_stop_us < TRUST_AGAIN * resume_us(agent);
+}
+
+static bool logs_under_way(const struct agent *agent) {
+    for (const struct request *r = agent->requests; r; r = r->next)
+        if (!strcmp(r->trigger, "shutdown"))
+            return true;
+    return false;
+}
 
 static void cancel_data_backups(struct agent *agent) {
     for (size_t i = 0; i < agent->database_count; i++) {
@@ -41,7 +61,7 @@ static void last_logs(struct agent *agent, struct drain *d) {
     struct request_events none = {0};
     struct request *request;
     struct err err;
-    if (agent->server_reachable && request_new(agent, &spec, &none, &request, &err) < 0)
+    if (agent->server_reachable && !logs_under_way(agent) && request_new(agent, &spec, &none, &request, &err) < 0)
         log_error(LOG_WARN, &err, "last log backups could not be begun", NULL);
 }
 
@@ -85,7 +105,11 @@ void agent_drain(struct agent *agent, bool logs, int64_t timeout_ms, void (*fn)(
     for (size_t i = 0; i < agent->database_count; i++)
         for (enum lane lane = 0; lane < LANE_COUNT; lane++)
             agent->databases[i]->ship[lane].retry_us = 0; /* there may be no later */
-    if (!agent->draining) {
+    if (!agent->draining && logs && cries_wolf(agent)) {
+        log_event(LOG_WARN,
+                  "asked to stop again, and SQL Server did not stop the last time: last log backups are taken, and backups go on",
+                  NULL);
+    } else if (!agent->draining) {
         agent->draining = true;
         agent->drained_us = clock_mono_us();
         agent->drained_server_at = agent->server.started_at;
@@ -105,9 +129,11 @@ void agent_drain_looked(struct agent *agent) {
     if (!agent->drained_server_at)
         agent->drained_server_at = agent->server.started_at; /* the first look since the start of this program */
     bool anew = agent->server.started_at && agent->server.started_at != agent->drained_server_at;
-    if (!agent->draining || agent->leaving || (!anew && clock_mono_us() - agent->drained_us < DRAIN_STALE_US))
+    if (!agent->draining || agent->leaving || (!anew && clock_mono_us() - agent->drained_us < resume_us(agent)))
         return;
     agent->draining = false;
+    agent->false_stop_us = anew ? 0 : clock_mono_us();
+    agent->false_stop_server_at = agent->server.started_at;
     log_event(LOG_WARN, anew ? "SQL Server was started again; backups go on" : "SQL Server was not stopped; backups go on", NULL);
 }
 
@@ -120,6 +146,13 @@ void agent_drain_tick(struct agent *agent) {
             continue;
         end(d, d->logs && (d->logs_waiting || !agent->server_reachable) ? DRAIN_WITHOUT_LOGS : DRAIN_DONE);
     }
+}
+
+unsigned agent_drain_waiting(const struct agent *agent) {
+    unsigned n = 0;
+    for (const struct drain *d = agent->drains; d; d = d->next)
+        n++;
+    return n;
 }
 
 void agent_drain_forget(struct agent *agent, void *user) {

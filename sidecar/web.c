@@ -14,6 +14,7 @@
 #include "sidecar/status.h"
 
 #define METRICS_BYTES_MAX (16u << 20)
+#define PRESTOP_MAX 8u
 
 static void get_metrics(void *user, struct http_request *request) {
     struct agent *agent = user;
@@ -76,9 +77,14 @@ static void prestop_gone(void *user) {
     mem_free(p);
 }
 
-/* Called by kubelet before SQL Server's container is stopped. GET, because an httpGet hook cannot do anything else. */
+/* Called by kubelet before SQL Server's container is stopped. GET, because an httpGet hook cannot do anything else, nor say who it is: so
+ * what a call does is bounded (drain.c), and it can have an address of its own. */
 static void prestop(void *user, struct http_request *request) {
     struct agent *agent = user;
+    if (agent_drain_waiting(agent) >= PRESTOP_MAX) {
+        http_reply_text(request, 429, "%u calls wait already\n", PRESTOP_MAX);
+        return;
+    }
     log_event(LOG_INFO, "SQL Server's container is about to stop: last log backups", NULL);
     struct prestop *p = mem_alloc(sizeof(*p));
     *p = (struct prestop){agent, request};
@@ -95,11 +101,20 @@ int web_start(struct agent *agent, struct err *err) {
     http_server_route(agent->http, HTTP_GET, "/healthz", get_health, agent);
     http_server_route(agent->http, HTTP_GET, "/readyz", get_ready, agent);
     http_server_route(agent->http, HTTP_GET, "/status", get_status, agent);
-    http_server_route(agent->http, HTTP_GET, "/prestop", prestop, agent);
+    struct http_server *hook = agent->http;
+    if (agent->config->http.prestop_listen) {
+        options.listen = agent->config->http.prestop_listen;
+        options.max_connections = 2 * PRESTOP_MAX;
+        if (http_server_new(agent->loop, &options, &agent->http_prestop, err) < 0)
+            return err_context(err, "http.prestopListen");
+        hook = agent->http_prestop;
+    }
+    http_server_route(hook, HTTP_GET, "/prestop", prestop, agent);
     return 0;
 }
 
 void web_stop(struct agent *agent) {
     http_server_free(agent->http);
-    agent->http = NULL;
+    http_server_free(agent->http_prestop);
+    agent->http = agent->http_prestop = NULL;
 }
