@@ -264,7 +264,8 @@ const struct cli_command cli_commands[] = {
         OPTIONS(restore_options),
         .summary = "bring databases back to a moment, in place, under another name or on another instance",
         .text =
-            "Without --store the sidecar does it, to its own server, and goes on when this program ends: Ctrl-C ends the watching "
+            "Without --store the sidecar does it, to its own server, and goes on when this program ends: Ctrl-C ends the "
+            "watching "
             "only, unless\n"
             "--stop-on-interrupt is given; 'restores' shows it and 'restores cancel' ends it.\n"
             "With --store it needs no sidecar and no controller: the store, an instance, and a directory that both see. "
@@ -294,7 +295,8 @@ const struct cli_command cli_commands[] = {
         .max = 1,
         .run = cmd_restores_cancel,
         .summary = "end a restore in order",
-        .text = "A statement that runs is cancelled. A database that was being restored stays RESTORING, and nothing that was taken is "
+        .text = "A statement that runs is cancelled. A database that was being restored stays RESTORING, and nothing that was "
+                "taken is "
                 "lost: 'restores ID'\n"
                 "says how each database stands and what to do next.\n",
     },

@@ -417,10 +417,6 @@ uint64_t history_json_offset(const struct history_json *json) {
     return json->offset;
 }
 
-unsigned history_json_depth(const struct history_json *json) {
-    return json->depth;
-}
-
 struct history_json *history_json_new(const char *name, history_read_fn *read, void *user) {
     struct history_json *j = mem_alloc(sizeof(*j));
     j->name = name;

@@ -51,7 +51,5 @@ bool history_json_list_follows(struct history_json *json);
 const char *history_json_text(const struct history_json *json);
 /* Where the last token began, in bytes of the source. */
 uint64_t history_json_offset(const struct history_json *json);
-/* Objects and arrays that are open. */
-unsigned history_json_depth(const struct history_json *json);
 
 #endif
