@@ -161,3 +161,11 @@ def test_large_tables_stay_usable(client):
     for number in range(100):
         assert client.ok(f"UPDATE t SET n = n + 1 WHERE id = {number + 1}").counts == [1]
     assert time.monotonic() - begun < 20
+
+
+def test_kill_with_statusonly_kills_nobody(server, client):
+    other = tsql_kit.Client(server)
+    assert client.error(f"KILL {other.session.spid} WITH STATUSONLY").number == 6120
+    assert other.value("1") == 1
+    client.ok(f"KILL {other.session.spid}")
+    assert other.session.killed.is_set()

@@ -198,6 +198,8 @@ class AdminRunner:
         spid = self.value(stmt.spid)
         if not isinstance(spid, int):
             raise errors.error(6110, f"The distributed transaction with UOW {spid} does not exist.")
+        if stmt.status_only:  # roll backs are over before anybody can ask
+            raise errors.error(6120, f"Status report cannot be obtained. Rollback operation for Process ID {spid} is not in progress.")
         self.session.engine.kill(self.session, spid)
         self.done(curcmd.KILL)
 
@@ -239,7 +241,7 @@ class AdminRunner:
         elif command == "USEROPTIONS":
             self._user_options()
         elif command not in SILENT_DBCC:
-            raise errors.error(2526, f"Incorrect DBCC statement. Check the documentation for the correct DBCC syntax and options.", 3)
+            raise errors.error(2526, "Incorrect DBCC statement. Check the documentation for the correct DBCC syntax and options.", 3)
         if not quiet:
             self.emit(Info(2528, DBCC_TEXT, 1, 0, stmt.line))
         self.emit(Done(curcmd.DBCC, error=bool(failed)))

@@ -56,6 +56,11 @@ def unknown_option(what: str, kind: str, line: int = 1) -> SqlError:
     return at(SqlError(155, f"'{what}' is not a recognized {kind} option.", 1, 15), line)
 
 
+def unsupported(what: str, line: int) -> SqlError:
+    """T-SQL that a real server takes and this one does not have."""
+    return at(SqlError(40510, f"Statement '{what}' is not supported in this version of SQL Server.", 1, 16), line)
+
+
 def unknown_function(name: str) -> SqlError:
     return error(195, f"'{name}' is not a recognized built-in function name.", 10, 15)
 

@@ -447,6 +447,7 @@ class SaveTran(Stmt):
 @dataclass
 class Kill(Stmt):
     spid: Expr
+    status_only: bool
 
 
 @dataclass

@@ -16,6 +16,9 @@ SET_SWITCHES = {"NOCOUNT", "XACT_ABORT", "IMPLICIT_TRANSACTIONS", "QUOTED_IDENTI
                 "ANSI_WARNINGS", "ARITHABORT", "ARITHIGNORE", "CONCAT_NULL_YIELDS_NULL", "NUMERIC_ROUNDABORT", "ANSI_DEFAULTS",
                 "ANSI_NULL_DFLT_ON", "ANSI_NULL_DFLT_OFF", "CURSOR_CLOSE_ON_COMMIT", "FMTONLY", "NOEXEC", "PARSEONLY",
                 "SHOWPLAN_ALL", "SHOWPLAN_TEXT", "SHOWPLAN_XML", "NO_BROWSETABLE", "REMOTE_PROC_TRANSACTIONS", "FORCEPLAN"}
+NOT_HERE = {"MERGE", "OPEN", "FETCH", "CLOSE", "DEALLOCATE", "READTEXT", "WRITETEXT", "UPDATETEXT", "BULK", "SETUSER"}
+OBJECTS_NOT_HERE = {"PROCEDURE", "PROC", "FUNCTION", "TRIGGER", "VIEW", "TYPE", "SEQUENCE", "SYNONYM", "ASSEMBLY", "QUEUE", "SERVICE",
+                    "CONTRACT", "MESSAGE", "STATISTICS", "FULLTEXT", "PARTITION", "AVAILABILITY", "ENDPOINT", "EVENT"}
 WORD_STATEMENTS = {"THROW"}
 
 
@@ -61,7 +64,7 @@ class Parser(AdminParser):
             return self._with()
         handler: Optional[Callable[[], Stmt]] = getattr(self, "_s_" + token.key.lower(), None)
         if handler is None:
-            raise self.wrong()
+            raise errors.unsupported(token.key, token.line) if token.key in NOT_HERE else self.wrong()
         return handler()
 
     def _with(self) -> Stmt:
@@ -212,6 +215,8 @@ class Parser(AdminParser):
         return nodes.Use(self.name(), line=line)
 
     def _s_declare(self) -> Stmt:
+        if self.ahead().kind == "word" and self.ahead(2).key in ("CURSOR", "INSENSITIVE", "SCROLL"):
+            raise errors.unsupported("DECLARE CURSOR", self.tok.line)
         return self.declare()
 
     # -- transactions ---------------------------------------------------------------------------------------------------
@@ -308,9 +313,10 @@ class Parser(AdminParser):
     def _s_kill(self) -> Stmt:
         line = self.next().line
         spid: Expr = self.expression()
-        if self.accept("WITH"):
+        status = bool(self.accept("WITH"))
+        if status:
             self.need("STATUSONLY")
-        return nodes.Kill(spid, line=line)
+        return nodes.Kill(spid, status, line=line)
 
     def _s_shutdown(self) -> Stmt:
         line = self.next().line
@@ -389,6 +395,9 @@ class Parser(AdminParser):
             return self.key_statement(verb, self.toks[self.at - 1].key, line)
         if self.accept_all("MASTER", "KEY"):
             return self.key_statement(verb, "MASTER KEY", line)
+        kind = self.ahead(2).key if verb == "CREATE" and self.are("OR", "ALTER") else self.tok.key
+        if kind in OBJECTS_NOT_HERE:
+            raise errors.unsupported(f"{verb} {kind}", line)
         raise self._unknown_object(verb)
 
     def _unknown_object(self, verb: str) -> SqlError:
