@@ -81,24 +81,30 @@ static void samples_collect(const struct chain_history *h, const struct chain_pa
         qsort(samples->list, samples->count, sizeof(*samples->list), sample_cmp);
 }
 
-/* The offset at the moment, and whether a change of it stands in the way. */
+/*
+ * The offset at the moment, and whether its local time was shown at another moment, too. A change lies somewhere between
+ * two samples, so what was before it may have gone on until the second, and what is behind it may have begun at the first.
+ */
 static void offset_at(const struct samples *samples, int64_t at, struct plan_clock *clock) {
     const struct sample *list = samples->list;
-    clock->utc_offset_s = list[0].offset_s;
+    size_t here = 0; /* the last sample that is not behind the moment, or the first */
+    while (here + 1 < samples->count && list[here + 1].at <= at)
+        here++;
+    bool between = here + 1 < samples->count && list[here].at < at;
+    if (between && list[here].offset_s != list[here + 1].offset_s) {
+        clock->kind = PLAN_CLOCK_UNKNOWN;
+        return;
+    }
+    clock->utc_offset_s = list[here].offset_s;
+    int64_t local = at + clock->utc_offset_s * CLOCK_SECOND;
     for (size_t i = 0; i + 1 < samples->count; i++) {
         const struct sample *a = &list[i], *b = &list[i + 1];
-        if (at >= b->at)
-            clock->utc_offset_s = b->offset_s;
         if (a->offset_s == b->offset_s)
             continue;
-        int64_t back = (int64_t)(a->offset_s - b->offset_s) * CLOCK_SECOND;
-        int64_t from = back > 0 ? a->at - back : a->at, until = back > 0 ? b->at + back : b->at;
-        if (at <= from || at >= until)
-            continue;
-        clock->kind = back > 0 ? PLAN_CLOCK_FOLD : PLAN_CLOCK_UNKNOWN;
-        clock->from_at = from;
-        clock->until_at = until;
-        return;
+        bool shown_before = b->at <= at && b->at + a->offset_s * CLOCK_SECOND > local;
+        bool shown_again = a->at >= at && a->at + b->offset_s * CLOCK_SECOND < local;
+        if (shown_before || shown_again)
+            clock->kind = PLAN_CLOCK_FOLD;
     }
 }
 
@@ -116,8 +122,6 @@ static bool step_holds(const struct step *s, struct plan_clock *clock) {
     if (!s->open || s->at <= s->low - s->wide || s->at >= s->high + s->wide)
         return false;
     clock->kind = PLAN_CLOCK_SET_BACK;
-    clock->from_at = s->low - s->wide;
-    clock->until_at = s->high + s->wide;
     return true;
 }
 

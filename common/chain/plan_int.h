@@ -69,9 +69,25 @@ struct plan_clock {
     enum plan_clock_kind kind;
     int32_t utc_offset_s;
     bool offset_known;
-    int64_t from_at, until_at; /* not GOOD: the moments that cannot be named */
 };
 void plan_clock_at(const struct chain_history *history, size_t path, int64_t at, struct plan_clock *ret_clock);
+
+/* What was found, or why not. */
+struct plan_attempt {
+    const struct chain_plan_request *request;
+    const struct plan_rules *rules;
+    struct chain_target target; /* a mark's LSN is filled in */
+    struct plan_goal goal;
+    struct plan_way way;
+    size_t path;
+    struct chain_stop stop;
+    int64_t mark_at;
+    bool before_path; /* see struct chain_plan */
+    enum chain_refusal_reason refused; /* IN_HOLE stands for all that the intervals tell apart */
+    struct plan_clock clock;
+};
+/* ret_attempt is filled in both cases; when it is found, plan_way_done() its way. */
+bool plan_find(const struct chain_plan_request *request, const struct plan_rules *rules, struct plan_attempt *ret_attempt);
 
 /* Why nothing was found. `clock` is for the reasons of the clock, else NULL. */
 void plan_refuse(const struct chain_plan_request *request, enum chain_refusal_reason reason, const struct plan_clock *clock,
