@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The main job on a terminal: a workload writes, a sidecar keeps the log chain in a store, somebody breaks it and it heals, the sidecar
-is killed in the middle of shipping, and at the end a copy of the store alone gives every acknowledged row back.
+is killed in the middle of shipping, a copy of the store alone gives every acknowledged row back, and at the end somebody destroys the
+database and it is restored to the second before.
 
 Runs on the simulated SQL Server of tests/sqlsim. With MSSQL_HOST (and MSSQL_PORT, MSSQL_USER, MSSQL_PASSWORD, MSSQL_STAGING: a directory that
 the server and this machine share) it runs on a real one, in databases of its own.
@@ -9,6 +10,7 @@ the server and this machine share) it runs on a real one, in databases of its ow
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import signal
@@ -203,6 +205,57 @@ policy:
             raise SystemExit(f"{RED}LOST: {missing[:20]}{OFF}")
         print(f"\n{GREEN}{BOLD}Nothing was lost.{OFF}")
 
+    def write_markers(self, seconds: float) -> list[tuple[int, str, str]]:
+        """One row per commit, for so long: its number, and the server's clock before and after it."""
+        found, end = [], time.monotonic() + seconds
+        while time.monotonic() < end:
+            n = len(found) + 1
+            before = self.server.now()
+            self.server.query(f"INSERT INTO [{DATABASE}].dbo.markers VALUES ({n})")
+            found.append((n, before, self.server.now()))
+            time.sleep(0.05)
+        return found
+
+    def act_destroy(self) -> None:
+        say("Somebody runs a DELETE without WHERE, and drops a table")
+        self.start_sidecar()
+        wait("the sidecar to see server and store", lambda: self.ready())
+        self.server.query(f"CREATE TABLE [{DATABASE}].dbo.markers (n int)")
+        markers = self.write_markers(3)
+        self.server.query(f"USE [{DATABASE}]; DELETE FROM dbo.workload; DROP TABLE dbo.archive")
+        late = self.write_markers_after(len(markers))
+        rows = len(self.server.numbers(DATABASE))
+        note(f"{rows} rows are left; {len(markers)} markers were committed before, {late} after it")
+
+        say("Back to the second before, in place: the tail of the log is taken first, so nothing is thrown away")
+        # between two commits, about a second before the end: exactly those up to it must be there
+        at = next(i for i in range(len(markers) - 1, 0, -1) if markers[i][2] < self.server.earlier(markers[-1][2], 1.0))
+        target = self.server.between(markers[at][2], markers[at + 1][1])
+        self.ctl("restore", DATABASE, "--to", target, "--dry-run")
+        if self.ctl("restore", DATABASE, "--to", target, "--reason", "DELETE without WHERE") != 0:
+            raise SystemExit(f"{RED}the restore failed{OFF}")
+        there = sorted(int(row["n"]) for row in self.server.query(f"SELECT n FROM [{DATABASE}].dbo.markers").dicts())
+        wanted = [n for n, _, _ in markers[: at + 1]]
+        rows, acknowledged = set(self.server.numbers(DATABASE)), set(read_numbers(str(self.acks)))
+        note(f"markers up to {wanted[-1]} were committed by {target}; the database has those up to {there[-1] if there else 'none'}")
+        if there != wanted or acknowledged - rows:
+            raise SystemExit(f"{RED}WRONG: markers {there} instead of {wanted}, {len(acknowledged - rows)} rows are missing{OFF}")
+        wait("the first full of the restored database", lambda: self.log_has("restored database has its first full backup"), 60)
+        note("and a full backup of it was taken at once")
+        self.ctl("restores")
+        self.sidecar.send_signal(signal.SIGTERM)
+        self.sidecar.wait(60)
+        print(f"\n{GREEN}{BOLD}Exact to the commit.{OFF}")
+
+    def write_markers_after(self, count: int) -> int:
+        for n in range(1, 6):
+            self.server.query(f"INSERT INTO [{DATABASE}].dbo.markers VALUES ({count + n})")
+        return 5
+
+    def ready(self) -> bool:
+        status = json.loads(self.server.fetch(f"http://127.0.0.1:{self.http}/status"))
+        return any(c["type"] == "Ready" and c["status"] == "True" for c in status["conditions"])
+
     def run(self) -> None:
         begin = time.monotonic()
         try:
@@ -212,6 +265,7 @@ policy:
             self.act_kill()
             self.act_end()
             self.act_prove()
+            self.act_destroy()
         except BaseException:
             print(f"\nlog of the sidecar (end):\n{self.log.read_text(errors='replace')[-3000:]}" if self.log.exists() else "", file=sys.stderr)
             raise

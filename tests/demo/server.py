@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import signal
@@ -58,6 +59,20 @@ class Server:
 
     def foreign_log(self, name: str) -> None:
         self.query(f"BACKUP LOG [{name}] TO DISK = N'{self.staging}/somebody-elses.trn' WITH INIT, FORMAT, NAME = N'maintenance plan'")
+
+    def now(self) -> str:
+        """The server's clock, UTC."""
+        return str(self.query("SELECT CONVERT(varchar(27), SYSUTCDATETIME(), 126) AS t").dicts()[0]["t"])[:26]
+
+    @staticmethod
+    def earlier(at: str, seconds: float) -> str:
+        return (datetime.datetime.fromisoformat(at) - datetime.timedelta(seconds=seconds)).isoformat(timespec="microseconds")
+
+    @staticmethod
+    def between(first: str, second: str) -> str:
+        """The moment in the middle, as a target."""
+        a, b = datetime.datetime.fromisoformat(first), datetime.datetime.fromisoformat(second)
+        return (a + (b - a) / 2).isoformat(timespec="milliseconds") + "Z"
 
     def numbers(self, name: str) -> list[int]:
         return [int(row["seq"]) for row in self.query(f"SELECT seq FROM [{name}].dbo.workload").dicts()]
