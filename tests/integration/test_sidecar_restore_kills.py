@@ -108,7 +108,7 @@ def test_every_step_is_tested_or_known_to_be_aside() -> None:
 
 SERVER = [("restore_full", s) for s in ("begin", "chunk", "data", "applied", "history", "done")]
 SERVER += [("restore_log", s) for s in ("begin", "data", "applied", "history", "done")]
-SERVER += [("restore_recover", s) for s in ("begin", "recovering", "recovered", "done")]
+SERVER += [("restore", s) for s in ("recovering", "recovered")]
 
 
 @pytest.mark.parametrize("where", ["in-place", "beside"])
@@ -128,7 +128,7 @@ def test_the_server_dies_at_a_step(own_lab: Lab, kind: str, step: str, where: st
     background = Background(sidecar, [wish], request_id=request)
     wait_for("the server to die", lambda: not lab.sim.running)
     lab.sim.kill()
-    sidecar.wait_until("the loss to be seen", lambda s: "connection was lost" in s.log() or of_status(s, request).get("state") == "Waiting")
+    sidecar.wait_until("the loss to be seen", lambda s: "connection was lost" in s.log() or s.condition("SqlServerReachable")["status"] == "False")
     lab.sim.start()
     completed(lab, sidecar, where, copy, request, wish)
     background.join()
