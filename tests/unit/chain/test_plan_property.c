@@ -405,14 +405,14 @@ static void target_random(struct run *r) {
             target->at = model_random(m, 2) ? b->finish_at : b->start_at;
             break;
         }
-        /* fall through */
+        __attribute__((fallthrough));
     case 4:
         if (r->intervals.count) { /* what is claimed */
             const struct chain_interval *v = &r->intervals.intervals[model_random(m, (uint32_t)r->intervals.count)];
             target->at = model_random(m, 2) ? v->from_at : v->until_at;
             break;
         }
-        /* fall through */
+        __attribute__((fallthrough));
     default:
         target->at = record->at + (int64_t)model_random(m, 3) * 400000;
         break;
