@@ -391,6 +391,26 @@ static void test_hour_that_is_repeated(void **state) {
     close_all(&f);
 }
 
+/* Two changes of half an hour: the local times of a whole hour were shown twice. */
+static void test_changes_add_up(void **state) {
+    (void)state;
+    struct fixture f = summer(7200, 3600);
+    for (size_t i = 0; i < f.count; i++) {
+        if (f.sets[i].finish_at >= SEC(4 * 3600) && f.sets[i].finish_at < SEC(4 * 3600 + 800))
+            f.sets[i].utc_offset_s = 5400;
+    }
+    const int64_t unclear[] = {3 * 3600 + 1000, 4 * 3600 + 3000};
+    for (size_t i = 0; i < ARRAY_LEN(unclear); i++) {
+        to_time(&f, SEC(unclear[i]));
+        assert_refused(&f, "ambiguous_hour");
+    }
+    to_time(&f, SEC(5 * 3600 + 1600));
+    assert_true(build(&f));
+    to_time(&f, SEC(3 * 3600 - 900));
+    assert_true(build(&f));
+    close_all(&f);
+}
+
 static void test_hour_that_is_skipped(void **state) {
     (void)state;
     struct fixture f = summer(3600, 7200);
@@ -513,6 +533,7 @@ int main(void) {
         cmocka_unit_test(test_reverted_volume),
         cmocka_unit_test(test_rename_swap),
         cmocka_unit_test(test_hour_that_is_repeated),
+        cmocka_unit_test(test_changes_add_up),
         cmocka_unit_test(test_hour_that_is_skipped),
         cmocka_unit_test(test_clock_set_back),
         cmocka_unit_test(test_clock_set_back_a_little),
