@@ -53,6 +53,7 @@ static void store_ready(void *user, bool catalog_is_new) {
         unknown |= !agent->databases[i]->tips_known;
     if (catalog_is_new || unknown)
         databases_load_all_tips(agent);
+    databases_forget_gone(agent);
     past_ask(agent);
     holds_load(agent);
     job_ship_pending(agent);

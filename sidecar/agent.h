@@ -5,6 +5,7 @@
  *
  *   agent.c       start, stop, what to do when store or server come and go
  *   databases.c   the table of databases and what is known of each
+ *   gone.c        which of the dropped ones stay in it
  *   discover.c    the regular look at the server
  *   scheduler.c   what is due, and beginning it
  *   request.c     backups on demand
@@ -281,6 +282,10 @@ int64_t database_quiet_until(const struct database *db);
 /* Is it one that the policy wants and that exists? */
 bool database_wanted(const struct database *db);
 void databases_free(struct agent *agent);
+void database_free(struct database *db);
+/* gone.c: entries of databases that the server does not have, and that nothing uses, are bounded. Not inside a walk over the table. */
+#define DATABASES_GONE_MAX 200
+void databases_forget_gone(struct agent *agent);
 
 /* ---- discover.c ---- */
 void discover_start(struct agent *agent);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of databases. Entries are made once and live as long as the process: jobs point at them. */
+/* The table of databases. Jobs point at entries: one is freed only when nothing uses it any more (gone.c). */
 #include <string.h>
 
 #include "common/base/clock.h"
@@ -427,16 +427,18 @@ void databases_apply_policy(struct agent *agent) {
     }
 }
 
+void database_free(struct database *db) {
+    for (enum lane lane = 0; lane < LANE_COUNT; lane++)
+        park_free(&db->ship[lane]);
+    mem_free(db->name);
+    mem_free(db->skip_text);
+    mem_free(db->holes);
+    mem_free(db);
+}
+
 void databases_free(struct agent *agent) {
-    for (size_t i = 0; i < agent->database_count; i++) {
-        struct database *db = agent->databases[i];
-        for (enum lane lane = 0; lane < LANE_COUNT; lane++)
-            park_free(&db->ship[lane]);
-        mem_free(db->name);
-        mem_free(db->skip_text);
-        mem_free(db->holes);
-        mem_free(db);
-    }
+    for (size_t i = 0; i < agent->database_count; i++)
+        database_free(agent->databases[i]);
     while (agent->resuming) {
         struct job *job = agent->resuming;
         agent->resuming = job->next;

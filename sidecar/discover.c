@@ -290,6 +290,7 @@ static void look_done(struct pool_item *item) {
     note_history(agent, look->last_id);
     look_free(look);
     agent->server_listed = true;
+    databases_forget_gone(agent);
     past_ask(agent);
     agent_drain_looked(agent);
     describe_instance(agent);
