@@ -152,6 +152,8 @@ def _encryption(job: "Job", given: dict) -> None:
 
 def exclusive(job: "Job", db: Database) -> None:
     """For NORECOVERY and STANDBY."""
+    if db.state.group:
+        raise job.fail(3104, f"BACKUP LOG WITH NORECOVERY cannot operate on database '{db.name}' because it has joined an availability group.")
     if job.session.database.casefold() == db.name.casefold():
         raise job.fail(3102, f"BACKUP LOG cannot process database '{db.name}' because it is in use by this session. It is recommended "
                              "that the master database be used when performing this operation.")

@@ -13,7 +13,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, Optional
 
 from ..contract import Error, SqlError
-from . import errors, msdb, principals, rows, store
+from . import errors, msdb, principals, rows, store, wal
 from .database import Database, look
 from .lsn import Lsn
 from .security import SA_SID
@@ -198,6 +198,35 @@ def create(server: "Server", session: Any, name: str, options: dict[str, Any]) -
         database.save()
 
 
+def snapshots_of(server: "Server", database: Database) -> list[str]:
+    return [d.name for d in list(server.dbs.values()) if d.state.source_id == database.id]
+
+
+def referred(server: "Server", database: Database) -> Optional[SqlError]:
+    """3709 when a database snapshot needs the database."""
+    found = snapshots_of(server, database)
+    return SqlError(3709, f'Cannot drop the database while the database snapshot "{found[0]}" refers to it. Drop that database first.', 2,
+                    16) if found else None
+
+
+def make_snapshot(server: "Server", source: Database, name: str) -> None:
+    """A read-only database with the rows of this moment."""
+    path = os.path.join(server.data_dir, name + ".ss")
+    state = store.DbState(next_id(server), name, server.clock.local().isoformat(timespec="milliseconds"), owner_sid=source.state.owner_sid,
+                          recovery_model=store.SIMPLE, read_only=True, compat=source.state.compat, collation=source.state.collation,
+                          broker=False, source_id=source.id)
+    state.files = [store.FileState(1, 0, source.state.data_file.logical, path), store.FileState(2, 1, name + "_log", path + ".log")]
+    pages, _, applied = source.snapshot()
+    with pages, open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o660), "wb") as out:
+        shutil.copyfileobj(pages, out, 1 << 20)
+    wal.LogFile.create(path + ".log", applied).close()
+    with server.lock:
+        database = Database(server, state)
+        database.open()
+        server.dbs[state.id] = database
+        database.save()
+
+
 def number_files(state: store.DbState) -> None:
     """1 is the primary file, 2 the log, the others follow."""
     state.files.sort(key=lambda f: f.type)
@@ -235,6 +264,11 @@ def drop(server: "Server", session: Any, name: str) -> None:
     database = server.find(name)
     if database is None:
         raise SqlError(3701, f"Cannot drop the database '{name}', because it does not exist or you do not have permission.", 1, 11)
+    if database.state.group:
+        raise SqlError(3752, f"The database '{name}' is currently joined to an availability group. Before you can drop the database, you need "
+                             "to remove it from the availability group.", 1, 16)
+    if referred(server, database) is not None:
+        raise referred(server, database)
     if database.id <= 4:
         raise SqlError(3708, f"Cannot drop the database '{name}' because it is a system database.", 4, 16)
     sec = server.security
@@ -350,6 +384,10 @@ def _clause(server: "Server", session: Any, database: Database, clause: str, val
     state = database.state
     if (state.state == store.RESTORING and clause not in ("MODIFY NAME",)) or database.restoring is not None:
         raise SqlError(5052, "ALTER DATABASE is not permitted while a database is in the Restoring state.", 1, 16)
+    if state.group and clause in NOT_IN_GROUPS:
+        raise SqlError(1468, f'The operation cannot be performed on database "{database.name}" because it is involved in a database mirroring '
+                             "session or an availability group. Some operations are not allowed on a database that is participating in a "
+                             "database mirroring session or in an availability group.", 1, 16)
     if clause == "RECOVERY":
         set_recovery_model(database, {"FULL": 1, "BULK_LOGGED": 2, "SIMPLE": 3}[str(value).upper()])
     elif clause in ("SINGLE_USER", "RESTRICTED_USER", "MULTI_USER"):
@@ -422,6 +460,7 @@ def _online(database: Database, target: int) -> None:
     state.state = target
 
 
+NOT_IN_GROUPS = {"SINGLE_USER", "RESTRICTED_USER", "OFFLINE", "READ_ONLY", "RECOVERY", "MODIFY NAME", "EMERGENCY"}
 FLAGS = {"AUTO_CLOSE": "auto_close", "AUTO_SHRINK": "auto_shrink", "TRUSTWORTHY": "trustworthy", "READ_COMMITTED_SNAPSHOT": "rcsi",
          "DB_CHAINING": "chaining", "HONOR_BROKER_PRIORITY": "priority"}
 IGNORED = {"ALLOW_SNAPSHOT_ISOLATION", "AUTO_CREATE_STATISTICS", "AUTO_UPDATE_STATISTICS", "ANSI_NULLS", "ANSI_PADDING", "ANSI_WARNINGS",
@@ -458,6 +497,11 @@ def _option(server: "Server", database: Database, clause: str, value: Any) -> No
         make_extra(state)
     elif clause == "ADD CONTAINER FILEGROUP":
         state.containers.append(str(value))
+    elif clause == "HADR":
+        if str(value).upper() != "OFF":
+            raise SqlError(35220, "Could not process the operation. Always On Availability Groups replica manager is waiting for the host "
+                                  "computer to start a Windows Server Failover Clustering (WSFC) cluster and join it.", 1, 16)
+        state.group = ""
     elif clause == "SUSPEND_FOR_SNAPSHOT_BACKUP":
         raise SqlError(1844, f"SUSPEND_FOR_SNAPSHOT_BACKUP is not supported on {server.edition}.", 1, 16)
     elif clause == "MODIFY FILE":

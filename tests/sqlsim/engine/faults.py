@@ -308,6 +308,18 @@ class Faults:
         """The database is closed, as AUTO_CLOSE does when its last user leaves: its recovery status is NULL until it is used."""
         self.server.database(database).closed = True
 
+    def database_snapshot(self, database: str, name: str) -> None:
+        """CREATE DATABASE name AS SNAPSHOT OF database. Drop it as any database."""
+        from .databases import make_snapshot
+        make_snapshot(self.server, self.server.database(database), name)
+
+    def availability_group(self, database: str, leave: bool = False) -> None:
+        """The database joins an availability group (as its primary), or leaves it. Only what forbids things is there: RESTORE (3104),
+        DROP (3752), ALTER DATABASE (1468)."""
+        db = self.server.database(database)
+        db.state.group = "" if leave else str(uuid.uuid4())
+        db.save()
+
     def log_limit(self, database: str, bytes: int = 0) -> None:
         db = self.server.database(database)
         db.state.log_limit = int(bytes)

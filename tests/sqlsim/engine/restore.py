@@ -12,7 +12,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any, Optional
 
 from ..contract import Emit, RestoreStatement, SqlError
-from . import backup_check, errors, msdb, restore_apply, restore_files, restore_info, store, wal
+from . import backup_check, databases, errors, msdb, restore_apply, restore_files, restore_info, store, wal
 from .clock import micros, ticks
 from .database import Database
 from .lsn import MAX, Lsn, from_num
@@ -172,6 +172,15 @@ class Job:
             self.server.security.need_media(self.session, self.what)
         else:
             self.server.security.need_restore(self.session, db, self.what)
+            problem = databases.referred(self.server, db)
+            if db.state.source_id is not None:
+                raise self.fail(3002, "Cannot BACKUP or RESTORE a database snapshot.")
+            if problem is not None:
+                raise self.fail(problem.error.number, problem.error.text, problem.error.state)
+            if db.state.group:
+                raise self.fail(3104, f"RESTORE cannot operate on database '{db.name}' because it is configured for database mirroring or has "
+                                      "joined an availability group. If you intend to restore the database, use ALTER DATABASE to remove "
+                                      "mirroring or to remove the database from its availability group.")
         return db
 
     def _exclusive(self, db: Database) -> None:

@@ -112,6 +112,7 @@ class DbState:
     full_guid: Optional[str] = None
     database_backup_lsn: int = 0
     checkpoint: int = 0
+    group: str = ""  # guid, when the database is in an availability group
     containers: list = field(default_factory=list)  # filegroups whose files are directories
     source_id: Optional[int] = None
     source_name: str = ""

@@ -66,7 +66,7 @@ def databases(server: "Server", session: Any, _database: str) -> list[tuple]:
             "is_published": s.published == 1, "is_merge_published": s.published == 2, "service_broker_guid": uuid.UUID(s.broker_guid), "is_broker_enabled": s.broker,
             "log_reuse_wait": wait[0], "log_reuse_wait_desc": wait[1], "is_encrypted": s.encrypted, "containment": s.containment,
             "containment_desc": "NONE", "target_recovery_time_in_seconds": 60, "delayed_durability": 0,
-            "delayed_durability_desc": "DISABLED", "replica_id": None, "group_database_id": None, "resource_pool_id": None,
+            "delayed_durability_desc": "DISABLED", "replica_id": guid(s.group), "group_database_id": guid(s.group), "resource_pool_id": None,
             "default_language_lcid": None}
         out.append(tuple(values[c.name] if c.name in values else False for c in DATABASES))
     return out

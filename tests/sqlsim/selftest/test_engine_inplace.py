@@ -277,6 +277,53 @@ def test_a_log_of_another_history(kit):
     assert kit.ids("a") == [1, 10, 12]
 
 
+def test_a_database_in_a_group(kit):
+    kit.server.faults.availability_group("db1")
+    assert kit.db()["replica_id"] is not None and kit.db()["group_database_id"] is not None
+    with raises(3104, 3013):
+        kit.restore("DATABASE", "db1", "f.bak", REPLACE=True)
+    with raises(3104, 3013):
+        kit.backup("log", "db1", "tail.trn", NORECOVERY=True)
+    with raises(1468, 5069):
+        alter(kit, ("SINGLE_USER", None), how="ROLLBACK IMMEDIATE")
+    with raises(3752):
+        kit.server.drop_database(kit.session, "db1")
+    with raises(35220, 5069):
+        alter(kit, ("HADR", "RESUME"))
+    kit.backup("log", "db1", "l2.trn")
+    kit.full_to("copy", "f.bak", NORECOVERY=False)
+    assert kit.db("copy")["replica_id"] is None
+    kit.restart()
+    assert kit.db()["replica_id"] is not None
+    alter(kit, ("HADR", "OFF"))
+    kit.restore("DATABASE", "db1", "f.bak", REPLACE=True)
+    assert kit.db()["replica_id"] is None
+
+
+def test_database_snapshots(kit):
+    kit.put("db1", 5)
+    kit.server.faults.database_snapshot("db1", "db1_snap")
+    kit.put("db1", 6)
+    rows = {r["name"]: r for r in kit.view("sys.databases")}
+    assert rows["db1_snap"]["source_database_id"] == rows["db1"]["database_id"] and rows["db1_snap"]["is_read_only"]
+    assert kit.ids("db1_snap") == [1, 5] and kit.ids() == [1, 5, 6]
+    with raises(3002, 3013):
+        kit.backup("full", "db1_snap", "s.bak")
+    with raises(3002, 3013):
+        kit.restore("DATABASE", "db1_snap", "f.bak", REPLACE=True)
+    with raises(3709, 3013):
+        kit.restore("DATABASE", "db1", "f.bak", REPLACE=True)
+    with raises(3709):
+        kit.server.drop_database(kit.session, "db1")
+    with raises(3906):
+        kit.put("db1_snap", 7)
+    kit.restart()
+    assert kit.ids("db1_snap") == [1, 5]
+    kit.server.drop_database(kit.session, "db1_snap")
+    kit.restore("DATABASE", "db1", "f.bak", REPLACE=True)
+    assert kit.ids() == []
+
+
 def test_eviction_through_the_language(tmp_path):
     server = tsql_kit.start(tmp_path / "sql")
     client, user = tsql_kit.Client(server), tsql_kit.Client(server)
