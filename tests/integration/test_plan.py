@@ -329,3 +329,29 @@ def test_a_reverted_volume_is_never_joined(sim_factory: Callable[..., Sim], tmp_
     history = write_json(tmp_path / "h.json", headers(source, *made.files))
     text = script(target, "back", "--history", history, "--to", "latest")
     assert restore(target, text, "back") == [1, 2, 5, 100, 101]
+
+
+def test_a_restore_in_place_is_the_same_database_on_another_fork(sim_factory: Callable[..., Sim], tmp_path: Path) -> None:
+    source, target = sim_factory("source"), sim_factory("target")
+    made = Ledger(source, "forked", tmp_path / "files")
+    made.add()
+    full = made.backup("full")
+    made.add()
+    log = made.backup("log")
+    made.add()
+    made.backup("log", options="NORECOVERY")
+    source.query(f"RESTORE DATABASE forked FROM DISK = N'{full}' WITH NORECOVERY")
+    source.query(f"RESTORE LOG forked FROM DISK = N'{log}' WITH RECOVERY")
+    made.step()
+    made.add()  # row 4; row 3 is of the other fork
+    made.backup("log")
+    rows = headers(source, *made.files)
+    assert len({r["BindingID"] for r in rows}) == 2, "the server gave it another identity"
+    history = write_json(tmp_path / "h.json", rows)
+    (windows,) = json.loads(good("windows", "-o", "json", "--history", history))["databases"]
+    assert len({i["forkGuid"] for i in windows["intervals"]}) == 2
+    text = script(target, "forked", "--history", history, "--to", "latest")
+    assert restore(target, text, "forked") == [1, 2, 4]
+    assert str(made.files[2]) not in text, "the tail of the other fork"
+    text = script(target, "forked", "--history", history, "--to", rfc3339(made.moments[2]))
+    assert restore(target, text, "forked") == [1, 2]
