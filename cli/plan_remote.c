@@ -6,7 +6,8 @@
 #include "common/base/mem.h"
 
 int plan_remote(struct cli *cli, struct err *err) {
-    static const char *const others[] = {"--tsql", "--as", "--move", "--server-dir", "--avoid", "--allow-damaged", "--rate", "--utc-offset"};
+    static const char *const others[] = {"--tsql",          "--as",   "--move",      "--server-dir", "--avoid",
+                                         "--allow-damaged", "--rate", "--utc-offset"};
     Mssql__V1__RestoreSpec spec = MSSQL__V1__RESTORE_SPEC__INIT;
     Mssql__V1__RestoreWish wish = MSSQL__V1__RESTORE_WISH__INIT, *wishes[] = {&wish};
     for (size_t i = 0; i < ARRAY_LEN(others); i++)

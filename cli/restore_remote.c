@@ -11,6 +11,13 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 
+/* A spec; what it points at is the command line's, or of `wishes`. */
+struct restore_spec {
+    Mssql__V1__RestoreSpec spec;
+    Mssql__V1__RestoreWish **wishes;
+    size_t wish_count;
+};
+
 /* ---- the request ---- */
 
 static char *value(const struct cli *cli, const char *name) {
@@ -92,17 +99,7 @@ static int fill(struct cli *cli, struct restore_spec *s, struct err *err) {
     return 0;
 }
 
-int restore_spec_read(struct cli *cli, struct restore_spec *ret_spec, struct err *err) {
-    struct restore_spec s = {.spec = MSSQL__V1__RESTORE_SPEC__INIT};
-    if (fill(cli, &s, err) < 0) {
-        restore_spec_done(&s);
-        return -1;
-    }
-    *ret_spec = s;
-    return 0;
-}
-
-void restore_spec_done(struct restore_spec *s) {
+static void spec_done(struct restore_spec *s) {
     for (size_t i = 0; i < s->wish_count; i++) {
         for (size_t k = 0; k < s->wishes[i]->n_moves; k++)
             mssql__v1__restore_move__free_unpacked(s->wishes[i]->moves[k], NULL);
@@ -111,6 +108,16 @@ void restore_spec_done(struct restore_spec *s) {
     }
     mem_free(s->wishes);
     *s = (struct restore_spec){0};
+}
+
+static int spec_read(struct cli *cli, struct restore_spec *ret_spec, struct err *err) {
+    struct restore_spec s = {.spec = MSSQL__V1__RESTORE_SPEC__INIT};
+    if (fill(cli, &s, err) < 0) {
+        spec_done(&s);
+        return -1;
+    }
+    *ret_spec = s;
+    return 0;
 }
 
 /* ---- the dry run ---- */
@@ -237,9 +244,10 @@ static int judge(struct watching *w, int rc, struct err *err) {
     if (rc < 0 && ask_interrupted()) {
         err_set(err, ERR_CANCELLED, "interrupted");
         if (cli_given(&cli->args, "--stop-on-interrupt"))
-            return err_hint(err, "The sidecar was told to end restore %s; 'restores' shows how its databases stand", w->restore_id);
-        return err_hint(err, "Restore %s goes on in the sidecar: 'restores' shows it, 'restores cancel %s' ends it", w->restore_id,
-                        w->restore_id);
+            return err_hint(err, "The sidecar was told to end restore %s; 'restores' shows how its databases stand",
+                            w->restore_id);
+        return err_hint(err, "Restore %s goes on in the sidecar: 'restores' shows it, 'restores cancel %s' ends it",
+                        w->restore_id, w->restore_id);
     }
     if (rc < 0) {
         err_context(err, "restore %s goes on in the sidecar", w->restore_id);
@@ -267,7 +275,8 @@ static int read_times(struct cli *cli, Mssql__V1__RunRestoreRequest *q, struct e
 }
 
 static int check(struct cli *cli, struct err *err) {
-    static const char *const others[] = {"--server", "--password-file", "--staging", "--staging-size", "--state", "--resume", "--sql-ca"};
+    static const char *const others[] = {"--server", "--password-file", "--staging", "--staging-size",
+                                         "--state",  "--resume",        "--sql-ca"};
     for (size_t i = 0; i < ARRAY_LEN(others); i++)
         if (cli_given(&cli->args, others[i])) {
             err_set(err, ERR_USAGE, "%s is for a restore without a sidecar", others[i]);
@@ -304,9 +313,9 @@ static int run(struct cli *cli, const struct restore_spec *spec, struct err *err
 
 int restore_remote(struct cli *cli, struct err *err) {
     struct restore_spec spec;
-    if (check(cli, err) < 0 || restore_spec_read(cli, &spec, err) < 0)
+    if (check(cli, err) < 0 || spec_read(cli, &spec, err) < 0)
         return -1;
     int rc = cli_given(&cli->args, "--dry-run") ? restore_remote_plan(cli, &spec.spec, err) : run(cli, &spec, err);
-    restore_spec_done(&spec);
+    spec_done(&spec);
     return rc;
 }

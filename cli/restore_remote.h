@@ -15,15 +15,6 @@
 #include "cli/cli.h"
 #include "mssql/v1/sidecar.pb-c.h"
 
-/* Fills a spec; what it points at is the command line's, or of `wishes`. */
-struct restore_spec {
-    Mssql__V1__RestoreSpec spec;
-    Mssql__V1__RestoreWish **wishes;
-    size_t wish_count;
-};
-int restore_spec_read(struct cli *cli, struct restore_spec *ret_spec, struct err *err) ERR_CHECK;
-void restore_spec_done(struct restore_spec *spec);
-
 /* The dry run: asks, prints, and gives the refusal as an error. */
 int restore_remote_plan(struct cli *cli, const Mssql__V1__RestoreSpec *spec, struct err *err) ERR_CHECK;
 

@@ -43,7 +43,8 @@ static json_t *lines_value(char *const *lines, size_t count) {
 }
 
 static json_t *error_value(const char *class, int sql_number, const char *message) {
-    return *class ? json_pack("{s:o,s:i,s:o}", "class", text_value(class), "sqlNumber", sql_number, "message", text_value(message))
+    return *class ? json_pack("{s:o,s:i,s:o}", "class", text_value(class), "sqlNumber", sql_number, "message",
+                              text_value(message))
                   : json_null();
 }
 
@@ -118,9 +119,9 @@ json_t *restore_remote_json(const char *id, bool dry_run, int64_t started_at, in
         json_array_append_new(found, json_pack("{s:o,s:o,s:s,s:o,s:o}", "name", text_value(checks[i]->name), "subject",
                                                text_value(checks[i]->subject), "state", check_word(checks[i]->state), "message",
                                                text_value(checks[i]->message), "hint", text_value(checks[i]->hint)));
-    return json_pack("{s:o,s:b,s:o,s:o,s:o,s:o,s:o}", "id", text_value(id), "dryRun", dry_run, "startedAt", time_value(started_at),
-                     "finishedAt", time_value(finished_at), "error", error_value(error_class, 0, message), "databases", databases,
-                     "checks", found);
+    return json_pack("{s:o,s:b,s:o,s:o,s:o,s:o,s:o}", "id", text_value(id), "dryRun", dry_run, "startedAt",
+                     time_value(started_at), "finishedAt", time_value(finished_at), "error", error_value(error_class, 0, message),
+                     "databases", databases, "checks", found);
 }
 
 /* ---- the text ---- */
@@ -132,9 +133,15 @@ void restore_remote_print_checks(const struct cli *cli, Mssql__V1__Check *const 
         bool bad = c->state == MSSQL__V1__CHECK_STATE__CHECK_STATE_FAILED;
         if (good && !all)
             continue;
-        cli_field(cli, good ? "ok" : bad ? "FAILED" : c->state == MSSQL__V1__CHECK_STATE__CHECK_STATE_WARNING ? "WARNING" : "?",
-                  good ? CLI_GOOD : bad ? CLI_BAD : CLI_WARN, "%s%s%s: %s%s%s", c->name, *c->subject ? " " : "", c->subject,
-                  c->message, *c->hint ? ". " : "", c->hint);
+        cli_field(cli,
+                  good                                                      ? "ok"
+                  : bad                                                     ? "FAILED"
+                  : c->state == MSSQL__V1__CHECK_STATE__CHECK_STATE_WARNING ? "WARNING"
+                                                                            : "?",
+                  good  ? CLI_GOOD
+                  : bad ? CLI_BAD
+                        : CLI_WARN,
+                  "%s%s%s: %s%s%s", c->name, *c->subject ? " " : "", c->subject, c->message, *c->hint ? ". " : "", c->hint);
     }
 }
 

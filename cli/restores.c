@@ -63,7 +63,7 @@ static void print_more(const struct cli *cli, const Mssql__V1__Restore *r, int64
 }
 
 static void print_table(struct cli *cli, const Mssql__V1__Status *s) {
-    static const struct cli_column columns[] = {{"RESTORE", 0, false},   {"STATE", 0, false},     {"TO", 12, false},
+    static const struct cli_column columns[] = {{"RESTORE", 0, false},    {"STATE", 0, false},     {"TO", 12, false},
                                                 {"DATABASES", 16, false}, {"ASKED FOR", 0, false}, {"REASON", 10, false}};
     struct cli_table *t = table_new(cli, columns, ARRAY_LEN(columns));
     char ago[TEXT_MAX];

@@ -149,7 +149,7 @@ struct restore_report {
     struct restore_findings findings;
     int64_t started_at, finished_at;
     struct err err; /* the first failure; ERR_NONE: all is well */
-    struct err guard; /* dry run: what would refuse it although nothing failed: a loss that the request's token does not acknowledge */
+    struct err guard; /* dry run: a loss that the request's token does not acknowledge; ERR_NONE: the guard lets it through */
 };
 void restore_report_done(struct restore_report *report);
 

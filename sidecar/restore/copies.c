@@ -69,8 +69,9 @@ static int found_row(void *user, const struct sql_row *row, struct err *err) {
 static int read_identity(struct sql_session *session, const char *name, struct found *ret_found, struct err *err) {
     struct buf text;
     buf_init(&text, SQL_TEXT_MAX);
-    buf_puts(&text, "SELECT s.database_guid, s.recovery_fork_guid FROM sys.databases d LEFT JOIN sys.database_recovery_status s ON "
-                    "s.database_id = d.database_id WHERE d.name = ");
+    buf_puts(&text,
+             "SELECT s.database_guid, s.recovery_fork_guid FROM sys.databases d LEFT JOIN sys.database_recovery_status s ON "
+             "s.database_id = d.database_id WHERE d.name = ");
     sql_quote_text(&text, name);
     *ret_found = (struct found){0};
     int rc = sql_text_check(&text, "identity of a database", err);
@@ -95,7 +96,8 @@ static int alter(struct sql_session *session, const char *before, const char *na
 
 static int not_ours(struct drop *d) {
     d->ours = false;
-    return err_set(&d->err, ERR_CONFLICT, "the database of that name is not the copy that was restored (any more): it is left alone");
+    return err_set(&d->err, ERR_CONFLICT,
+                   "the database of that name is not the copy that was restored (any more): it is left alone");
 }
 
 static bool same(const struct drop *d, const struct found *f) {
@@ -162,7 +164,10 @@ static void drop_done(struct pool_item *item) {
     if (c && d->gone) {
         c->dropped_at = clock_wall();
         str_copy(c->message, sizeof(c->message), d->absent ? "it was not there any more: dropped or renamed by somebody" : "");
-        log_event(LOG_INFO, d->absent ? "restored copy is gone: somebody dropped or renamed it" : "restored copy was dropped, its time was over", "restore", run->ticket.id, "database", c->database, NULL);
+        log_event(LOG_INFO,
+                  d->absent ? "restored copy is gone: somebody dropped or renamed it"
+                            : "restored copy was dropped, its time was over",
+                  "restore", run->ticket.id, "database", c->database, NULL);
         discover_soon(d->agent);
     } else if (c) {
         str_copy(c->message, sizeof(c->message), d->err.text);
@@ -213,12 +218,12 @@ int restores_keep(struct agent *agent, struct run *run, const char *database, in
             continue;
         c->expires_at = expires_at;
         any = true;
-        log_event(LOG_INFO, expires_at ? "restored copy goes at another time" : "restored copy is kept", "restore", run->ticket.id,
-                  "database", c->database, NULL);
+        log_event(LOG_INFO, expires_at ? "restored copy goes at another time" : "restored copy is kept", "restore",
+                  run->ticket.id, "database", c->database, NULL);
     }
     if (!any)
-        return err_set(err, ERR_NOT_FOUND, "restore %s has no copy %s%s%sthat goes by itself", run->ticket.id, *database ? "'" : "",
-                       database, *database ? "' " : "");
+        return err_set(err, ERR_NOT_FOUND, "restore %s has no copy %s%s%sthat goes by itself", run->ticket.id,
+                       *database ? "'" : "", database, *database ? "' " : "");
     run_save(run, fn, user);
     scheduler_wake(agent);
     return 0;

@@ -62,8 +62,8 @@ static void end_work(struct pool_item *item) {
         json_decref(document);
     }
     if (ticket_save(&w->ticket, run->agent->config->paths.state, &w->err) < 0)
-        log_error(LOG_ERROR, &w->err, "the end of a restore could not be written down; after a restart it is gone on with", "restore",
-                  w->ticket.id, NULL);
+        log_error(LOG_ERROR, &w->err, "the end of a restore could not be written down; after a restart it is gone on with",
+                  "restore", w->ticket.id, NULL);
 }
 
 static void tell(const struct run *run) {
@@ -112,7 +112,8 @@ void run_end(struct run *run) {
     ticket_copy(&w->ticket, &run->ticket);
     err_clear(&w->err);
     w->answer = run->report;
-    if (run->ticket.targets.count && keeper_state(agent->keeper)->configured && (w->place.store = keeper_take_store(agent->keeper)))
+    if (run->ticket.targets.count && keeper_state(agent->keeper)->configured &&
+        (w->place.store = keeper_take_store(agent->keeper)))
         memcpy(w->place.scope, agent->scope, sizeof(w->place.scope));
     w->item = (struct pool_item){.work = end_work, .done = end_done};
     if (!restores_submit(agent, RESTORES_ASK, &w->item)) {

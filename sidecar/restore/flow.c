@@ -36,7 +36,8 @@ static void on_log(void *user, const char *id, const char *database, const char 
 
 static int enter(struct run *run, struct restore_env *ret_env) {
     struct run_work *w = &run->work;
-    if (ticket_save(&w->ticket, run->agent->config->paths.state, &w->err) < 0 || work_place_enter(&w->place, ret_env, &w->err) < 0)
+    if (ticket_save(&w->ticket, run->agent->config->paths.state, &w->err) < 0 ||
+        work_place_enter(&w->place, ret_env, &w->err) < 0)
         return -1;
     ret_env->ship_tail = run_ship_tail;
     ret_env->progress = on_progress;
@@ -83,6 +84,21 @@ static void restore_work(struct pool_item *item) {
 
 /* ---- on the loop ---- */
 
+/* The daemon's login need not have the rights for a restore. */
+static void advise(const struct run *run, struct err *why) {
+    if (why->class == ERR_PERMISSION && !sessions_has_admin(run->agent->sessions))
+        err_hint(why, "Or configure an administrator's login for restores: sql.adminUser");
+}
+
+/* Nothing more is done; what is left is to write down how it ended. */
+static void finish(struct run *run, const struct err *why) {
+    run->ticket.err = *why;
+    advise(run, &run->ticket.err);
+    run->ticket.finished_at = clock_wall();
+    err_clear(&run->waiting_for);
+    run_end(run);
+}
+
 static void work_done(struct run *run) {
     struct run_work *w = &run->work;
     work_place_done(run->agent, &w->place);
@@ -105,7 +121,7 @@ static void take_report(struct run *run) {
 static void wait_and_retry(struct run *run, const struct err *why) {
     bool away = why->class == ERR_CONNECT || why->class == ERR_STORE;
     run->attempts += !away;
-    run->retry_pause_us = !run->retry_pause_us                   ? RETRY_US
+    run->retry_pause_us = !run->retry_pause_us                     ? RETRY_US
                           : 2 * run->retry_pause_us < RETRY_MAX_US ? 2 * run->retry_pause_us
                                                                    : RETRY_MAX_US;
     run->retry_us = clock_mono_us() + run->retry_pause_us;
@@ -158,7 +174,7 @@ static void restore_done(struct pool_item *item) {
     if (why.class != ERR_NONE && worth_retrying(run, &why))
         wait_and_retry(run, &why);
     else
-        run_finish(run, &why);
+        finish(run, &why);
     scheduler_wake(run->agent);
 }
 
@@ -199,7 +215,7 @@ static void prepare_done(struct pool_item *item) {
     if (why.class == ERR_NONE)
         run->state = RUN_CLEARING;
     else
-        run_finish(run, &why);
+        finish(run, &why);
     scheduler_wake(run->agent);
 }
 
@@ -212,7 +228,7 @@ static bool submit(struct run *run, void (*work)(struct pool_item *), void (*don
         if (run->earlier_life || run->ticket.targets.count)
             wait_and_retry(run, &err);
         else
-            run_finish(run, &err);
+            finish(run, &err);
         return false;
     }
     if (!run->ticket.started_at)
@@ -234,8 +250,8 @@ static bool cleared(struct run *run, struct database *db) {
     struct job *data = db->running[LANE_DATA];
     if (data && atomic_load(&data->progress.phase) <= JOB_TAKING)
         atomic_store(&data->cancel, true);
-    const char *what = data || db->running[LANE_LOG]                             ? "a backup of it runs"
-                       : db->recovering[LANE_DATA] || db->recovering[LANE_LOG]   ? "what became of a backup of it is being asked"
+    const char *what = data || db->running[LANE_LOG]                           ? "a backup of it runs"
+                       : db->recovering[LANE_DATA] || db->recovering[LANE_LOG] ? "what became of a backup of it is being asked"
                        : db->ship[LANE_DATA].head || db->ship[LANE_LOG].head || db->committing
                            ? "a backup of it is not in the store yet"
                            : NULL;
@@ -269,7 +285,7 @@ void run_step(struct run *run, int64_t now) {
     case RUN_QUEUED:
         if (atomic_load(&run->cancel) && !run->ticket.targets.count) {
             err_set(&cancelled, ERR_CANCELLED, "cancelled before anything was changed");
-            run_finish(run, &cancelled);
+            finish(run, &cancelled);
         } else if (run->ticket.targets.count) {
             run->state = RUN_CLEARING; /* an earlier life was past the preparations */
         } else if (!run->earlier_life || world_is_there(run)) {
@@ -283,7 +299,7 @@ void run_step(struct run *run, int64_t now) {
     case RUN_CLEARING:
         if (atomic_load(&run->cancel) && !world_is_there(run)) {
             err_set(&cancelled, ERR_CANCELLED, "cancelled while the server or the store is away: its databases stay as they are");
-            run_finish(run, &cancelled);
+            finish(run, &cancelled);
         } else if (world_is_there(run) && all_cleared(run)) {
             submit(run, restore_work, restore_done, RUN_RUNNING);
         }
@@ -291,19 +307,4 @@ void run_step(struct run *run, int64_t now) {
     default:
         break;
     }
-}
-
-/* The daemon's login need not have the rights for a restore. */
-static void advise(const struct run *run, struct err *why) {
-    if (why->class == ERR_PERMISSION && !sessions_has_admin(run->agent->sessions))
-        err_hint(why, "Or configure an administrator's login for restores: sql.adminUser");
-}
-
-/* Nothing more is done; what is left is to write down how it ended. */
-void run_finish(struct run *run, const struct err *why) {
-    run->ticket.err = *why;
-    advise(run, &run->ticket.err);
-    run->ticket.finished_at = clock_wall();
-    err_clear(&run->waiting_for);
-    run_end(run);
 }

@@ -134,7 +134,7 @@ static Mssql__V1__RestoreMember *member_of(const struct restore_result *r, size_
     return m;
 }
 
-Mssql__V1__RestoreResult *message_restore_result(const struct restore_result *r) {
+static Mssql__V1__RestoreResult *result_of(const struct restore_result *r) {
     char stop[CHAIN_STOP_TEXT_MAX];
     Mssql__V1__RestoreResult *m = mem_alloc(sizeof(*m));
     mssql__v1__restore_result__init(m);
@@ -185,7 +185,7 @@ static Mssql__V1__Check *check_of(const struct restore_finding *f) {
     return m;
 }
 
-void message_restore_checks(const struct restore_findings *findings, bool all, size_t *n, Mssql__V1__Check ***list) {
+static void add_checks(const struct restore_findings *findings, bool all, size_t *n, Mssql__V1__Check ***list) {
     *list = mem_array(findings->count + 1, sizeof(**list));
     for (size_t i = 0; i < findings->count; i++)
         if (all || findings->items[i].verdict != RESTORE_CHECK_OK)
@@ -203,12 +203,12 @@ Mssql__V1__RestoreReport *message_restore_report(const struct restore_report *r)
     m->error_class = mem_strdup(r->err.class == ERR_NONE ? "" : err_class_name(r->err.class));
     m->message = mem_strdup(r->err.class == ERR_NONE ? "" : r->err.text);
     for (size_t i = 0; i < r->count; i++) {
-        STATUS_APPEND(m, results, message_restore_result(&r->results[i]));
+        STATUS_APPEND(m, results, result_of(&r->results[i]));
         if (r->results[i].token[0])
             token = r->results[i].token;
     }
     m->token = mem_strdup(token);
-    message_restore_checks(&r->findings, true, &m->n_checks, &m->checks);
+    add_checks(&r->findings, true, &m->n_checks, &m->checks);
     return m;
 }
 

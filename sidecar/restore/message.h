@@ -9,9 +9,6 @@
 /* Without id, scope and dates. ERR_USAGE names what is wrong. ret_request needs no init. */
 int message_restore_request(const Mssql__V1__RestoreSpec *spec, struct restore_request *ret_request, struct err *err) ERR_CHECK;
 Mssql__V1__RestoreReport *message_restore_report(const struct restore_report *report);
-Mssql__V1__RestoreResult *message_restore_result(const struct restore_result *result);
-/* The checks of the report that `all` asks for: else only those that are not good. Appended to an empty repeated field. */
-void message_restore_checks(const struct restore_findings *findings, bool all, size_t *n, Mssql__V1__Check ***list);
 Mssql__V1__RestoreProgress *message_restore_progress(const struct restore_progress *progress);
 
 /* A copy by packing; free it with its free_unpacked(). */

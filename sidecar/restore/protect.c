@@ -26,13 +26,15 @@ static bool wanted(const struct run *run, const char *database) {
            run->ticket.request.finish == RESTORE_FINISH_RECOVER;
 }
 
-char *protect_text(struct run *run, const char *database) {
+/* What becomes of the backups of a restored database, in a sentence. mem_free() it. */
+static char *text_of(struct run *run, const char *database) {
     if (run->ticket.request.finish != RESTORE_FINISH_RECOVER)
         return mem_strdup("not backed up: it is not recovered");
     if (expires(run))
         return mem_strdup("not backed up: it is a copy that goes by itself");
     if (wanted(run, database))
-        return mem_strdup(run->agent->policy->dry_run ? "the policy is a dry run: no backup is taken" : "a full backup follows at once");
+        return mem_strdup(run->agent->policy->dry_run ? "the policy is a dry run: no backup is taken"
+                                                      : "a full backup follows at once");
     return mem_strdup("not backed up: the policy does not want it");
 }
 
@@ -45,7 +47,7 @@ void protect_note(struct run *run, const struct restore_report *report) {
         if (m) {
             if (m->protection && *m->protection)
                 mem_free(m->protection);
-            m->protection = protect_text(run, r->target);
+            m->protection = text_of(run, r->target);
         }
         if (wanted(run, r->target) && !run->agent->policy->dry_run)
             ticket_names_add(&run->ticket.protect, r->target);
@@ -117,7 +119,8 @@ void protect_tick(struct run *run, int64_t now) {
             continue;
         run->protecting = request_new(agent, &spec, &events, &request, &err) == 0;
         if (!run->protecting) {
-            log_error(LOG_WARN, &err, "the first full backup of a restored database could not be asked for", "database", name, NULL);
+            log_error(LOG_WARN, &err, "the first full backup of a restored database could not be asked for", "database", name,
+                      NULL);
             run->protect_us = clock_mono_us() + AGAIN_US;
         }
         return;

@@ -25,8 +25,8 @@ static json_t *document_of(const struct ticket *t) {
     document_set_text(root, "by", t->by);
     document_set_text(root, "to", chain_target_format(target, &t->request.target));
     for (size_t i = 0; i < t->request.wish_count; i++)
-        json_array_append_new(databases, json_pack("{s:s,s:s}", "database", t->request.wishes[i].database, "as",
-                                                   t->request.wishes[i].as));
+        json_array_append_new(databases,
+                              json_pack("{s:s,s:s}", "database", t->request.wishes[i].database, "as", t->request.wishes[i].as));
     json_object_set_new(root, "databases", databases);
     document_set_time(root, "requestedAt", t->requested_at);
     document_set_time(root, "startedAt", t->started_at);

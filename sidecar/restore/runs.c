@@ -17,7 +17,7 @@
 
 /* ---- life of one ---- */
 
-struct run *run_new(struct agent *agent, const struct ticket *ticket) {
+static struct run *run_new(struct agent *agent, const struct ticket *ticket) {
     struct run *run = mem_alloc(sizeof(*run));
     run->agent = agent;
     run->ticket = *ticket;
@@ -236,7 +236,8 @@ static int check_spec(const struct agent *agent, const struct run_spec *spec, st
     if (agent->draining)
         return err_set(err, ERR_STATE, "the sidecar is stopping");
     if (*spec->request_id && !restore_id_valid(spec->request_id))
-        return err_set(err, ERR_USAGE, "a request id has up to %d letters, digits, '-', '_' and '.', and begins with a letter or digit",
+        return err_set(err, ERR_USAGE,
+                       "a request id has up to %d letters, digits, '-', '_' and '.', and begins with a letter or digit",
                        RESTORE_ID_MAX - 1);
     if (spec->expires_at && spec->expires_in_us)
         return err_set(err, ERR_USAGE, "say when copies go, or after which time, not both");
@@ -286,7 +287,8 @@ static void forget_refused(struct agent *agent, struct run *old) {
 
 int restores_begin(struct agent *agent, const struct run_spec *spec, struct run **ret_run, bool *ret_joined, struct err *err) {
     struct run *known = *spec->request_id ? restores_find(agent, spec->request_id) : NULL;
-    bool refused = known && known->state == RUN_ENDED && !known->ticket.targets.count && !known->working && !known->saving && !known->watches;
+    bool refused = known && known->state == RUN_ENDED && !known->ticket.targets.count && !known->working && !known->saving &&
+                   !known->watches;
     if (known && !refused) {
         *ret_run = known;
         *ret_joined = true;

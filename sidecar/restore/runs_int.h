@@ -89,7 +89,6 @@ struct restores {
 };
 
 /* runs.c */
-struct run *run_new(struct agent *agent, const struct ticket *ticket);
 void run_free(struct run *run);
 bool restores_submit(struct agent *agent, enum restores_pool which, struct pool_item *item);
 void run_told(struct run *run, const struct restore_progress *progress); /* any thread */
@@ -97,7 +96,6 @@ void run_tell(struct run *run); /* what was not told yet to those who listen */
 
 /* flow.c */
 void run_step(struct run *run, int64_t now);
-void run_finish(struct run *run, const struct err *why);
 
 /* work for the end: end.c */
 void run_end(struct run *run);
@@ -116,7 +114,5 @@ void copies_tick(struct run *run, int64_t now);
 /* protect.c */
 void protect_note(struct run *run, const struct restore_report *report);
 void protect_tick(struct run *run, int64_t now);
-/* What becomes of the backups of a restored database, in a sentence. mem_free() it. */
-char *protect_text(struct run *run, const char *database);
 
 #endif

@@ -56,8 +56,8 @@ static struct job *under_way(const struct agent *agent, const struct guid *set) 
 
 static bool committed(struct agent *agent, const struct backup *set) {
     struct catalog *catalog = keeper_catalog(agent->keeper);
-    const struct catalog_database *cd =
-        catalog ? catalog_database_by_guid(catalog, &set->family_guid, &set->database_guid) : NULL;
+    const struct catalog_database *cd = catalog ? catalog_database_by_guid(catalog, &set->family_guid, &set->database_guid)
+                                                : NULL;
     struct catalog_entry entry;
     struct err ignored;
     return cd && catalog_find(catalog, cd->id, &set->set_guid, &entry, &ignored) == 0;

@@ -121,13 +121,14 @@ static json_t *names_to_json(const struct ticket_names *names) {
 }
 
 static json_t *to_json(const struct ticket *t) {
-    return json_pack("{s:i,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:b,s:b,s:s,s:s,s:i,s:I,s:I,s:o,s:o,s:o,s:o}", "format", FORMAT, "id", t->id,
-                     "requestId", t->request_id, "reason", t->reason, "by", t->by, "requestedAt", (json_int_t)t->requested_at,
-                     "startedAt", (json_int_t)t->started_at, "finishedAt", (json_int_t)t->finished_at, "cancelled", t->cancelled, "ended", t->ended, "errorClass",
-                     t->err.class == ERR_NONE ? "" : err_class_name(t->err.class), "error", t->err.class == ERR_NONE ? "" : t->err.text,
-                     "sqlError", t->err.sql_number, "expiresAt", (json_int_t)t->expires_at, "expiresInUs",
-                     (json_int_t)t->expires_in_us, "request", restore_request_to_json(&t->request), "targets",
-                     names_to_json(&t->targets), "protect", names_to_json(&t->protect), "copies", copies_to_json(t));
+    return json_pack(
+        "{s:i,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:b,s:b,s:s,s:s,s:i,s:I,s:I,s:o,s:o,s:o,s:o}", "format", FORMAT, "id", t->id,
+        "requestId", t->request_id, "reason", t->reason, "by", t->by, "requestedAt", (json_int_t)t->requested_at, "startedAt",
+        (json_int_t)t->started_at, "finishedAt", (json_int_t)t->finished_at, "cancelled", t->cancelled, "ended", t->ended,
+        "errorClass", t->err.class == ERR_NONE ? "" : err_class_name(t->err.class), "error",
+        t->err.class == ERR_NONE ? "" : t->err.text, "sqlError", t->err.sql_number, "expiresAt", (json_int_t)t->expires_at,
+        "expiresInUs", (json_int_t)t->expires_in_us, "request", restore_request_to_json(&t->request), "targets",
+        names_to_json(&t->targets), "protect", names_to_json(&t->protect), "copies", copies_to_json(t));
 }
 
 int ticket_save(const struct ticket *t, const char *state_dir, struct err *err) {
@@ -211,9 +212,9 @@ static bool read_members(struct ticket *t, const json_t *o) {
     return text(o, "id", t->id, sizeof(t->id)) && text(o, "requestId", t->request_id, sizeof(t->request_id)) &&
            text(o, "reason", t->reason, sizeof(t->reason)) && text(o, "by", t->by, sizeof(t->by)) &&
            number(o, "requestedAt", &t->requested_at) && number(o, "startedAt", &t->started_at) &&
-           number(o, "finishedAt", &t->finished_at) && flag(o, "cancelled", &t->cancelled) &&
-           flag(o, "ended", &t->ended) && read_error(t, o) && number(o, "expiresAt", &t->expires_at) &&
-           number(o, "expiresInUs", &t->expires_in_us) && read_names(&t->targets, json_object_get(o, "targets")) && read_names(&t->protect, json_object_get(o, "protect")) &&
+           number(o, "finishedAt", &t->finished_at) && flag(o, "cancelled", &t->cancelled) && flag(o, "ended", &t->ended) &&
+           read_error(t, o) && number(o, "expiresAt", &t->expires_at) && number(o, "expiresInUs", &t->expires_in_us) &&
+           read_names(&t->targets, json_object_get(o, "targets")) && read_names(&t->protect, json_object_get(o, "protect")) &&
            read_copies(t, json_object_get(o, "copies"));
 }
 

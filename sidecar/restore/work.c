@@ -45,7 +45,7 @@ int work_place_init(struct agent *agent, const char *journal_dir, struct work_pl
     if (!p.store)
         return err_set(err, ERR_STORE, "the store is not usable: %s",
                        keeper_state(agent->keeper)->error.class == ERR_NONE ? "it was not reached yet"
-                                                                           : keeper_state(agent->keeper)->error.text);
+                                                                            : keeper_state(agent->keeper)->error.text);
     sessions_params(agent->sessions, sessions_has_admin(agent->sessions) ? SESSIONS_ADMIN : SESSIONS_DAEMON, &p.sql);
     p.sql.password = p.password = secret_dup(p.sql.password); /* of our own: a reload frees the one in use */
     p.catalog_path = keeper_catalog(agent->keeper) ? file_join(c->paths.state, "catalog") : NULL;

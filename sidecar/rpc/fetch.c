@@ -388,7 +388,8 @@ static int locate(struct agent *agent, const Mssql__V1__FetchBackupRequest *q, s
         if (err->class != ERR_NOT_FOUND)
             return -1;
     }
-    return err_set(err, ERR_NOT_FOUND, "there is no backup set %s%s%s", q->set_guid, *q->database ? " of database " : "", q->database);
+    return err_set(err, ERR_NOT_FOUND, "there is no backup set %s%s%s", q->set_guid, *q->database ? " of database " : "",
+                   q->database);
 }
 
 static int begin(struct agent *agent, const Mssql__V1__FetchBackupRequest *q, struct fetch *f, struct err *err) {

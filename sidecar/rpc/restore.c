@@ -20,7 +20,8 @@ bool service_trusted(struct rpc_call *call, const char *what) {
     return false;
 }
 
-const char *service_who(struct rpc_call *call) {
+/* Who asks, for people. */
+static const char *who(struct rpc_call *call) {
     const char *name = rpc_call_peer_name(call);
     return *name ? name : rpc_call_peer(call);
 }
@@ -111,7 +112,7 @@ void service_run_restore(void *user, struct rpc_call *call, const ProtobufCMessa
         .spec = q->spec,
         .request_id = q->request_id,
         .reason = q->reason,
-        .by = service_who(call),
+        .by = who(call),
         .expires_at = q->expires_at,
         .expires_in_us = q->expires_in_seconds < INT64_MAX / CLOCK_SECOND ? q->expires_in_seconds * CLOCK_SECOND : INT64_MAX / 2,
         .cancel_on_disconnect = q->cancel_on_disconnect,

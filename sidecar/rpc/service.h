@@ -29,8 +29,6 @@ void service_fetch_backup(void *user, struct rpc_call *call, const ProtobufCMess
 /* What may destroy or give away data is for callers whose name is known: over the Unix socket, or with a client certificate. False:
  * the call was failed. */
 bool service_trusted(struct rpc_call *call, const char *what);
-/* Who asks, for people. */
-const char *service_who(struct rpc_call *call);
 
 /* Work for a serving worker on behalf of a call. The client may go away meanwhile: the answer is then dropped by the server, the
  * call is ended all the same. */
