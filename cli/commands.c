@@ -87,6 +87,11 @@ static const struct cli_option plan_options[] = {
     {"--server-dir", 0, "DIR", NULL, NULL, "/var/opt/mssql/restore", "with --tsql and a store: " SERVER_DIR_HELP},
 };
 
+static const struct cli_option verify_options[] = {
+    {"--rate", 0, "BYTES", NULL, NULL, NULL, "read at most so many bytes per second (50Mi)"},
+    {"--sizes-only", 0, NULL, NULL, NULL, NULL, "do not read the objects: finds what is missing or cut, no flipped bits"},
+};
+
 static const struct cli_option restore_options[] = {
     {"--to", 0, "TARGET", NULL, NULL, NULL,
      "latest, a moment (2026-11-21T02:47:00Z), lsn:N, before-lsn:N, mark:NAME or before-mark:NAME"},
@@ -357,6 +362,22 @@ const struct cli_command cli_commands[] = {
             "and 'plan --history' reads it. The exit code is 0 when all files are whole, 25 when one is not, 28 when one cannot "
             "be read here.\n",
         .examples = "inspect orders.bak\ninspect -o json *.bak *.trn | mssqlctl plan --history - --to latest\n",
+    },
+    {
+        .name = "verify",
+        .words = "[DATABASE...]",
+        .max = MANY,
+        .flags = CLI_OFFLINE | CLI_DATABASES,
+        .run = cmd_verify,
+        OPTIONS(verify_options),
+        .summary = "read a store again and say what has gone bad",
+        .text =
+            "Every manifest and every object of the store (--store) is read: names, sizes, hashes and records. Missing and "
+            "exchanged objects and\n"
+            "manifests are found, and objects that belong to nothing. Nothing is changed. It proves that the store gives back "
+            "what was put there;\n"
+            "that SQL Server can restore it, only a restore proves. The exit code is 25 when something is lost.\n",
+        .examples = "verify --store file:///backup-store\nverify --store file:///backup-store --rate 50Mi -o json orders\n",
     },
     {
         .name = "preflight",

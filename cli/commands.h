@@ -27,6 +27,7 @@ int cmd_restores(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_restores_cancel(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_restores_keep(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_steps(struct cli *cli, struct err *err) ERR_CHECK;
+int cmd_verify(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_preflight(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_version(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_help(struct cli *cli, struct err *err) ERR_CHECK;
