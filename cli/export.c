@@ -232,6 +232,8 @@ static int make_directory(struct exporting *x, const char *word, struct err *err
 
 int cmd_export(struct cli *cli, struct err *err) {
     struct exporting x = {.cli = cli};
+    if (!cli_given(&cli->args, "--store"))
+        return err_set(err, ERR_USAGE, "'export' needs the backups themselves: --store URL");
     if (plan_options_read(cli, &x.options, err) < 0)
         return -1;
     if (origin_open(cli, &x.origin, err) < 0) {

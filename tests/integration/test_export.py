@@ -19,6 +19,7 @@ from fixtures.sidecar import BUILD, SANITIZER, Sidecar
 from fixtures.sqlsim import Sim
 
 CTL = BUILD / "cli" / "mssqlctl"
+pytestmark = pytest.mark.simulator("moves the server's clock, and has servers of its own")
 RARE = {"policy": {"logBackup": {"interval": "1h"}, "healing": {"mode": "alert"}}}
 
 
@@ -190,6 +191,23 @@ def test_plans_from_a_store_and_its_catalog_are_the_same(shop: Shop, target: Sim
     text = good("--store", shop.store, "plan", "-d", "orders", "--to", moment, "--tsql", "--server-dir", folder_of(out, "orders"), "--as", "copy")
     assert target.query(text).sets[-1].rows == [("copy", "ONLINE")]
     assert rows_of(target, "copy") == shop.ledger.rows_at(shop.moments()[5])
+
+
+def test_a_marked_transaction(shop: Shop, target: Sim, tmp_path: Path) -> None:
+    shop.ledger.step()
+    shop.source.query("BEGIN TRANSACTION upgrade WITH MARK N'before it'; INSERT INTO dbo.ledger VALUES (100); COMMIT", "orders")
+    shop.ledger.step()
+    shop.source.query("INSERT INTO dbo.ledger VALUES (101)", "orders")
+    shop.ledger.step()
+    shop.sidecar.ctl("backup", "now", "--kind", "log", "orders")
+    before = sorted(shop.ledger.moments)
+    for to, want in (("mark:upgrade", [*before, 100]), ("before-mark:upgrade", before)):
+        good("--store", shop.store, "export", "-d", "orders", "--to", to, tmp_path / "out")
+        assert restore(target, tmp_path / "out", "orders") == want, to
+    done = run("--store", shop.store, "-o", "json", "plan", "-d", "orders", "--to", "mark:nosuch")
+    assert done.returncode == 11 and json.loads(done.stdout)["refusal"]["reason"] == "mark_unknown"
+    done = run("plan", "-d", "orders", "--catalog", shop.sidecar.state, "--to", "mark:upgrade")
+    assert done.returncode == 28 and "give --store" in done.stderr
 
 
 def test_space_and_refusals(shop: Shop, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from fixtures.sidecar import BUILD, ROOT, SANITIZER
 from fixtures.sqlsim import Sim
 
 CTL = BUILD / "cli" / "mssqlctl"
+pytestmark = pytest.mark.simulator("moves the server's clock, and has servers of its own")
 
 
 def run(*arguments: Any, stdin: str = "") -> subprocess.CompletedProcess:

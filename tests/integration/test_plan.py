@@ -18,6 +18,7 @@ from fixtures.sqlsim import Sim
 
 CTL = BUILD / "cli" / "mssqlctl"
 DATA = ROOT / "tests" / "data" / "dbatools"
+pytestmark = pytest.mark.simulator("moves the server's clock, and has servers of its own")
 
 
 def run(*arguments: Any, stdin: str = "") -> subprocess.CompletedProcess:

@@ -67,7 +67,8 @@ static void errors_are_one_line(void **state) {
     complains(RUN("backup", "now", "--copy-only"), 2, "mssqlctl: --copy-only needs --kind full or --kind log\n");
     complains(RUN("windows"), 2,
               "mssqlctl: 'windows' needs to know where the backups are: --store URL, --catalog DIR or --history FILE\n");
-    complains(RUN("export", "/tmp"), 2, "mssqlctl: 'export' needs to know where the backups are: --store URL\n");
+    complains(RUN("export", "/tmp"), 2, "mssqlctl: 'export' needs the backups themselves: --store URL\n");
+    complains(RUN("export", "/tmp", "--catalog", "/x"), 2, "mssqlctl: 'export' needs the backups themselves: --store URL\n");
     complains(RUN("plan", "--tsql"), 2,
               "mssqlctl: --tsql is for plans without a sidecar. Name the backups with --store, --catalog or --history\n");
     complains(RUN("plan", "--history", "x", "--as", "y"), 2, "mssqlctl: --as belongs to --tsql\n");
