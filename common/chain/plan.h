@@ -117,7 +117,7 @@ enum chain_refusal_reason {
 
 struct chain_nearest {
     bool any;
-    int64_t at; /* a moment that can be restored */
+    int64_t at; /* a moment that can be restored; where the clock is the reason, only its LSN names it */
     struct lsn lsn; /* the same state as before-lsn, zero when the moment lies inside of a log */
     struct chain_path path;
 };

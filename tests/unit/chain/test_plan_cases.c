@@ -249,6 +249,23 @@ static void test_forks(void **state) {
     close_all(&f);
 }
 
+/* From before the fork: also by a log that goes on behind the fork point, which the new fork cannot use. */
+static void test_lsn_before_the_fork(void **state) {
+    (void)state;
+    struct fixture f = {0};
+    add(&f, make_full(1, 10, 15, 100));
+    add(&f, with(make_log(2, 10, 28, 200), BACKUP_COPY_ONLY));
+    add(&f, make_log(3, 10, 31, 300));
+    add(&f, on_fork(make_log(4, 28, 40, 400), FORK_A, FORK_B, 28));
+    f.sets[1].stored_bytes = 11;
+    to_lsn(&f, 17, false);
+    assert_plan(&f, "1 3");
+    assert_true(guid_eq(&f.plan.path.fork, &(struct guid){.bytes = {0, 0, 0, FORK_A}}));
+    f.request.target.kind = CHAIN_TO_LATEST;
+    assert_plan(&f, "1 2 4");
+    close_all(&f);
+}
+
 static void test_full_on_the_new_fork(void **state) {
     (void)state;
     struct fixture f = forked();
@@ -527,6 +544,7 @@ int main(void) {
         cmocka_unit_test(test_latest_before_an_open_hole),
         cmocka_unit_test(test_bulk_logged),
         cmocka_unit_test(test_forks),
+        cmocka_unit_test(test_lsn_before_the_fork),
         cmocka_unit_test(test_full_on_the_new_fork),
         cmocka_unit_test(test_two_primaries),
         cmocka_unit_test(test_mixed_servers_of_a_group),
