@@ -102,7 +102,8 @@ static void decide_damaged(const struct target_db *there, struct restore_guard *
         return;
     }
     g->over = RESTORE_OVER_TAIL;
-    g->tail = g->tail_damaged = true;
+    /* NO_TRUNCATE is copy-only: for the server the tail is not backed up (3159). It is, and it joins, before anything is replaced. */
+    g->tail = g->tail_damaged = g->replace = true;
 }
 
 static bool other_server(const struct restore_guard_view *view) {

@@ -51,7 +51,7 @@ struct restore_guard {
     bool evict; /* sessions may be in it: restore_evict(), or restore_tail_take() which does that too */
     bool tail; /* take the tail; for TOKEN too where it may be of use later */
     bool tail_damaged; /* WITH NO_TRUNCATE: the database cannot be opened */
-    bool replace; /* WITH REPLACE is needed, and allowed once the token was quoted; never with a tail */
+    bool replace; /* WITH REPLACE is needed, and allowed: the token was quoted, or the tail of a damaged database is kept */
     int64_t kept_until_at; /* what the store can restore of it, 0 nothing */
     char text[1024]; /* what is there, what would be lost */
     char token[RESTORE_TOKEN_MAX]; /* TOKEN: acknowledges it */

@@ -441,7 +441,7 @@ static void test_damaged(void **state) {
         db_of(&f)->state = (struct chain_server_state){0};
         assert_decides(&f, RESTORE_OVER_TAIL, RESTORE_LOSS_NONE);
         struct restore_guard g = decide(&f);
-        assert_true(g.tail && g.tail_damaged && !g.evict);
+        assert_true(g.tail && g.tail_damaged && g.replace && !g.evict);
         assert_succeeds(restore_guard_allow(&f.view, &g, "", &err), err);
         end(&f);
     }
