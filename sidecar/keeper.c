@@ -163,6 +163,14 @@ static void catch_up_or_rebuild(struct keeper *k) {
 
 static void work_catalog(struct keeper *k) {
     catch_up_or_rebuild(k);
+    struct err why;
+    if (k->op_err.class == ERR_NONE && k->op_catalog && catalog_wants_compaction(k->op_catalog) &&
+        catalog_compact(k->op_catalog, &why) < 0) {
+        log_error(LOG_WARN, &why, "catalog could not be compacted; it is opened again", "path", k->catalog_path, NULL);
+        catalog_free(k->op_catalog);
+        k->op_catalog = NULL;
+        (void)!catalog_open(k->catalog_path, k->url, k->options.scope, CATALOG_SYNC_LATER, &k->op_catalog, NULL, &k->op_err);
+    }
     /* the store is only read here */
     k->op_local = k->op_err.class == ERR_SPACE || (k->op_err.class != ERR_NONE && access(k->options.state_dir, W_OK | X_OK) < 0);
 }
@@ -410,6 +418,10 @@ static void on_heartbeat(struct ev_loop *loop, ev_timer *w, int events) {
     struct keeper *k = w->data;
     if (k->working || !k->current || !k->state.usable)
         return;
+    if (k->catalog && catalog_wants_compaction(k->catalog)) { /* the worker has it meanwhile; the heartbeat comes after it */
+        begin(k, OP_CATALOG);
+        return;
+    }
     k->op_sync_fd = k->catalog ? catalog_sync_begin(k->catalog) : -1;
     k->op_lineage = k->state.lineage;
     if (k->document) {
@@ -538,7 +550,8 @@ void keeper_put_store(struct keeper *keeper, struct store *store) {
 }
 
 struct catalog *keeper_catalog(struct keeper *keeper) {
-    return keeper ? keeper->catalog : NULL;
+    return keeper && !keeper->catalog_bad ? keeper->catalog
+                                          : NULL; /* an empty one that was just made says nothing of the store */
 }
 
 void keeper_catalog_stale(struct keeper *keeper) {

@@ -53,7 +53,7 @@ void keeper_free(struct keeper *keeper);
 /* The store while it is usable, else NULL. For a worker: put it back on the loop thread when the worker is done. */
 struct store *keeper_take_store(struct keeper *keeper);
 void keeper_put_store(struct keeper *keeper, struct store *store);
-/* The catalog, NULL before the first one could be made (then nothing may be committed). */
+/* The catalog, NULL before the first one was made from the store (then nothing may be decided or committed). */
 struct catalog *keeper_catalog(struct keeper *keeper);
 /* The catalog lacks a set that was committed, or does not take any more: it is opened again and caught up from the store, then
  * ready() is called. keeper_catalog() is NULL meanwhile. */

@@ -277,11 +277,11 @@ static bool refused(const struct err *err) {
     return err->sql_number != 0 || err->class == ERR_USAGE;
 }
 
-/* A full over bad pages is better than none, but never a base when there is another: one is taken and marked. The logs go
- * on in any case. */
+/* A full over bad pages is better than none, but never a base when there is another: one is taken and marked. The logs go on in any case;
+ * one with minimally logged changes has pages in it, too, and refused for ever it would only let the log grow. */
 static int run_backup_or_damaged(struct job *job, struct sql_session *session, struct err *err) {
     int rc = run_backup(job, session, false, err);
-    if (rc == 0 || err->sql_number != 3043 || job->entry.kind != BACKUP_FULL || atomic_load(&job->cancel))
+    if (rc == 0 || err->sql_number != 3043 || job->entry.kind == BACKUP_DIFF || atomic_load(&job->cancel))
         return rc;
     log_error(LOG_ERROR, err, "bad pages in the database: taking one backup that goes on over them. Run DBCC CHECKDB", NULL);
     struct err ignored;

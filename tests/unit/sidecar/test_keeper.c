@@ -3,6 +3,7 @@
 #include "tests/unit/support/unit.h"
 
 #include <ev.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -185,6 +186,46 @@ static void test_stale_catalog_is_opened_again(void **state) {
     assert_true(keeper_state(keeper)->usable);
 }
 
+/* Sets come and are pruned for years: the file does not grow, at a start and in the middle of a life. */
+static void leave_useless_records(struct catalog *c, unsigned count) {
+    struct backup b = {.kind = BACKUP_LOG, .family_guid = {{1}}, .database_guid = {{2}}};
+    uint32_t id;
+    struct catalog_entry e;
+    assert_succeeds(catalog_database_put(c, "db~1", "db", &b.family_guid, &b.database_guid, &id, &err), err);
+    for (unsigned i = 0; i < count; i++) {
+        memcpy(b.set_guid.bytes, &i, sizeof(i));
+        b.set_guid.bytes[15] = 1;
+        b.first_lsn = (struct lsn){1, i, 1};
+        b.last_lsn = (struct lsn){1, i + 1, 1};
+        assert_succeeds(catalog_append(c, id, &b, 0, &err), err);
+        e = (struct catalog_entry){.index = CATALOG_NONE};
+        assert_int_equal(catalog_previous(c, id, &e, &err), 1);
+        assert_succeeds(catalog_remove(c, e.index, &err), err);
+    }
+    assert_true(catalog_wants_compaction(c));
+}
+
+static void test_catalog_is_compacted(void **state) {
+    (void)state;
+    struct keeper_options o = options();
+    struct catalog_stats stats;
+    begin(&o);
+    wait_for(&ready_count, 1);
+    leave_useless_records(keeper_catalog(keeper), 2100);
+    catalog_stats_of(keeper_catalog(keeper), &stats);
+    uint64_t generation = stats.generation;
+    wait_for(&ready_count, 2); /* at the next heartbeat */
+    catalog_stats_of(keeper_catalog(keeper), &stats);
+    assert_true(stats.generation > generation);
+    assert_true(stats.records < 100);
+    leave_useless_records(keeper_catalog(keeper), 2100);
+    keeper_free(keeper);
+    begin(&o);
+    wait_for(&ready_count, 1); /* at the start */
+    catalog_stats_of(keeper_catalog(keeper), &stats);
+    assert_true(stats.records < 100);
+}
+
 static void test_store_that_comes_later(void **state) {
     (void)state;
     assert_int_equal(rmdir(store_dir), 0);
@@ -238,6 +279,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_errors_of_a_store_that_was_given_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_catalog_that_cannot_be_made_yet, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stale_catalog_is_opened_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_catalog_is_compacted, setup, teardown),
         cmocka_unit_test_setup_teardown(test_store_that_comes_later, setup, teardown),
         cmocka_unit_test_setup_teardown(test_two_owners, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_store, setup, teardown),
