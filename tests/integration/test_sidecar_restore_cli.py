@@ -58,8 +58,11 @@ def test_restore_and_keep(lab: Lab) -> None:
     one = sidecar.ctl("restores", listed[0]["id"]).stdout
     assert "by unix" in one and "restored" in one, one
     assert sidecar.ctl("restores", "nothing-like-it", check=False).returncode == 11
-    again = sidecar.ctl("restore", lab.database, "--to", "latest", "--as", copy, check=False)
-    assert again.returncode == 31 and "acknowledge" in again.stderr, again  # data_loss: it is there, and nobody says it may go
+    other = f"{lab.database}_other"
+    lab.sim.query(f"CREATE DATABASE [{other}]")
+    over = sidecar.ctl("restore", lab.database, "--to", "latest", "--as", other, check=False)
+    assert over.returncode == 31 and "acknowledge" in over.stderr, over  # data_loss: it is there, and nobody says it may go
+    lab.sim.query(f"DROP DATABASE [{other}]")
     wrong = sidecar.ctl("restore", lab.database, "--to", "latest", "--server", "somewhere", check=False)
     assert wrong.returncode == 2 and "without a sidecar" in wrong.stderr, wrong
     lab.sim.query(f"DROP DATABASE [{copy}]")
