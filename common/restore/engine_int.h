@@ -96,6 +96,15 @@ static inline int64_t engine_ms(const struct engine *e) {
     return (clock_mono_us() - e->begun_us) / 1000;
 }
 bool engine_cancelled(const struct engine *e);
+/* Around every change of an entry while databases run: another one's step may be writing the journal just now. */
+static inline void item_edit(struct item *item) {
+    if (item->engine->has_journal)
+        pthread_mutex_lock(&item->engine->journal.lock);
+}
+static inline void item_edited(struct item *item) {
+    if (item->engine->has_journal)
+        pthread_mutex_unlock(&item->engine->journal.lock);
+}
 /* Progress of an item; message may be NULL. */
 void engine_progress(struct item *item, enum restore_step step, enum backup_kind kind, double percent, const char *message);
 void engine_log(struct item *item, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -95,8 +95,12 @@ static int after(struct item *it, struct err *err) {
     engine_progress(it, RESTORE_RECOVERED, BACKUP_LOG, -1, r->check ? "checking" : NULL);
     int rc = restore_after_run(it->apply.session, &q, &done, err);
     str_copy(it->result->db_state, sizeof(it->result->db_state), done.state);
-    it->result->recovery_fork = it->entry->recovery_fork = done.recovery_fork;
-    it->result->database_guid = it->entry->database_guid = done.database_guid;
+    it->result->recovery_fork = done.recovery_fork;
+    it->result->database_guid = done.database_guid;
+    item_edit(it);
+    it->entry->recovery_fork = done.recovery_fork;
+    it->entry->database_guid = done.database_guid;
+    item_edited(it);
     move_lines(&it->warnings, &done.warnings);
     move_lines(&it->next, &done.next);
     restore_after_done(&done);

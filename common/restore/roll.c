@@ -188,7 +188,7 @@ static int statement_of(const struct item *it, size_t n, const struct restore_st
 }
 
 /* Before the first statement: that there will be a database of ours. */
-static int note_begin(struct item *it, struct err *err) {
+static void edit_begin(struct item *it) {
     struct restore_entry *entry = it->entry;
     char stop[CHAIN_STOP_TEXT_MAX];
     for (size_t i = 0; i < entry->file_count; i++) {
@@ -203,7 +203,13 @@ static int note_begin(struct item *it, struct err *err) {
     if (it->from_start)
         entry->base = it->sets[0].set_guid;
     restore_entry_set(&entry->stop, chain_stop_sql(stop, &it->plan.stop));
-    return restore_journal_step(&it->engine->journal, entry, RESTORE_RESTORING, err);
+}
+
+static int note_begin(struct item *it, struct err *err) {
+    item_edit(it);
+    edit_begin(it);
+    item_edited(it);
+    return restore_journal_step(&it->engine->journal, it->entry, RESTORE_RESTORING, err);
 }
 
 static bool must_evict(const struct item *it, size_t n) {
@@ -245,8 +251,9 @@ static int run_over(struct item *it, const char *text, enum apply_answer *ret_an
 static void count_applied(struct item *it, size_t n, const struct restore_staged *staged) {
     for (size_t i = 0; i < staged->manifest->file_count; i++)
         learn(it, staged->manifest->files[i].logical_name);
-    if (it->sets[n].kind == BACKUP_FULL)
-        it->entry->base_done = true;
+    item_edit(it);
+    it->entry->base_done |= it->sets[n].kind == BACKUP_FULL;
+    item_edited(it);
     it->result->sets_applied++;
     it->result->stored_bytes += staged->stored_bytes;
     it->result->reached_lsn = it->sets[n].last_lsn;

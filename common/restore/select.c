@@ -65,8 +65,11 @@ void select_avoid(struct item *it, const struct guid *set) {
         return;
     it->avoid = mem_realloc(it->avoid, (it->avoid_count + 1) * sizeof(*it->avoid));
     it->avoid[it->avoid_count++] = *set;
-    if (it->entry)
-        restore_entry_avoid(it->entry, set);
+    if (!it->entry)
+        return;
+    item_edit(it);
+    restore_entry_avoid(it->entry, set);
+    item_edited(it);
 }
 
 /* ---- the plan ---- */

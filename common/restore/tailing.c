@@ -41,6 +41,12 @@ static void make_request(struct item *it, const char *path, struct restore_tail_
     };
 }
 
+static void set_run(struct item *it, const char *run) {
+    item_edit(it);
+    restore_entry_set(&it->entry->tail_run, run);
+    item_edited(it);
+}
+
 static void remove_file(const struct item *it) {
     _cleanup_free_ char *path = local_path(it);
     unlink(path);
@@ -50,12 +56,14 @@ static void remove_file(const struct item *it) {
 static int without_tail(struct item *it, const struct err *why, struct err *err) {
     struct restore_guard_view view;
     remove_file(it);
-    restore_entry_set(&it->entry->tail_run, NULL);
+    set_run(it, NULL);
     assess_view(it, &view);
     if (restore_guard_no_tail(&view, &it->guard, it->engine->request.token, why, err) < 0)
         return -1;
+    item_edit(it);
     it->entry->over = it->guard.over;
     it->entry->replace = it->guard.replace;
+    item_edited(it);
     restore_lines_add(&it->warnings, "the tail of the log could not be taken, and its loss was acknowledged: %s", why->text);
     return 0;
 }
@@ -66,8 +74,10 @@ int tail_take(struct item *it, struct err *err) {
     struct restore_tail_result result = {0};
     struct err why;
     char run[RESTORE_ID_MAX + 32];
-    str_format(run, sizeof(run), "%s-tail-%u", e->request.id, it->index + 1);
-    restore_entry_set(&it->entry->tail_run, run);
+    struct guid g; /* another attempt is another set: msdb remembers the first one by its name, too */
+    guid_random(&g);
+    str_format(run, sizeof(run), "%s-tail-%u-%02x%02x", e->request.id, it->index + 1, g.bytes[0], g.bytes[1]);
+    set_run(it, run);
     if (restore_journal_step(&e->journal, it->entry, RESTORE_EVICTED, err) < 0)
         return -1;
     engine_progress(it, RESTORE_EVICTED, BACKUP_LOG, -1, "taking the tail of the log");
@@ -110,7 +120,7 @@ int tail_settle(struct item *it, struct err *err) {
     remove_file(it);
     if (restore_tail_undo(it->apply.session, it->target, it->entry->user_access, err) < 0)
         return -1;
-    restore_entry_set(&it->entry->tail_run, NULL);
+    set_run(it, NULL);
     return restore_journal_step(&it->engine->journal, it->entry, RESTORE_CHECKED, err);
 }
 
@@ -193,6 +203,6 @@ int tail_reconsider(struct item *it, bool *ret_again, struct err *err) {
     if (restore_tail_undo(it->apply.session, it->target, it->entry->user_access, err) < 0)
         return -1;
     *ret_again = true;
-    restore_entry_set(&it->entry->tail_run, NULL);
+    set_run(it, NULL);
     return restore_journal_step(&it->engine->journal, it->entry, RESTORE_CHECKED, err);
 }
