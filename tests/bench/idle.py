@@ -54,7 +54,7 @@ def run(build: Path, folder: Path) -> None:
             time.sleep(SECONDS)
             cpu = kit.run_seconds(sidecar.process.pid) - cpu
             rows.append(_row("after a start with the catalog", sidecar, group))
-            states = {d["name"]: d.get("state") for d in sidecar.status()["databases"]}
+            states = {d["name"]: d.get("chainState") for d in sidecar.status()["databases"]}
             sidecar.stop()
         kit.table(["", "RSS MiB", "anonymous MiB", "file MiB", "peak RSS MiB", "cgroup MiB"], rows)
         print(f"processor: {100 * cpu / SECONDS:.3f} % of a core over {SECONDS} s; chains: {', '.join(sorted(set(map(str, states.values()))))}")
