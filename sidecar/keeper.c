@@ -12,6 +12,7 @@
 #include "common/base/mem.h"
 #include "common/base/pool.h"
 #include "common/base/str.h"
+#include "sidecar/lend.h"
 
 #define HEARTBEAT_MS 60000
 
@@ -20,17 +21,6 @@ enum op {
     OP_OPEN, /* open the store, claim the scope */
     OP_CATALOG, /* rebuild the catalog or catch it up; the worker holds it meanwhile */
     OP_HEARTBEAT, /* lineage and instance.json */
-};
-
-/* An open store and who uses it. A suspected one is retired: nobody new gets it, and after its last user a worker closes it, which can
- * take as long as a dead volume likes. */
-struct lent {
-    struct pool_item item;
-    struct keeper *keeper;
-    struct store *store;
-    unsigned users;
-    bool closing; /* a worker has it */
-    struct lent *next;
 };
 
 struct keeper {
@@ -47,8 +37,7 @@ struct keeper {
     ev_timer heartbeat;
     double retry_s;
 
-    struct lent *current; /* opened and claimed */
-    struct lent *retired; /* list */
+    struct lending lending; /* the store that is open and claimed */
     struct catalog *catalog; /* NULL: not there, or the worker has it */
     bool stopping;
     bool catalog_bad; /* must be made anew from the store */
@@ -210,38 +199,6 @@ static void work(struct pool_item *item) {
 
 static void begin(struct keeper *k, enum op op);
 
-static void close_work(struct pool_item *item) {
-    store_free(container_of(item, struct lent, item)->store);
-}
-
-static void close_done(struct pool_item *item) {
-    struct lent *l = container_of(item, struct lent, item);
-    struct lent **p = &l->keeper->retired;
-    while (*p != l)
-        p = &(*p)->next;
-    *p = l->next;
-    mem_free(l);
-}
-
-/* What no worker takes now is taken at the next time, or at the end. */
-static void close_unused(struct keeper *k) {
-    for (struct lent *l = k->retired; l; l = l->next)
-        if (!l->users && !l->closing && !k->stopping) {
-            l->item = (struct pool_item){.work = close_work, .done = close_done};
-            l->closing = pool_submit(k->pool, &l->item);
-        }
-}
-
-static void retire(struct keeper *k) {
-    struct lent *l = k->current;
-    k->current = NULL;
-    if (!l)
-        return;
-    l->next = k->retired;
-    k->retired = l;
-    close_unused(k);
-}
-
 static double retry_max_s(const struct keeper *k) {
     return (double)k->options.retry_max_ms / 1000.0;
 }
@@ -286,9 +243,7 @@ static void opened(struct keeper *k) {
         lost(k, &k->op_err);
         return;
     }
-    k->current = mem_alloc(sizeof(*k->current));
-    k->current->keeper = k;
-    k->current->store = k->op_store;
+    lending_open(&k->lending, k->op_store);
     k->state.lineage = k->op_lineage;
     k->options.adopt = false;
     if (k->op_outcome == LINEAGE_ADOPTED)
@@ -304,12 +259,12 @@ static void catalog_done(struct keeper *k) {
     k->op_catalog = NULL;
     k->state.catalog_stuck = k->op_local;
     if (k->op_err.class != ERR_NONE) {
-        retire(k);
+        lending_retire(&k->lending);
         lost(k, &k->op_err);
         return;
     }
     k->catalog_bad = false;
-    if (!k->current) /* given up meanwhile; the next attempt is under way */
+    if (!lending_current(&k->lending)) /* given up meanwhile; the next attempt is under way */
         return;
     if (k->catalog_stale) { /* something was committed while the worker listed the store */
         begin(k, OP_CATALOG);
@@ -367,7 +322,7 @@ static void done(struct pool_item *item) {
     case OP_HEARTBEAT:
         heartbeat_done(k, k->op_store);
         keeper_put_store(k, k->op_store);
-        if (k->catalog_stale && k->current)
+        if (k->catalog_stale && lending_current(&k->lending))
             begin(k, OP_CATALOG);
         break;
     }
@@ -384,8 +339,7 @@ static void begin(struct keeper *k, enum op op) {
         k->op_known_sets = stats.live;
     }
     if (op != OP_OPEN) { /* the worker is a user like any other: a store that is given up meanwhile must outlive it */
-        k->op_store = k->current->store;
-        k->current->users++;
+        k->op_store = lending_take(&k->lending);
     }
     if (op == OP_CATALOG) {
         k->op_reopen = k->catalog_stale;
@@ -409,14 +363,14 @@ static void on_retry(struct ev_loop *loop, ev_timer *w, int events) {
     struct keeper *k = w->data;
     if (k->working) /* a heartbeat to the store that was given up: once it is through */
         retry_later(k);
-    else if (!k->current)
+    else if (!lending_current(&k->lending))
         begin(k, OP_OPEN);
 }
 
 static void on_heartbeat(struct ev_loop *loop, ev_timer *w, int events) {
     (void)loop, (void)events;
     struct keeper *k = w->data;
-    if (k->working || !k->current || !k->state.usable)
+    if (k->working || !lending_current(&k->lending) || !k->state.usable)
         return;
     if (k->catalog && catalog_wants_compaction(k->catalog)) { /* the worker has it meanwhile; the heartbeat comes after it */
         begin(k, OP_CATALOG);
@@ -490,7 +444,7 @@ int keeper_new(struct ev_loop *loop, const struct keeper_options *options, const
         mem_free(k);
         return -1;
     }
-    k->pool = pool_new("keeper", 2, 16, wake, k); /* one for the work, one to close what was given up */
+    k->pool = k->lending.pool = pool_new("keeper", 2, 16, wake, k); /* one for the work, one to close what was given up */
     ev_async_start(loop, &k->wake);
     ev_timer_again(loop, &k->heartbeat);
     begin(k, OP_OPEN);
@@ -507,19 +461,14 @@ void keeper_free(struct keeper *keeper) {
     ev_timer_stop(k->loop, &k->heartbeat);
     if (k->pool) {
         k->stopping = true;
+        k->lending.pool = NULL;
         pool_free(k->pool);
         ev_async_stop(k->loop, &k->wake);
     }
     if (k->op_sync_fd >= 0)
         close(k->op_sync_fd);
     catalog_free(k->catalog);
-    retire(k);
-    while (k->retired) { /* the workers that used them are joined by now */
-        struct lent *l = k->retired;
-        k->retired = l->next;
-        store_free(l->store);
-        mem_free(l);
-    }
+    lending_end(&k->lending);
     json_decref(k->document);
     mem_free(k->written);
     mem_free(k->catalog_path);
@@ -528,25 +477,11 @@ void keeper_free(struct keeper *keeper) {
 }
 
 struct store *keeper_take_store(struct keeper *keeper) {
-    if (!keeper || !keeper->state.usable || !keeper->current)
-        return NULL;
-    keeper->current->users++;
-    return keeper->current->store;
+    return keeper && keeper->state.usable ? lending_take(&keeper->lending) : NULL;
 }
 
 void keeper_put_store(struct keeper *keeper, struct store *store) {
-    if (keeper->current && keeper->current->store == store) {
-        keeper->current->users--;
-        return;
-    }
-    for (struct lent **p = &keeper->retired; *p; p = &(*p)->next) {
-        struct lent *l = *p;
-        if (l->store != store)
-            continue;
-        l->users--;
-        close_unused(keeper);
-        return;
-    }
+    lending_put(&keeper->lending, store);
 }
 
 struct catalog *keeper_catalog(struct keeper *keeper) {
@@ -557,7 +492,7 @@ struct catalog *keeper_catalog(struct keeper *keeper) {
 void keeper_catalog_stale(struct keeper *keeper) {
     struct keeper *k = keeper;
     k->catalog_stale = true;
-    if (!k->working && k->current && k->state.usable)
+    if (!k->working && lending_current(&k->lending) && k->state.usable)
         begin(k, OP_CATALOG);
 }
 
@@ -568,7 +503,7 @@ static bool store_itself_is_away(enum err_class class) {
 
 void keeper_failed(struct keeper *keeper, const struct store *store, const struct err *err) {
     struct keeper *k = keeper;
-    if (!k->current || k->current->store != store)
+    if (!store || lending_current(&k->lending) != store)
         return; /* it was given up already: the one that is open now is not to blame */
     if (!store_itself_is_away(err->class)) {
         k->state.error = *err;
@@ -577,7 +512,7 @@ void keeper_failed(struct keeper *keeper, const struct store *store, const struc
     }
     if (!k->state.usable)
         return;
-    retire(k);
+    lending_retire(&k->lending);
     lost(k, err);
 }
 
