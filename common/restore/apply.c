@@ -111,7 +111,7 @@ static void on_tick(void *user) {
 
 /* ---- what the answer means ---- */
 
-enum apply_trouble apply_trouble_of(const struct err *err) {
+static enum apply_trouble trouble_of(const struct err *err) {
     switch (err->sql_number) {
     case 3117: /* nothing to roll forward */
     case 3118: /* does not exist */
@@ -146,7 +146,7 @@ enum apply_trouble apply_trouble_of(const struct err *err) {
 }
 
 static int refused(struct apply *a, enum apply_trouble *ret_trouble, struct err *err) {
-    *ret_trouble = apply_trouble_of(err);
+    *ret_trouble = trouble_of(err);
     if (!sql_session_alive(a->session))
         *ret_trouble = APPLY_LOST;
     if (!a->stuck)

@@ -50,7 +50,5 @@ void apply_close(struct apply *apply); /* {0} is allowed */
 /* Runs one statement to its end, however long it takes. *ret_trouble is set on failure, *ret_answer on success. */
 int apply_run(struct apply *apply, const char *text, enum apply_answer *ret_answer, enum apply_trouble *ret_trouble,
               struct err *err) ERR_CHECK;
-/* Of the number of an error. PURE. */
-enum apply_trouble apply_trouble_of(const struct err *err);
 
 #endif

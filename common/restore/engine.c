@@ -154,9 +154,8 @@ static int prepare(struct engine *e, struct sql_session *session, struct err *er
 
 static int refuse(struct engine *e, struct err *err) {
     e->report->err = *err;
-    for (size_t i = 0; i < e->report->count; i++)
-        if (e->report->results[i].step == RESTORE_PLANNED)
-            e->report->results[i].err = *err;
+    for (size_t i = 0; i < e->count; i++)
+        report_refused(&e->items[i], err);
     return -1;
 }
 

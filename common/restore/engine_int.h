@@ -150,7 +150,7 @@ void execute_item(struct item *item);
 
 /* report.c */
 void report_plan(struct item *item);
-void report_lines(struct item *item);
+void report_refused(struct item *item, const struct err *why); /* nothing was changed */
 void report_end(struct item *item, enum restore_step outcome, const struct err *why);
 void report_told(struct item *item); /* finished in an earlier life */
 

@@ -60,6 +60,15 @@ static void keep_plan(const struct item *it, struct restore_result *r) {
     r->summary = describe_plan(it);
 }
 
+static void report_lines(struct item *it) {
+    struct restore_result *r = it->result;
+    r->warnings = it->warnings.items;
+    r->warning_count = it->warnings.count;
+    r->next = it->next.items;
+    r->next_count = it->next.count;
+    it->warnings = it->next = (struct restore_lines){0};
+}
+
 void report_plan(struct item *it) {
     struct restore_result *r = it->result;
     if (!r)
@@ -76,16 +85,15 @@ void report_plan(struct item *it) {
         report_lines(it);
 }
 
-/* ---- the end ---- */
-
-void report_lines(struct item *it) {
-    struct restore_result *r = it->result;
-    r->warnings = it->warnings.items;
-    r->warning_count = it->warnings.count;
-    r->next = it->next.items;
-    r->next_count = it->next.count;
-    it->warnings = it->next = (struct restore_lines){0};
+void report_refused(struct item *it, const struct err *why) {
+    if (!it->result || it->result->step != RESTORE_PLANNED)
+        return;
+    it->result->err = *why;
+    if (!it->engine->dry_run)
+        report_lines(it);
 }
+
+/* ---- the end ---- */
 
 static int on_state(void *user, const struct sql_row *row, struct err *err) {
     struct restore_result *r = user;
