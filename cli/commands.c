@@ -87,9 +87,31 @@ static const struct cli_option plan_options[] = {
     {"--server-dir", 0, "DIR", NULL, NULL, "/var/opt/mssql/restore", "with --tsql and a store: " SERVER_DIR_HELP},
 };
 
+/* The instance that a restore goes to, and the way there. */
+#define SERVER_OPTIONS                                                                                                           \
+    {"--server", 0, "HOST[:PORT]", NULL, "MSSQLCTL_SQL_SERVER", NULL, "the instance to restore to"},                             \
+        {"--user", 0, "LOGIN", NULL, "MSSQLCTL_SQL_USER", "sa", "a login there that may restore"},                               \
+        {"--password-file", 0, "FILE", NULL, NULL, NULL, "its password; else MSSQLCTL_SQL_PASSWORD in the environment"},         \
+        {"--encrypt", 0, "HOW", "request|off|require", NULL, "request", "encryption of the connection to SQL Server"},           \
+        {"--sql-ca", 0, "FILE", NULL, NULL, NULL, "PEM roots that SQL Server's certificate must lead to, or 'system'"},          \
+        {"--staging", 0, "LOCAL[:SERVERPATH]", NULL, NULL, NULL, "a directory that this program writes and SQL Server reads"},   \
+        {"--staging-size", 0, "BYTES", NULL, NULL, NULL, "the most that it may take there (20Gi); without it, what is free"},    \
+        {"--state", 0, "DIR", NULL, NULL, NULL, "where the journal is kept; without it, in staging"},                            \
+        {"--data-dir", 0, "DIR", NULL, NULL, NULL, "for data files, on the server; without it, its default"}, {                  \
+        "--log-dir", 0, "DIR", NULL, NULL, NULL, "for log files"                                                                 \
+    }
+
 static const struct cli_option verify_options[] = {
     {"--rate", 0, "BYTES", NULL, NULL, NULL, "read at most so many bytes per second (50Mi)"},
     {"--sizes-only", 0, NULL, NULL, NULL, NULL, "do not read the objects: finds what is missing or cut, no flipped bits"},
+    {"--restore", 0, NULL, NULL, NULL, NULL, "restore each database under a scratch name, look at it and drop it"},
+    {"--to", 0, "WHEN", NULL, NULL, "latest",
+     "with --restore: as for 'restore', or random, or random:SEED: a restorable moment by chance"},
+    {"--check", 0, NULL, NULL, NULL, NULL, "with --restore: DBCC CHECKDB of the restored database"},
+    {"--probe", 0, "DATABASE:QUERY:ATLEAST", NULL, NULL, NULL,
+     "with --restore: a query that must give at least this number; may be given more than once; * is every database"},
+    SERVER_OPTIONS,
+    {"--stuck-after", 0, "DURATION", NULL, NULL, "30m", "a statement without any progress for so long is cancelled"},
 };
 
 static const struct cli_option restore_options[] = {
@@ -98,16 +120,7 @@ static const struct cli_option restore_options[] = {
     {"--database", 'd', "NAME", NULL, NULL, NULL,
      "a name, an earlier name or a folder; may be given more than once; without it, all"},
     {"--as", 0, "NAME", NULL, NULL, NULL, "under this name instead of its own"},
-    {"--server", 0, "HOST[:PORT]", NULL, "MSSQLCTL_SQL_SERVER", NULL, "the instance to restore to"},
-    {"--user", 0, "LOGIN", NULL, "MSSQLCTL_SQL_USER", "sa", "a login there that may restore"},
-    {"--password-file", 0, "FILE", NULL, NULL, NULL, "its password; else MSSQLCTL_SQL_PASSWORD in the environment"},
-    {"--encrypt", 0, "HOW", "request|off|require", NULL, "request", "encryption of the connection to SQL Server"},
-    {"--sql-ca", 0, "FILE", NULL, NULL, NULL, "PEM roots that SQL Server's certificate must lead to, or 'system'"},
-    {"--staging", 0, "LOCAL[:SERVERPATH]", NULL, NULL, NULL, "a directory that this program writes and SQL Server reads"},
-    {"--staging-size", 0, "BYTES", NULL, NULL, NULL, "the most that it may take there (20Gi); without it, what is free"},
-    {"--state", 0, "DIR", NULL, NULL, NULL, "where the journal is kept; without it, in staging"},
-    {"--data-dir", 0, "DIR", NULL, NULL, NULL, "for data files, on the server; without it, its default"},
-    {"--log-dir", 0, "DIR", NULL, NULL, NULL, "for log files"},
+    SERVER_OPTIONS,
     {"--move", 0, "LOGICAL=PATH", NULL, NULL, NULL, "this file to that path; may be given more than once"},
     {"--dry-run", 0, NULL, NULL, NULL, NULL, "plan and check everything, change nothing"},
     {"--acknowledge-data-loss", 0, "TOKEN", NULL, NULL, NULL,
@@ -376,8 +389,19 @@ const struct cli_command cli_commands[] = {
             "exchanged objects and\n"
             "manifests are found, and objects that belong to nothing. Nothing is changed. It proves that the store gives back "
             "what was put there;\n"
-            "that SQL Server can restore it, only a restore proves. The exit code is 25 when something is lost.\n",
-        .examples = "verify --store file:///backup-store\nverify --store file:///backup-store --rate 50Mi -o json orders\n",
+            "that SQL Server can restore it, only a restore proves. The exit code is 25 when something is lost.\n"
+            "With --restore each database is restored on an instance as NAME__verify_XXXXXXXX, looked at, and dropped. It needs "
+            "room "
+            "for the whole\n"
+            "database, which is checked first. What a run that died left behind is dropped by the next one with the same staging "
+            "or "
+            "--state,\n"
+            "and nothing that the journal does not prove to be its own. The exit code is 0 when all are verified, 25 when one is "
+            "damaged.\n",
+        .examples = "verify --store file:///backup-store\nverify --store file:///backup-store --rate 50Mi -o json orders\n"
+                    "verify --restore --store file:///backup-store --server sql.example --password-file ./sa \\\n"
+                    "    --staging /mnt/restore:/var/opt/mssql/restore --to random --check --probe 'orders:SELECT COUNT(*) FROM "
+                    "dbo.orders:1' orders\n",
     },
     {
         .name = "preflight",
@@ -414,7 +438,12 @@ const struct cli_command cli_commands[] = {
      .flags = CLI_HIDDEN | CLI_VERBATIM,
      .run = cmd_complete,
      .summary = "candidates"},
-    {.name = "__steps", .words = "", .flags = CLI_HIDDEN, .run = cmd_steps, .summary = "durable steps of a restore"},
+    {.name = "__steps",
+     .words = "[verify]",
+     .max = 1,
+     .flags = CLI_HIDDEN,
+     .run = cmd_steps,
+     .summary = "durable steps of a restore, or of a trial"},
     {.name = "__reference", .words = "", .flags = CLI_HIDDEN, .run = cmd_reference, .summary = "docs/reference/mssqlctl.md"},
 };
 const size_t cli_command_count = ARRAY_LEN(cli_commands);

@@ -2,7 +2,8 @@
 /*
  * mssqlctl restore --store: the engine in this process, with nothing but the store, an instance and a directory that both see.
  *
- *     restore.c            the command: options to request and surroundings
+ *     restore.c            the command: options to request
+ *     surroundings.c       the store, the instance, staging; shared with verify --restore
  *     restore_tail.c       the tail of a database in place goes straight into the store
  *     restore_progress.c   bars, or lines where there is no terminal
  *     restore_print.c      the report

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* verify: reads a store again, all of it, and says what has gone bad. Nothing is changed. */
+#include "cli/verify.h"
+
 #include <string.h>
 
 #include "cli/commands.h"
@@ -156,6 +158,8 @@ int cmd_verify(struct cli *cli, struct err *err) {
     uint64_t bytes = 0;
     if (!url)
         return err_set(err, ERR_USAGE, "verify reads a store: name it with --store");
+    if (cli_given(&cli->args, "--restore"))
+        return verify_restore(cli, err);
     if (rate && !str_to_bytes(rate, &bytes))
         return err_set(err, ERR_USAGE, "--rate: '%.80s' is not a size such as 50Mi", rate);
     if (store_open(url, &options, &v.store, err) < 0)

@@ -40,6 +40,8 @@ struct restore_after {
     unsigned reapplied;
     bool checked; /* CHECKDB ran */
     bool corrupt; /* and found something */
+    unsigned check_errors; /* so many messages of damage */
+    struct err unchecked; /* why it was asked for and could not run; ERR_NONE: it ran */
     struct restore_lines warnings; /* what somebody should know */
     struct restore_lines next; /* what to run, statement by statement */
 };

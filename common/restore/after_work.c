@@ -188,10 +188,17 @@ int after_orphans(struct after_work *w, struct err *err) {
 
 /* --- DBCC ------------------------------------------------------------------------------------------------------- */
 
-/* Reports of damage, as opposed to reasons why DBCC could not run. */
+/* Reports of damage, as opposed to reasons why DBCC could not run: some of these have numbers in between. */
 static bool is_damage(int number) {
-    if (number == 2520 || number == 2571)
-        return false; /* no such database, no right */
+    static const int refusals[] = {
+        2520, /* no such database */
+        2557, 2559, 2571, 7983, /* no right */
+        2560, 2583, 2587, /* an option or parameter that this version does not take */
+        7919, /* a repair that needs single-user mode */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(refusals); i++)
+        if (number == refusals[i])
+            return false;
     return (number >= 8900 && number <= 8999) || (number >= 2508 && number <= 2593) || (number >= 5228 && number <= 5275) ||
            (number >= 7900 && number <= 7999) || number == 823 || number == 824;
 }
@@ -220,6 +227,7 @@ int after_check(struct after_work *w, struct err *err) {
     }
     if (rc == 0 && damage) {
         w->after->checked = w->after->corrupt = true;
+        w->after->check_errors = count;
         rc = err_sql(err, ERR_CORRUPT, damage->number, damage->severity, "DBCC CHECKDB found %u error%s, the first: %s", count,
                      count == 1 ? "" : "s", damage->text);
     } else if (rc == 0 && !w->after->checked) {
@@ -227,6 +235,7 @@ int after_check(struct after_work *w, struct err *err) {
             err_copy(err, &why);
             rc = -1;
         } else {
+            err_copy(&w->after->unchecked, &why);
             restore_lines_add(&w->after->warnings, "DBCC CHECKDB could not run: %s", why.text);
         }
     }

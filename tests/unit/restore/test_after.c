@@ -277,7 +277,14 @@ static void test_dbcc(void **state) {
         {8939, 16, ERR_CORRUPT, true, true, NULL},
         {2570, 16, ERR_CORRUPT, true, true, NULL},
         {824, 24, ERR_CORRUPT, true, true, NULL},
+        {2508, 16, ERR_CORRUPT, true, true, NULL},
+        {7995, 16, ERR_CORRUPT, true, true, NULL},
         {2571, 14, ERR_NONE, false, false, "DBCC CHECKDB could not run"},
+        {2557, 14, ERR_NONE, false, false, "DBCC CHECKDB could not run"},
+        {2559, 14, ERR_NONE, false, false, "DBCC CHECKDB could not run"},
+        {7983, 14, ERR_NONE, false, false, "DBCC CHECKDB could not run"},
+        {7919, 16, ERR_NONE, false, false, "DBCC CHECKDB could not run"},
+        {2583, 16, ERR_NONE, false, false, "DBCC CHECKDB could not run"},
         {5030, 16, ERR_NONE, false, false, "DBCC CHECKDB could not run"},
     };
     (void)state;
@@ -301,6 +308,8 @@ static void test_dbcc(void **state) {
         fake_sql_done(sql);
         assert_int_equal(after.checked, table[i].checked);
         assert_int_equal(after.corrupt, table[i].corrupt);
+        assert_int_equal(after.check_errors, table[i].corrupt ? 2 : 0);
+        assert_int_equal(after.unchecked.class == ERR_NONE, table[i].checked);
         if (table[i].warning)
             assert_line(after.warnings, table[i].warning);
         restore_after_done(&after);
