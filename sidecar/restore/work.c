@@ -6,6 +6,7 @@
 #include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "sidecar/restore/guarded.h"
 #include "sidecar/version.h"
 
 /* Read beside the loop: what changes later belongs to another run. */
@@ -96,6 +97,7 @@ int work_place_enter(struct work_place *p, struct restore_env *ret_env, struct e
                              : source_store_open(p->store, p->scope, 0, &p->source, err);
     if (rc < 0)
         return -1;
+    p->source = guarded_source(p->source, p->store, p->scope);
     *ret_env = (struct restore_env){
         .sql = &p->sql,
         .source = p->source,
