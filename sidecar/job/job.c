@@ -119,7 +119,7 @@ size_t job_fault_points(const char **names, size_t max) {
     size_t store_count;
     const char *const *store = store_fault_points(&store_count);
     for (size_t i = 0; i < store_count && n < max; i++)
-        if (strcmp(store[i], "store.small.rename")) /* a put of no kind: the sidecar has none */
+        if (strcmp(store[i], "store.small.rename")) /* a put of no kind: only restores have one */
             names[n++] = store[i];
     return n;
 }

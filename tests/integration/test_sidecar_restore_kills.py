@@ -20,7 +20,7 @@ from fixtures.load import rows_of
 from fixtures.restores import Background, of_status, ready, wait_ended
 from fixtures.sidecar import Sidecar, steps, wait_for
 
-STEPS = [step for step in steps() if step.startswith("restore.")]
+STEPS = [step for step in steps() if step.startswith(("restore.", "store.small."))]
 JOURNAL = [step for step in steps() if step.split(".")[0] in ("journal", "draft", "staging")]  # the tail passes them
 # Reached only when a restore fails, is cancelled, or is forgotten later: not on the way of one that completes.
 ASIDE = {"restore.failed", "restore.cancelled", "restore.ticket.removed", "restore.forget", "restore.note"}
