@@ -80,7 +80,6 @@ static int from_sidecar(struct cli *cli, struct chains *c, struct err *err) {
 /* ---- from a store ---- */
 
 static int from_store(struct cli *cli, struct chains *c, struct err *err) {
-    static const struct chain_interval_input nothing;
     struct offline_list list;
     if (offline_load(cli, &list, err) < 0)
         return -1;
@@ -98,7 +97,8 @@ static int from_store(struct cli *cli, struct chains *c, struct err *err) {
             if (!tip || sets[k].finish_at >= tip->finish_at)
                 tip = &sets[k];
         }
-        message_chain_sets(m, sets, db->count, &nothing);
+        const struct chain_interval_input known = {.known = db->holes, .known_count = db->hole_count};
+        message_chain_sets(m, sets, db->count, &known);
         if (tip) {
             m->family_guid = message_guid(&tip->family_guid);
             m->database_guid = message_guid(&tip->database_guid);

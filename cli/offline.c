@@ -75,7 +75,7 @@ struct load {
     struct offline_list *list;
     size_t list_cap;
     struct offline_database db; /* the folder's */
-    size_t cap;
+    size_t cap, hole_cap;
     uint64_t newest_sequence;
     int64_t newest_at;
     uint64_t unreadable;
@@ -85,6 +85,23 @@ static int leave_out(struct load *l, const struct err *why) {
     l->unreadable++;
     cli_fail_later(l->cli, why);
     return 0;
+}
+
+/* Every set until the next log tells of the same one: the first that closed it says it best. */
+static void add_hole(struct load *l, const struct manifest *m) {
+    struct chain_hole hole;
+    if (!manifest_chain_hole(m, &hole))
+        return;
+    for (size_t i = 0; i < l->db.hole_count; i++) {
+        struct chain_hole *known = &l->db.holes[i];
+        if (known->incarnation != hole.incarnation || lsn_cmp(known->from_lsn, hole.from_lsn) != 0)
+            continue;
+        if (hole.until_at < known->until_at)
+            *known = hole;
+        return;
+    }
+    l->db.holes = mem_grow(l->db.holes, &l->hole_cap, l->db.hole_count + 1, sizeof(hole));
+    l->db.holes[l->db.hole_count++] = hole;
 }
 
 static int on_manifest(void *user, const struct store_entry *entry, struct err *err) {
@@ -99,6 +116,7 @@ static int on_manifest(void *user, const struct store_entry *entry, struct err *
         err_copy(err, &why);
         return -1;
     }
+    add_hole(l, &m);
     l->db.sets = mem_grow(l->db.sets, &l->cap, l->db.count + 1, sizeof(*l->db.sets));
     l->db.sets[l->db.count++] = (struct offline_set){m.backup, mem_strdup(m.run_id), mem_strdup(m.reason)};
     bool newer = m.sequence > l->newest_sequence || (m.sequence == l->newest_sequence && m.backup.finish_at >= l->newest_at);
@@ -135,6 +153,7 @@ static void database_done(struct offline_database *db) {
         mem_free(db->sets[i].reason);
     }
     mem_free(db->sets);
+    mem_free(db->holes);
     mem_free(db->name);
 }
 
@@ -153,7 +172,7 @@ static int on_database(void *user, const char *folder, struct err *err) {
     struct load *l = user;
     l->folder = folder;
     l->db = (struct offline_database){0};
-    l->cap = 0;
+    l->cap = l->hole_cap = 0;
     l->newest_sequence = 0;
     l->newest_at = 0;
     int rc = load_folder(l, err);

@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "common/chain/backup.h"
+#include "common/chain/reason.h"
 #include "common/store/name.h"
 #include "common/store/store.h"
 #include "mssql/v1/sidecar.pb-c.h"
@@ -19,6 +20,8 @@ struct offline_database {
     char *name; /* the newest one */
     struct offline_set *sets; /* in the order of the store */
     size_t count;
+    struct chain_hole *holes; /* as the sets behind them tell */
+    size_t hole_count;
 };
 
 struct offline_list {

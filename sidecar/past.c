@@ -149,20 +149,13 @@ void past_load(struct agent *agent, struct database *db) {
 /* ---- asking ---- */
 
 static bool answer_from(struct question *q, const struct manifest *m) {
-    enum chain_hole_cause cause;
-    if (q->unknown)
-        q->from_lsn = m->hole.from_lsn;
-    if (lsn_cmp(m->hole.from_lsn, q->from_lsn) || !chain_hole_cause_parse(m->hole.cause, &cause))
+    struct chain_hole told;
+    if (!manifest_chain_hole(m, &told) || (!q->unknown && lsn_cmp(told.from_lsn, q->from_lsn) != 0))
         return false;
-    q->answer = (struct chain_hole){.cause = cause,
-                                    .cause_at = m->hole.cause_at,
-                                    .incarnation = m->backup.incarnation,
-                                    .family = m->backup.family_guid,
-                                    .fork = m->backup.last_fork,
-                                    .from_lsn = m->hole.from_lsn,
-                                    .from_at = m->hole.from_at};
-    str_copy(q->answer.who, sizeof(q->answer.who), m->hole.who);
-    str_copy(q->answer.device, sizeof(q->answer.device), m->hole.device);
+    q->from_lsn = told.from_lsn;
+    told.until_lsn = (struct lsn){0}; /* the next log shows where it ends */
+    told.until_at = 0;
+    q->answer = told;
     return true;
 }
 

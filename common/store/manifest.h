@@ -146,6 +146,10 @@ int manifest_format(const struct manifest *m, char **ret_text, size_t *ret_len, 
 int manifest_check(const struct manifest *m, struct err *err) ERR_CHECK;
 /* Same content, whatever the order of fields. */
 bool manifest_equal(const struct manifest *a, const struct manifest *b);
+/* What the manifest tells of the hole before its set, as the chain rules know holes: it ends with the set at the latest. False when it tells of
+ * none, or of a cause that this version does not know. */
+struct chain_hole;
+bool manifest_chain_hole(const struct manifest *m, struct chain_hole *ret_hole);
 /* "copyOnly", "damaged", ...: the words of enum backup_flag, NULL for bits that have none. */
 const char *manifest_flag_name(unsigned bit);
 

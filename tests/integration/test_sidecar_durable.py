@@ -73,6 +73,9 @@ def test_who_made_a_hole_outlives_state_directory_and_msdb(lab: Lab) -> None:
     lab.load.stop()
     sidecar.drained()
     assert sidecar.stop() == 0
+    told = sidecar.ctl("--store", f"file://{sidecar.store}", "chain", lab.database).stdout
+    assert "foreign" in told.lower() or "outside of this program" in told, told
+    assert "sa" in told.split(), told
     lab.sim.query(f"EXEC msdb.dbo.sp_delete_database_backuphistory @database_name = N'{lab.database}'")
     for lost in ("catalog only", "everything"):
         if lost == "catalog only":
