@@ -62,15 +62,15 @@ static void known_done(struct known *k) {
     chain_history_done(&k->history);
 }
 
-/* Can the store bring a database to a point between these two? */
-static bool known_reaches(const struct known *k, const struct guid *fork, struct lsn first, struct lsn last) {
+/* Can the store bring a database to exactly this point? */
+static bool known_holds(const struct known *k, const struct guid *fork, struct lsn lsn) {
     const struct chain_interval_input input = {.history = &k->history};
     struct chain_intervals all;
     bool found = false;
     chain_intervals_build(&input, &all);
     for (size_t i = 0; i < all.count && !found; i++) {
         const struct chain_interval *v = &all.intervals[i];
-        found = guid_eq(&v->path.fork, fork) && lsn_cmp(v->from_lsn, last) <= 0 && lsn_cmp(first, v->until_lsn) <= 0;
+        found = guid_eq(&v->path.fork, fork) && lsn_cmp(v->from_lsn, lsn) <= 0 && lsn_cmp(lsn, v->until_lsn) <= 0;
     }
     chain_intervals_done(&all);
     return found;
@@ -88,8 +88,7 @@ static void lose(struct restore_guard *g, enum restore_loss loss, bool tail, boo
 /* RESTORING or in STANDBY: there is nothing in it but what was restored into it, up to its redo point. */
 static void decide_restored(const struct known *k, const struct target_db *there, enum restore_loss loss,
                             struct restore_guard *g) {
-    if (!lsn_is_zero(there->redo_start_lsn) &&
-        known_reaches(k, &there->redo_start_fork, there->redo_start_lsn, there->redo_start_lsn))
+    if (!lsn_is_zero(there->redo_start_lsn) && known_holds(k, &there->redo_start_fork, there->redo_start_lsn))
         g->over = RESTORE_OVER_SAFE;
     else
         lose(g, loss, false, true);
@@ -110,16 +109,49 @@ static bool other_server(const struct restore_guard_view *view) {
     return view->server && view->server[0] && view->target->server.name[0] && !str_ieq(view->server, view->target->server.name);
 }
 
+/* Would this log, which begins on one fork and ends on another, be restorable? Asked of the chain logic as if it were there. */
+static bool crossing_joins(const struct restore_guard_view *view, const struct backup *log) {
+    struct backup *sets = mem_array(view->set_count + 1, sizeof(*sets));
+    struct chain_history history;
+    struct chain_intervals all;
+    bool found = false;
+    if (view->set_count)
+        memcpy(sets, view->sets, view->set_count * sizeof(*sets));
+    sets[view->set_count] = *log;
+    chain_history_init(&history, sets, view->set_count + 1);
+    const struct chain_interval_input input = {.history = &history};
+    chain_intervals_build(&input, &all);
+    for (size_t i = 0; i < all.count && !found; i++)
+        found = guid_eq(&all.intervals[i].path.fork, &log->last_fork) && lsn_cmp(all.intervals[i].until_lsn, log->last_lsn) >= 0;
+    chain_intervals_done(&all);
+    chain_history_done(&history);
+    mem_free(sets);
+    return found;
+}
+
 /*
  * It was restored, and its log was not backed up since: the next log backup begins on the fork that it came from and
- * crosses over to the one that it is on. It joins when the store reaches into the part before the fork point.
+ * crosses over to the one that it is on.
  */
-static bool crosses_over(const struct known *k, const struct target_db *there) {
+static bool crosses_over(const struct restore_guard_view *view) {
+    const struct target_db *there = view->there;
     const struct chain_server_state *s = &there->state;
     if (guid_is_zero(&there->first_fork) || lsn_is_zero(there->fork_point) ||
         lsn_cmp(s->last_log_backup_lsn, there->fork_point) > 0)
         return false;
-    return known_reaches(k, &there->first_fork, s->last_log_backup_lsn, there->fork_point);
+    struct backup log = {.kind = BACKUP_LOG,
+                         .family_guid = s->family_guid,
+                         .database_guid = s->database_guid,
+                         .first_fork = there->first_fork,
+                         .last_fork = s->recovery_fork_guid,
+                         .fork_point = there->fork_point,
+                         .first_lsn = s->last_log_backup_lsn,
+                         .last_lsn = lsn_max(s->log_end_lsn, there->fork_point),
+                         .start_at = view->now,
+                         .finish_at = view->now,
+                         .valid_until = view->now};
+    guid_random(&log.set_guid);
+    return crossing_joins(view, &log);
 }
 
 static void decide_online(const struct restore_guard_view *view, const struct known *k, struct restore_guard *g) {
@@ -138,7 +170,7 @@ static void decide_online(const struct restore_guard_view *view, const struct kn
         return;
     }
     chain_diagnose(&chain, &d);
-    bool joins = d.readable && (d.log_extends || (d.reason == CHAIN_REASON_FORKED && crosses_over(k, view->there)));
+    bool joins = d.readable && (d.log_extends || (d.reason == CHAIN_REASON_FORKED && crosses_over(view)));
     if (s->model == CHAIN_MODEL_SIMPLE)
         lose(g, RESTORE_LOSS_SIMPLE, false, false);
     else if (!d.log_possible)
@@ -271,7 +303,7 @@ int restore_guard_tail_joins(const struct restore_guard_view *view, const struct
     struct lsn reached = k.window.latest_lsn;
     bool joins = family;
     if (backup_crosses_fork(tail)) {
-        joins = joins && known_reaches(&k, &tail->first_fork, tail->first_lsn, tail->fork_point);
+        joins = joins && crossing_joins(view, tail);
     } else {
         chain_tip_add(&k.tip, tail);
         chain_tip_window(&k.tip, 0, &k.window);

@@ -62,7 +62,7 @@ static struct restore_guard decide(struct fixture *f) {
             fail_msg("over %d loss %s: %s", g_.over, restore_loss_word(g_.loss), g_.text);                                       \
         assert_true(g_.over == RESTORE_OVER_NOTHING || g_.text[0]);                                                              \
         assert_int_equal(g_.token[0] != 0, g_.over == RESTORE_OVER_TOKEN);                                                       \
-        assert_false(g_.tail &&g_.replace);                                                                                      \
+        assert_false(g_.tail &&g_.replace && !g_.tail_damaged);                                                                  \
     } while (0)
 
 static void test_words(void **state) {
@@ -256,6 +256,11 @@ static void test_crosses_over(void **state) {
     assert_fails(restore_guard_tail_joins(&f.view, &tail, &err), err, ERR_DATA_LOSS, "missing");
     tail = on_fork(make_log(9, 5, 39, 41), FORK_A, FORK_B, 11); /* before anything that the store can restore */
     assert_fails(restore_guard_tail_joins(&f.view, &tail, &err), err, ERR_DATA_LOSS, "missing");
+    tail = on_fork(make_log(9, 21, 29, 41), FORK_A, FORK_B, 25); /* no backup ends where it could be joined to */
+    assert_fails(restore_guard_tail_joins(&f.view, &tail, &err), err, ERR_DATA_LOSS, "missing");
+    db->state.last_log_backup_lsn = L(21);
+    assert_decides(&f, RESTORE_OVER_TOKEN, RESTORE_LOSS_OTHER_FORK);
+    db->state.last_log_backup_lsn = L(20);
     f.view.server = "another";
     assert_decides(&f, RESTORE_OVER_TOKEN, RESTORE_LOSS_OTHER_SERVER);
     f.view.server = NULL;
