@@ -390,14 +390,10 @@ const struct cli_command cli_commands[] = {
             "manifests are found, and objects that belong to nothing. Nothing is changed. It proves that the store gives back "
             "what was put there;\n"
             "that SQL Server can restore it, only a restore proves. The exit code is 25 when something is lost.\n"
-            "With --restore each database is restored on an instance as NAME__verify_XXXXXXXX, looked at, and dropped. It needs "
-            "room "
-            "for the whole\n"
-            "database, which is checked first. What a run that died left behind is dropped by the next one with the same staging "
-            "or "
-            "--state,\n"
-            "and nothing that the journal does not prove to be its own. The exit code is 0 when all are verified, 25 when one is "
-            "damaged.\n",
+            "With --restore each database is restored on an instance as NAME__verify_XXXXXXXX, looked at, and dropped. It needs\n"
+            "room for the whole database, which is checked first. What a run that died left behind is dropped by the next one\n"
+            "with the same --staging or --state, and nothing that the journal does not prove to be its own. The exit code is 0\n"
+            "when all are verified, 25 when one is damaged.\n",
         .examples = "verify --store file:///backup-store\nverify --store file:///backup-store --rate 50Mi -o json orders\n"
                     "verify --restore --store file:///backup-store --server sql.example --password-file ./sa \\\n"
                     "    --staging /mnt/restore:/var/opt/mssql/restore --to random --check --probe 'orders:SELECT COUNT(*) FROM "
