@@ -425,6 +425,14 @@ static void add_copies(const struct run *run, Mssql__V1__Restore *m) {
     }
 }
 
+/* Without the members of the plan: a status is asked for often. */
+static Mssql__V1__RestoreResult *short_result(const Mssql__V1__RestoreResult *result) {
+    Mssql__V1__RestoreResult *copy = message_restore_result_copy(result);
+    while (copy->n_members)
+        mssql__v1__restore_member__free_unpacked(copy->members[--copy->n_members], NULL);
+    return copy;
+}
+
 Mssql__V1__Restore *run_message(const struct run *run, bool with_results) {
     const struct ticket *t = &run->ticket;
     const struct err *e = run->state == RUN_ENDED ? &t->err : &run->waiting_for;
@@ -445,7 +453,7 @@ Mssql__V1__Restore *run_message(const struct run *run, bool with_results) {
     if (run->state != RUN_ENDED)
         add_progress((struct run *)(uintptr_t)run, m); /* only its lock changes */
     for (size_t i = 0; with_results && run->state == RUN_ENDED && run->report && i < run->report->n_results; i++)
-        STATUS_APPEND(m, results, message_restore_result_copy(run->report->results[i]));
+        STATUS_APPEND(m, results, short_result(run->report->results[i]));
     add_copies(run, m);
     return m;
 }
