@@ -57,6 +57,7 @@ layers() {
     grep -rnE '#include "(sidecar|controller|cli|tests)/' common --include='*.c' --include='*.h'
     grep -rnE '#include "(controller|cli|tests)/' sidecar --include='*.c' --include='*.h'
     grep -rnE '#include "(controller|sidecar|tests)/' cli --include='*.c' --include='*.h'
+    grep -rnE '#include "(sidecar|cli|tests)/' controller --include='*.c' --include='*.h'
     return 0
 }
 
