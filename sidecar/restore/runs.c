@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include <jansson.h>
+
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -285,16 +287,43 @@ static void forget_refused(struct agent *agent, struct run *old) {
     run_free(old);
 }
 
+static json_t *comparable(const struct restore_request *request) {
+    json_t *json = restore_request_to_json(request);
+    json_object_del(json, "id");
+    json_object_del(json, "requestedAt");
+    json_object_del(json, "token");
+    return json;
+}
+
+/* An id that is used for something else by mistake must not look like success. */
+static int check_same(struct agent *agent, const struct run_spec *spec, const struct run *known, struct err *err) {
+    struct ticket t;
+    int rc = make_ticket(agent, spec, &t, err);
+    if (rc == 0) {
+        json_t *asked = comparable(&t.request), *before = comparable(&known->ticket.request);
+        if (!json_equal(asked, before)) {
+            rc = err_set(err, ERR_CONFLICT, "request '%s' was made before, and asked for something else", spec->request_id);
+            err_hint(err, "Another restore needs another request id");
+        }
+        json_decref(asked);
+        json_decref(before);
+    }
+    ticket_done(&t);
+    return rc;
+}
+
 int restores_begin(struct agent *agent, const struct run_spec *spec, struct run **ret_run, bool *ret_joined, struct err *err) {
     struct run *known = *spec->request_id ? restores_find(agent, spec->request_id) : NULL;
     bool refused = known && known->state == RUN_ENDED && !known->ticket.targets.count && !known->working && !known->saving &&
                    !known->watches;
+    struct ticket t;
     if (known && !refused) {
+        if (check_same(agent, spec, known, err) < 0)
+            return -1;
         *ret_run = known;
         *ret_joined = true;
         return 0;
     }
-    struct ticket t;
     if (check_spec(agent, spec, err) < 0)
         return -1;
     if (make_ticket(agent, spec, &t, err) < 0) {

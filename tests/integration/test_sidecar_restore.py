@@ -130,6 +130,9 @@ def test_a_request_runs_once(lab: Lab) -> None:
     again = restore(sidecar, [(lab.database, copy)], request_id="restore-uid-1")
     assert again.good and again.accepted.joined and again.accepted.restore_id == first.accepted.restore_id
     lab.sim.query("SELECT n FROM mine", copy)  # it was not restored again
+    with pytest.raises(grpc.RpcError) as other:
+        restore(sidecar, [(lab.database, f"{copy}_other")], request_id="restore-uid-1")
+    assert other.value.code() == grpc.StatusCode.ABORTED and "asked for something else" in other.value.details()
     sidecar.stop()
     sidecar.start()  # remembered across restarts
     again = restore(sidecar, [(lab.database, copy)], request_id="restore-uid-1")
