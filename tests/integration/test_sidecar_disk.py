@@ -220,6 +220,7 @@ def test_staging_is_not_mounted_at_the_start(lab: Lab) -> None:
     sidecar.staging.rmdir()
     away.rename(sidecar.staging)
     sidecar.wait_until("the staged log in the store", lambda s: lab.kinds(s) == before + ["log"])
+    sidecar.wait_shipped()
     assert shipped_order(sidecar)[-1] == staged.split(".")[0]
     sidecar.force(lab.database)
     assert lab.kinds(sidecar) == before + ["log", "log"], "the chain did not break"
