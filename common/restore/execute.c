@@ -52,8 +52,12 @@ static int recover(struct item *it, struct err *err) {
     enum stand stand;
     for (unsigned i = 0;; i++) {
         enum apply_trouble trouble;
-        if (roll_stand(it, &stand, &resume, err) < 0)
-            return -1;
+        if (roll_stand(it, &stand, &resume, err) < 0) {
+            if (err->class != ERR_CONNECT || i >= RECOVER_TRIES || engine_cancelled(it->engine) ||
+                roll_connect(it, true, err) < 0)
+                return -1;
+            continue;
+        }
         if (has_ended(it, stand))
             break;
         if (stand != STAND_RESTORING)

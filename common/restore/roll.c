@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The backups of one database, one RESTORE after the other, and the ways around trouble. */
 #include <string.h>
+#include <time.h>
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
@@ -12,6 +13,7 @@
 #define LOST_MAX 30 /* connections in a row without anything applied between */
 #define RESTARTS_MAX 2
 #define EVICT_TRIES 10
+#define RECOVERING_LOOK_NS 200000000L
 
 /* ---- the connection ---- */
 
@@ -104,13 +106,28 @@ static enum stand judge(struct item *it, const struct restore_target *target, co
     return STAND_RESTORING;
 }
 
-int roll_stand(struct item *it, enum stand *ret_stand, struct chain_resume *ret_resume, struct err *err) {
+static int stand_now(struct item *it, enum stand *ret_stand, bool *ret_recovering, struct chain_resume *ret_resume,
+                     struct err *err) {
     struct restore_target target = {0};
     if (roll_connect(it, false, err) < 0 || target_read(it->apply.session, &target, err) < 0)
         return -1;
-    *ret_stand = judge(it, &target, target_find(&target, it->target), ret_resume);
+    const struct target_db *db = target_find(&target, it->target);
+    *ret_recovering = db && db->info.state == SQL_DB_RECOVERING;
+    *ret_stand = judge(it, &target, db, ret_resume);
     target_done(&target);
     return 0;
+}
+
+int roll_stand(struct item *it, enum stand *ret_stand, struct chain_resume *ret_resume, struct err *err) {
+    int64_t until = clock_mono_us() + it->engine->request.stuck_after_ms * 1000;
+    bool recovering = false;
+    while (stand_now(it, ret_stand, &recovering, ret_resume, err) == 0) {
+        /* After a start of the server it is not decided yet how it stands. */
+        if (!recovering || clock_mono_us() >= until || engine_cancelled(it->engine))
+            return 0;
+        nanosleep(&(struct timespec){.tv_nsec = RECOVERING_LOOK_NS}, NULL);
+    }
+    return -1;
 }
 
 /* ---- planning again ---- */
@@ -239,6 +256,7 @@ static int run_over(struct item *it, const char *text, enum apply_answer *ret_an
     if (sql_text_check(&both, "RESTORE DATABASE", err) == 0)
         for (unsigned i = 0; i < EVICT_TRIES; i++) {
             rc = evict(it, err);
+            *ret_trouble = sql_session_alive(it->apply.session) ? APPLY_FATAL : APPLY_LOST;
             if (rc == 0)
                 rc = apply_run(&it->apply, both.data, ret_answer, ret_trouble, err);
             if (rc == 0 || err->sql_number != 3101 || engine_cancelled(it->engine))
@@ -407,8 +425,11 @@ int roll_forward(struct item *it, struct err *err) {
         struct trouble trouble;
         struct err first;
         unsigned applied = it->result->sets_applied;
-        if (again && plan_again(it, from_start, err) < 0)
-            return -1;
+        if (again && plan_again(it, from_start, err) < 0) {
+            if (err->class != ERR_CONNECT || engine_cancelled(it->engine) || ++lost > LOST_MAX || roll_connect(it, true, err) < 0)
+                return -1;
+            continue;
+        }
         if (roll_once(it, &trouble, err) == 0)
             return 0;
         if (it->result->sets_applied > applied)

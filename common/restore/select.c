@@ -278,6 +278,19 @@ static int refuse(const struct item *it, struct err *err) {
     return err_context(err, "%s", it->source.name);
 }
 
+/* "latest" is not what somebody expects when newer backups are there that nothing reaches. */
+static void say_limits(struct item *it) {
+    char text[CHAIN_TEXT_MAX];
+    if (it->plan.has_hole && !it->said_hole)
+        restore_lines_add(&it->warnings, "newer backups are there that nothing reaches: %s",
+                          chain_hole_text(text, &it->plan.hole));
+    it->said_hole |= it->plan.has_hole;
+    if (it->history.unreadable_total && !it->said_unreadable)
+        restore_lines_add(&it->warnings, "%zu manifests could not be read, the first one: %s", it->history.unreadable_total,
+                          it->history.unreadable[0].err.text);
+    it->said_unreadable |= it->history.unreadable_total > 0;
+}
+
 int select_plan(struct item *it, const struct chain_resume *resume, struct err *err) {
     bool may_be_provisional = it->engine->env->ship_tail && (!it->entry || it->entry->step < RESTORE_TAIL_TAKEN);
     if (load(it, err) < 0)
@@ -286,6 +299,8 @@ int select_plan(struct item *it, const struct chain_resume *resume, struct err *
         if (build_any(it, resume, may_be_provisional, err) < 0)
             return refuse(it, err);
         int rc = inspect(it, err);
+        if (rc == 0)
+            say_limits(it);
         if (rc <= 0)
             return rc;
     }
@@ -298,6 +313,14 @@ static void drop_item(struct engine *e) {
     item_done(&e->items[--e->count]);
 }
 
+/* Does the refusal say that this database was not there yet at the target, so that an earlier one of the same name is meant? A
+ * chain that is damaged or has a hole is no reason to take another database for it. */
+static bool is_before_its_time(const struct item *it) {
+    return !it->bad[0] && !it->history.unreadable_total &&
+           (it->refused == CHAIN_REFUSED_BEFORE_WINDOW || it->refused == CHAIN_REFUSED_NO_BACKUPS ||
+            it->refused == CHAIN_REFUSED_MARK_UNKNOWN);
+}
+
 /* The newest of the candidates that covers the target. */
 static int select_candidate(struct engine *e, const struct restore_wish *wish, const struct source_list *list,
                             const size_t *found, size_t count, enum chain_refusal_reason *ret_refused, struct err *err) {
@@ -306,6 +329,8 @@ static int select_candidate(struct engine *e, const struct restore_wish *wish, c
         struct item *it = add_item(e, wish, &list->items[found[i]]);
         err_clear(&why);
         if (select_plan(it, NULL, &why) == 0) {
+            if (!target_find(&e->target, it->target))
+                item_drop_history(it); /* only the guard of a database that is there wants all of it */
             if (count > 1)
                 restore_lines_add(&it->warnings, "%zu databases had the name '%s'; this is the one in folder %s", count,
                                   it->source.name, it->source.folder);
@@ -315,8 +340,9 @@ static int select_candidate(struct engine *e, const struct restore_wish *wish, c
             *ret_refused = it->refused;
             err_copy(err, &why);
         }
+        bool earlier = is_before_its_time(it);
         drop_item(e);
-        if (why.class == ERR_CONNECT || why.class == ERR_CANCELLED || why.class == ERR_STORE)
+        if (!earlier)
             break;
     }
     return -1;

@@ -167,11 +167,56 @@ def test_the_newest_manifests_are_gone(world: tuple[History, Sim], restore: Rest
     assert got == world[0].all[: len(got)] and got
 
 
+def test_latest_with_a_hole_says_so(world: tuple[History, Sim], restore: Restore, name: str) -> None:
+    """Newer backups are there and nothing reaches them: what is restored is older than somebody expects."""
+    world[0].manifest("log", -2, restore.store).unlink()
+    done = restore.run("--to", "latest", "-d", "orders", "--as", name)
+    got = values(restore.server, name)
+    assert got == world[0].all[: len(got)] and len(got) < world[0].count
+    warned(done, "nothing reaches")
+
+
+def test_an_unreadable_manifest_is_told(world: tuple[History, Sim], restore: Restore, name: str) -> None:
+    bad = world[0].manifest("log", -1, restore.store)
+    damage(restore.store, "truncate", bad)
+    done = restore.run("--to", "latest", "-d", "orders", "--as", name)
+    warned(done, bad.name)
+
+
 def test_all_fulls_are_gone(world: tuple[History, Sim], restore: Restore, name: str) -> None:
     for path in restore.store.glob("*/*/*/full/*.json"):
         path.unlink()
     done = restore.run("--to", "latest", "-d", "orders", "--as", name, code=None)
     assert done.code != 0 and state(restore.server, name) == "absent"
+
+
+def test_another_database_of_the_name_is_not_taken_for_a_damaged_one(sim: Sim, sidecar_factory: Any, tmp_path: Path, world: tuple[History, Sim]) -> None:
+    """Dropped and made again: the earlier one is for moments before the new one began, and for nothing else."""
+    (h,) = past.protect(sidecar_factory, sim, "twice")
+    h.clock.next_second()
+    h.rows(2).moment()
+    h.rows(1).backup("log")
+    sim.query("DROP DATABASE twice")
+    past.create(sim, "twice")
+    h.sidecar.wait_until("a full of the new one", lambda s: len(list(s.store.glob("*/*/twice~*/full/*.json"))) == 2)
+    first = h.expected(h.moments[0][0])
+    sim.query("INSERT INTO marks VALUES (77, SYSUTCDATETIME())", "twice")
+    h.backup("log")
+    past.end(h)
+    restore = Restore(world[1], copy_store(h.sidecar.store, tmp_path / "copy"), tmp_path)
+    restore.run("--to", "latest", "-d", "twice", "--as", "newest")
+    assert values(world[1], "newest") == [77]
+    done = restore.run("--to", h.moments[0][0], "-d", "twice", "--as", "older")
+    assert values(world[1], "older") == first
+    warned(done, "2 databases had the name")
+    folders = {p.parent.parent: p for p in restore.store.glob("*/*/twice~*/full/*.bak*")}
+    for folder, full in folders.items():
+        if folder.name == done.database["folder"]:
+            continue
+        damage(restore.store, "remove", full)
+    assert restore.run("--to", "latest", "-d", "twice", "--as", "wrong", code=None).code != 0
+    assert state(world[1], "wrong") == "absent"
+    world[1].query("DROP DATABASE newest; DROP DATABASE older")
 
 
 def test_an_empty_store(world: tuple[History, Sim], tmp_path: Path) -> None:
