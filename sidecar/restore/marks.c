@@ -26,6 +26,8 @@ static void mark(struct agent *agent, struct database *db) {
     bool restoring = is_target(r, db->name);
     if (db->restoring && !restoring) {
         db->looked_at = 0; /* whatever was known is of before */
+        db->quiet_until_at = 0;
+        db->memory.quiet_end_lsn = (struct lsn){0}; /* LSNs repeat on the new fork */
         discover_soon(agent);
     }
     db->restoring = restoring;
