@@ -105,8 +105,10 @@ static const struct cli_option verify_options[] = {
     {"--rate", 0, "BYTES", NULL, NULL, NULL, "read at most so many bytes per second (50Mi)"},
     {"--sizes-only", 0, NULL, NULL, NULL, NULL, "do not read the objects: finds what is missing or cut, no flipped bits"},
     {"--restore", 0, NULL, NULL, NULL, NULL, "restore each database under a scratch name, look at it and drop it"},
+    {"--verify-only", 0, NULL, NULL, NULL, NULL,
+     "SQL Server reads each backup that a restore would take: RESTORE VERIFYONLY WITH CHECKSUM"},
     {"--to", 0, "WHEN", NULL, NULL, "latest",
-     "with --restore: as for 'restore', or random, or random:SEED: a restorable moment by chance"},
+     "with --restore and --verify-only: as for 'restore', or random, or random:SEED: a restorable moment by chance"},
     {"--check", 0, NULL, NULL, NULL, NULL, "with --restore: DBCC CHECKDB of the restored database"},
     {"--probe", 0, "DATABASE:QUERY:ATLEAST", NULL, NULL, NULL,
      "with --restore: a query that must give at least this number; may be given more than once; * is every database"},
@@ -383,7 +385,7 @@ const struct cli_command cli_commands[] = {
         .flags = CLI_OFFLINE | CLI_DATABASES,
         .run = cmd_verify,
         OPTIONS(verify_options),
-        .summary = "read a store again and say what has gone bad",
+        .summary = "read a store again and say what has gone bad, or restore it for a trial",
         .text =
             "Every manifest and every object of the store (--store) is read: names, sizes, hashes and records. Missing and "
             "exchanged objects and\n"
@@ -393,7 +395,7 @@ const struct cli_command cli_commands[] = {
             "With --restore each database is restored on an instance as NAME__verify_XXXXXXXX, looked at, and dropped. It needs\n"
             "room for the whole database, which is checked first. What a run that died left behind is dropped by the next one\n"
             "with the same --staging or --state, and nothing that the journal does not prove to be its own. The exit code is 0\n"
-            "when all are verified, 25 when one is damaged.\n",
+            "when all are verified, 25 when one is damaged. --verify-only takes the same options and makes no database.\n",
         .examples = "verify --store file:///backup-store\nverify --store file:///backup-store --rate 50Mi -o json orders\n"
                     "verify --restore --store file:///backup-store --server sql.example --password-file ./sa \\\n"
                     "    --staging /mnt/restore:/var/opt/mssql/restore --to random --check --probe 'orders:SELECT COUNT(*) FROM "

@@ -158,7 +158,7 @@ int cmd_verify(struct cli *cli, struct err *err) {
     uint64_t bytes = 0;
     if (!url)
         return err_set(err, ERR_USAGE, "verify reads a store: name it with --store");
-    if (cli_given(&cli->args, "--restore"))
+    if (cli_given(&cli->args, "--restore") || cli_given(&cli->args, "--verify-only"))
         return verify_restore(cli, err);
     if (rate && !str_to_bytes(rate, &bytes))
         return err_set(err, ERR_USAGE, "--rate: '%.80s' is not a size such as 50Mi", rate);

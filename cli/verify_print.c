@@ -90,18 +90,59 @@ static void print_numbers(const struct cli *cli, const struct trial_result *r) {
     }
 }
 
-void verify_print_trial(const struct cli *cli, const struct trial_result *r) {
-    char target[CHAIN_TARGET_TEXT_MAX];
-    cli_say(cli, CLI_BOLD, "%s", r->database);
-    chain_target_format(target, &r->target);
-    if (r->random)
-        cli_field(cli, "  to", CLI_PLAIN, "%s, by chance: again with --to random:%llu", target, (unsigned long long)r->seed);
+static void print_target(const struct cli *cli, const struct chain_target *target, bool random, uint64_t seed) {
+    char text[CHAIN_TARGET_TEXT_MAX];
+    chain_target_format(text, target);
+    if (random)
+        cli_field(cli, "  to", CLI_PLAIN, "%s, by chance: again with --to random:%llu", text, (unsigned long long)seed);
     else
-        cli_field(cli, "  to", CLI_PLAIN, "%s", target);
+        cli_field(cli, "  to", CLI_PLAIN, "%s", text);
+}
+
+void verify_print_trial(const struct cli *cli, const struct trial_result *r) {
+    cli_say(cli, CLI_BOLD, "%s", r->database);
+    print_target(cli, &r->target, r->random, r->seed);
     if (r->sets_applied)
         print_numbers(cli, r);
     cli_field(cli, r->verified ? "  verified" : "  NOT VERIFIED", r->verified ? CLI_GOOD : CLI_BAD, "%s",
               r->verified ? r->scratch : r->err.text);
     if (r->left_behind)
         cli_field(cli, "  left behind", CLI_BAD, "%s: %s", r->scratch, r->drop_err.text);
+}
+
+/* ---- --verify-only ---- */
+
+json_t *verify_sets_json(const struct trial_sets *s, const struct err *why) {
+    char target[CHAIN_TARGET_TEXT_MAX], at[CLOCK_TEXT_MAX], guid[GUID_TEXT_MAX];
+    json_t *list = json_array(), *v = json_object();
+    for (size_t i = 0; i < s->count; i++) {
+        const struct trial_set *set = &s->items[i];
+        json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:I,s:I,s:o}", "kind", backup_kind_name(set->kind), "setGuid",
+                                              guid_format(guid, &set->set), "finishAt", clock_format(at, set->finish_at),
+                                              "plainBytes", (json_int_t)set->plain_bytes, "verifyMs", (json_int_t)set->verify_ms,
+                                              "error", error_value(&set->err)));
+    }
+    json_object_set_new(v, "database", text_value(s->database));
+    json_object_set_new(v, "folder", text_value(s->folder));
+    json_object_set_new(v, "verified", json_boolean(why->class == ERR_NONE));
+    json_object_set_new(v, "error", error_value(why));
+    json_object_set_new(v, "to", text_value(chain_target_format(target, &s->target)));
+    json_object_set_new(v, "seed", s->random ? json_integer((json_int_t)s->seed) : json_null());
+    json_object_set_new(v, "planned", json_integer((json_int_t)s->planned));
+    json_object_set_new(v, "bad", json_integer((json_int_t)s->bad));
+    json_object_set_new(v, "sets", list);
+    return v;
+}
+
+void verify_print_sets(const struct cli *cli, const struct trial_sets *s, const struct err *why) {
+    char at[CLOCK_TEXT_MAX];
+    cli_say(cli, CLI_BOLD, "%s", s->database);
+    print_target(cli, &s->target, s->random, s->seed);
+    for (size_t i = 0; i < s->count; i++)
+        if (s->items[i].err.class != ERR_NONE)
+            cli_field(cli, "  bad", CLI_BAD, "%s of %s: %s", backup_kind_name(s->items[i].kind),
+                      clock_format(at, s->items[i].finish_at), s->items[i].err.text);
+    bool good = why->class == ERR_NONE;
+    cli_field(cli, good ? "  read" : "  NOT VERIFIED", good ? CLI_GOOD : CLI_BAD, "%zu of %zu backups by SQL Server%s%s",
+              s->count, s->planned, good ? "" : ": ", good ? "" : why->text);
 }

@@ -21,6 +21,7 @@ struct probe {
 struct trials {
     struct cli *cli;
     struct surroundings s;
+    bool sets_only; /* --verify-only */
     struct trial_request request; /* but for the database and its probes */
     struct probe *probes;
     size_t probe_count;
@@ -75,7 +76,10 @@ static int read_options(struct trials *t, struct err *err) {
     const struct cli_args *args = &t->cli->args;
     if (cli_given(args, "--rate") || cli_given(args, "--sizes-only"))
         return err_set(err, ERR_USAGE, "--rate and --sizes-only belong to reading the store, not to --restore");
+    t->sets_only = cli_given(args, "--verify-only");
     t->request.check = cli_given(args, "--check");
+    if (t->sets_only && (cli_given(args, "--restore") || t->request.check || cli_given(args, "--probe")))
+        return err_set(err, ERR_USAGE, "--verify-only restores nothing: no --restore, --check or --probe with it");
     t->request.data_dir = cli_value(args, "--data-dir");
     t->request.log_dir = cli_value(args, "--log-dir");
     t->request.scope = t->s.scope;
@@ -115,14 +119,27 @@ static size_t choose_probes(struct trials *t, const char *database) {
     return n;
 }
 
-static void try_one(struct trials *t, const char *database) {
+static void complain(struct trials *t, const char *database, struct err *why) {
+    err_context(why, "%s", database);
+    if (why->class == ERR_CORRUPT && t->corrupt.class == ERR_NONE)
+        t->corrupt = *why;
+    cli_fail_later(t->cli, why);
+}
+
+static int read_sets(struct trials *t, struct err *err) {
+    struct trial_sets sets;
+    int rc = restore_trial_sets(&t->s.env, &t->request, &sets, err);
+    if (t->cli->output == CLI_TABLE)
+        verify_print_sets(t->cli, &sets, err);
+    else
+        json_array_append_new(t->results, verify_sets_json(&sets, err));
+    trial_sets_done(&sets);
+    return rc;
+}
+
+static int restore_once(struct trials *t, struct err *err) {
     struct trial_result result;
-    struct err err;
-    err_clear(&err);
-    t->request.database = database;
-    t->request.probes = t->chosen;
-    t->request.probe_count = choose_probes(t, database);
-    int rc = restore_trial(&t->s.env, &t->request, &result, &err);
+    int rc = restore_trial(&t->s.env, &t->request, &result, err);
     restore_bars_free(t->s.bars);
     t->s.bars = restore_bars_new(t->cli);
     if (t->cli->output == CLI_TABLE)
@@ -130,12 +147,17 @@ static void try_one(struct trials *t, const char *database) {
     else
         json_array_append_new(t->results, verify_trial_json(&result));
     trial_result_done(&result);
-    if (rc == 0)
-        return;
-    err_context(&err, "%s", database);
-    if (err.class == ERR_CORRUPT && t->corrupt.class == ERR_NONE)
-        t->corrupt = err;
-    cli_fail_later(t->cli, &err);
+    return rc;
+}
+
+static void try_one(struct trials *t, const char *database) {
+    struct err err;
+    err_clear(&err);
+    t->request.database = database;
+    t->request.probes = t->chosen;
+    t->request.probe_count = choose_probes(t, database);
+    if ((t->sets_only ? read_sets(t, &err) : restore_once(t, &err)) < 0)
+        complain(t, database, &err);
 }
 
 static bool cancelled(const struct trials *t) {
@@ -171,7 +193,9 @@ static int check_probes(const struct trials *t, struct err *err) {
 }
 
 static int run(struct trials *t, struct err *err) {
-    if (read_options(t, err) < 0 || restore_trial_clean(&t->s.env, on_cleaned, t, err) < 0)
+    if (read_options(t, err) < 0)
+        return -1;
+    if (!t->sets_only && restore_trial_clean(&t->s.env, on_cleaned, t, err) < 0)
         return -1;
     t->results = json_array();
     int rc = try_all(t, err);

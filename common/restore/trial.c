@@ -128,33 +128,39 @@ static int choose_name(struct trial *t, const char *name, struct err *err) {
     return taken ? err_set(err, ERR_EXISTS, "no free name like '%s'", t->result->scratch) : 0;
 }
 
-static int choose_moment(struct trial *t, const struct source_database *db, struct err *err) {
-    struct source_history history;
-    t->result->target = t->request->target;
-    t->result->random = t->request->random;
-    t->result->seed = t->request->seed;
-    if (!t->request->random)
-        return 0;
-    if (source_history(t->outer->source, db->folder, false, &history, err) < 0)
-        return -1;
-    t->result->target = (struct chain_target){.kind = CHAIN_TO_LATEST};
-    if (trial_moment(&history, t->request->seed, &t->result->target.at))
-        t->result->target.kind = CHAIN_TO_TIME;
-    source_history_done(&history);
-    return 0;
-}
-
-static int find(struct trial *t, struct source_database *ret_db, struct err *err) {
+int trial_find(struct source *source, const char *name, struct source_database *ret_db, struct err *err) {
     struct source_list list;
     size_t *found = NULL, count = 0;
-    if (source_databases(t->outer->source, &list, err) < 0)
+    if (source_databases(source, &list, err) < 0)
         return -1;
-    int rc = source_find(&list, t->request->database, &found, &count, err);
+    int rc = source_find(&list, name, &found, &count, err);
     if (rc == 0)
         *ret_db = list.items[found[0]];
     mem_free(found);
     source_list_done(&list);
     return rc;
+}
+
+void trial_target(const struct trial_request *request, const struct source_history *history, struct chain_target *ret_target) {
+    *ret_target = request->target;
+    if (!request->random)
+        return;
+    *ret_target = (struct chain_target){.kind = CHAIN_TO_LATEST};
+    if (trial_moment(history, request->seed, &ret_target->at))
+        ret_target->kind = CHAIN_TO_TIME;
+}
+
+static int choose_target(struct trial *t, const struct source_database *db, struct err *err) {
+    struct source_history history = {0};
+    bool random = t->request->random;
+    t->result->random = random;
+    t->result->seed = t->request->seed;
+    if (random && source_history(t->outer->source, db->folder, false, &history, err) < 0)
+        return -1;
+    trial_target(t->request, &history, &t->result->target);
+    if (random)
+        source_history_done(&history);
+    return 0;
 }
 
 static void make_request(const struct trial *t, struct restore_request *r) {
@@ -172,11 +178,11 @@ static void make_request(const struct trial *t, struct restore_request *r) {
 
 static int begin(struct trial *t, struct err *err) {
     struct source_database db;
-    if (find(t, &db, err) < 0)
+    if (trial_find(t->outer->source, t->request->database, &db, err) < 0)
         return -1;
     str_copy(t->result->database, sizeof(t->result->database), db.name);
     str_copy(t->result->folder, sizeof(t->result->folder), db.folder);
-    if (choose_moment(t, &db, err) < 0)
+    if (choose_target(t, &db, err) < 0)
         return -1;
     if (sql_session_open(t->env.sql, &t->session, err) < 0)
         return err_context(err, "the instance of the trial restore");

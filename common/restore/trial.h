@@ -88,6 +88,31 @@ void trial_result_done(struct trial_result *result); /* {0} is allowed */
 int restore_trial(const struct restore_env *env, const struct trial_request *request, struct trial_result *ret_result,
                   struct err *err) ERR_CHECK;
 
+/* One backup of a plan that SQL Server was asked about. */
+struct trial_set {
+    enum backup_kind kind;
+    struct guid set;
+    int64_t finish_at;
+    uint64_t plain_bytes;
+    int64_t verify_ms; /* RESTORE VERIFYONLY */
+    struct err err; /* ERR_NONE: it is good; ERR_CORRUPT, ERR_NOT_FOUND, ...: this backup is not */
+};
+struct trial_sets {
+    char database[SQL_NAME_MAX];
+    char folder[NAME_FOLDER_MAX];
+    struct chain_target target;
+    bool random;
+    uint64_t seed;
+    struct trial_set *items; /* in the order of restoring; those that were come to */
+    size_t count, planned, bad;
+};
+void trial_sets_done(struct trial_sets *sets);
+/* Fetches every backup of the plan, checks its hashes, and lets SQL Server read it: RESTORE VERIFYONLY WITH CHECKSUM. Makes no
+ * database and needs room for staged files only. Of the request, check, probes and directories are not used. ERR_CORRUPT when a
+ * backup is not good (all are tried); other failures end it. */
+int restore_trial_sets(const struct restore_env *env, const struct trial_request *request, struct trial_sets *ret_sets,
+                       struct err *err) ERR_CHECK;
+
 enum trial_cleaned {
     TRIAL_CLEANED, /* dropped */
     TRIAL_CLEANED_GONE, /* there was nothing any more */

@@ -5,6 +5,7 @@
  *     trial.c          from request to verdict
  *     trial_look.c     CHECKDB and probes
  *     trial_moment.c   a restorable moment by chance
+ *     trial_sets.c     VERIFYONLY of each backup of a plan, nothing is restored
  *     trial_note.c     what is durable, and names
  *     trial_drop.c     whose database it is; the drop; cleaning up after a crash
  */
@@ -49,6 +50,10 @@ int trial_server_name(struct sql_session *session, char dst[SQL_NAME_MAX], struc
 
 /* A moment inside of what can be restored. False: there is none, only single points. PURE. */
 bool trial_moment(const struct source_history *history, uint64_t seed, int64_t *ret_at);
+
+int trial_find(struct source *source, const char *name, struct source_database *ret_db, struct err *err) ERR_CHECK;
+/* The one that was asked for, or by chance; the history is looked at only then. */
+void trial_target(const struct trial_request *request, const struct source_history *history, struct chain_target *ret_target);
 
 int trial_check(struct sql_session *session, const struct restore_env *env, struct trial_result *result,
                 struct err *err) ERR_CHECK;

@@ -49,6 +49,11 @@ class Verify(Restore):
         return not any(self.staging.iterdir())
 
 
+class VerifyOnly(Verify):
+    def command(self, *arguments: str, **more: Any) -> list[str]:
+        return [*super().command(*arguments, **more)[:-1], "--verify-only"]
+
+
 def trial(done: Done) -> dict[str, Any]:
     (only,) = done.report["trials"]
     return only
@@ -248,3 +253,42 @@ def test_cancelled(verify: Verify, tmp_path: Path) -> None:
     done = verify.end(process)
     assert done.code == 19, (done.code, done.err)
     assert databases(verify.server) == set() and verify.clean()
+
+
+# ---- VERIFYONLY ----
+
+
+@pytest.fixture
+def only(verify: Verify) -> VerifyOnly:
+    return VerifyOnly(verify.server, verify.store, verify.staging.parent)
+
+
+def test_every_backup_is_read_and_nothing_restored(only: VerifyOnly) -> None:
+    told = trial(only.run("orders"))
+    assert told["verified"] and told["bad"] == 0 and told["planned"] == len(told["sets"]) >= 3
+    assert told["sets"][0]["kind"] == "full" and all(s["error"] is None and s["plainBytes"] > 0 for s in told["sets"])
+    assert databases(only.server) == set() and only.clean()
+    told = trial(only.run("orders", "--to", "random:7"))
+    assert told["verified"] and told["seed"] == 7 and told["to"].startswith("20")
+
+
+def test_room_for_the_database_is_not_needed(only: VerifyOnly) -> None:
+    only.server.do("free_space", path=str(only.server.data), bytes=1000)
+    assert trial(only.run("orders"))["verified"]
+
+
+def test_all_that_are_bad_are_named(only: VerifyOnly, world: tuple[list[History], Sim], tmp_path: Path) -> None:
+    """What comes behind a bad one is read all the same."""
+    store, orders = copy_store(only.store, tmp_path / "copy"), world[0][0]
+    good = trial(only.run("orders"))["sets"]
+    damage(store, "flip", orders.object("full", 0, store))
+    damage(store, "remove", orders.object("log", 2, store))
+    told = trial(VerifyOnly(only.server, store, tmp_path).run("orders", code=CORRUPT))
+    assert [s["setGuid"] for s in told["sets"]] == [s["setGuid"] for s in good] and told["bad"] == 2
+    assert [bool(s["error"]) for s in told["sets"]] == [s["kind"] == "full" or s is good[-1] for s in good]
+    assert databases(only.server) == set() and only.clean()
+
+
+def test_verify_only_is_no_restore(only: VerifyOnly) -> None:
+    for arguments in (["--check"], ["--probe", "orders:SELECT 1:1"], ["--restore"]):
+        assert only.run("orders", *arguments, code=None).code == USAGE, arguments
