@@ -263,6 +263,7 @@ static int read_object(struct reader *r, struct err *err) {
         }
         if (history_json_next(r->json, &token, err) < 0)
             return -1;
+        history_row_done(&r->row); /* what stood before the rows was about all of them */
         if ((is_rows ? read_rows(r, err) : history_json_skip(r->json, token, err)) < 0)
             return -1;
         rows = true;
