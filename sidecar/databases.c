@@ -233,8 +233,8 @@ void databases_add_hole(struct agent *agent, struct database *db, const struct c
 }
 
 void databases_judge(struct agent *agent, struct database *db, const struct chain_foreign *foreign, size_t foreign_count) {
-    if (!db->server_known || !db->tips_known)
-        return;
+    if (!db->server_known || !db->tips_known || db->restoring)
+        return; /* and what a restore has is not to be judged */
     int64_t now = clock_wall();
     const struct pause *pause = pause_of(agent, db->name, now);
     db->memory.paused = pause != NULL;

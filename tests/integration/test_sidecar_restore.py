@@ -325,3 +325,29 @@ def test_without_the_right_it_says_which(lab: Lab, sidecar_factory: Callable[...
     assert "sql.adminUser" in text, refused
     assert rows_of(lab.sim, lab.database) == lab.load.acked, "nothing was touched"
     assert sidecar.stop() == 0
+
+
+def test_several_at_once(lab: Lab) -> None:
+    """Three databases in one request, to one moment: each has its own result, and one that cannot be refuses all before anything is done."""
+    names = [f"{lab.database}_{letter}" for letter in "abc"]
+    for name in names:
+        lab.sim.query(f"CREATE DATABASE [{name}]")
+        lab.sim.query("CREATE TABLE marks (n int); INSERT INTO marks VALUES (1)", name)
+    sidecar = lab.sidecar(policy={"databases": names})
+    for name in names:
+        sidecar.wait_full(name)
+    at = lab.sim.query("SELECT SYSUTCDATETIME()").rows[0][0]
+    lab.sim.query("WAITFOR DELAY '00:00:00.050'")
+    for name in names:
+        lab.sim.query("INSERT INTO marks VALUES (2)", name)
+        sidecar.force(name)
+    refused = restore(sidecar, [*names, (names[0], "master")], to=rfc3339(at))
+    assert refused.summary.error_class and not refused.summary.completed, refused
+    assert all(marks_of(lab.sim, name) == {1, 2} for name in names), "nothing was touched"
+    outcome = restore(sidecar, names, to=rfc3339(at), parallel=2)
+    assert outcome.good and sorted(r.database for r in outcome.results) == names, outcome
+    assert all(marks_of(lab.sim, name) == {1} for name in names)
+    for name in names:
+        sidecar.wait_until(f"{name} to be protected again", lambda s, n=name: s.database(n)["chainState"] == "Intact" and not s.database(n).get("skipReason"))
+        lab.sim.query(f"DROP DATABASE [{name}]")
+    assert sidecar.stop() == 0
