@@ -55,9 +55,10 @@ def plan_from(base: dict[str, Any], sets: Iterable[dict[str, Any]]) -> list[dict
     same = [m for m in sets if all(chain(m, key) == chain(base, key) for key in ("familyGuid", "incarnation"))]
     logs = sorted((m for m in same if kind(m) == "log"), key=lambda m: (lsn(m, "first"), lsn(m, "last")))
     diffs = [m for m in same if kind(m) == "diff" and chain(m, "differentialBaseGuid") == base["set"]["guid"]]
-    plan, reached = [base], lsn(base, "last")
+    plan, reached, fork = [base], lsn(base, "last"), chain(base, "lastForkGuid")
     for log in logs:
-        if lsn(log, "last") <= reached:
+        # LSNs of two forks overlap: a log of another one is none of this chain
+        if lsn(log, "last") <= reached or fork not in (chain(log, "firstForkGuid"), chain(log, "lastForkGuid")):
             continue
         if lsn(log, "first") > reached:
             bridges = [d for d in diffs if lsn(d, "last") >= lsn(log, "first")]
@@ -68,7 +69,7 @@ def plan_from(base: dict[str, Any], sets: Iterable[dict[str, Any]]) -> list[dict
             if lsn(log, "last") <= reached:
                 continue
         plan.append(log)
-        reached = lsn(log, "last")
+        reached, fork = lsn(log, "last"), chain(log, "lastForkGuid")
     return plan
 
 
