@@ -203,9 +203,10 @@ int catalog_database_put(struct catalog *c, const char *folder, const char *name
 /* ---- sets ---- */
 
 static void fill_entry(const struct record *r, struct catalog_entry *ret_entry) {
-    uint32_t bits = record_bits(r);
+    uint32_t bits = record_bits(r), behind = ret_entry->behind;
     *ret_entry = (struct catalog_entry){
         .index = r->self, .database = r->database, .sequence = r->sequence, .backup = r->set.backup, .note = r->set.note};
+    ret_entry->behind = behind;
     ret_entry->backup.flags &= ~MUTABLE_FLAGS;
     ret_entry->backup.flags |= (bits & STATE_HELD ? BACKUP_HELD : 0u) | (bits & STATE_OFF_VOLUME ? BACKUP_OFF_VOLUME : 0u);
 }
@@ -237,6 +238,15 @@ static int step_back(const struct catalog *c, uint32_t database, uint32_t at, co
     return 1;
 }
 
+static void release_behind(const struct catalog *c, struct catalog_entry *entry) {
+    if (!entry->behind || entry->behind < entry->index) /* a walk begins */
+        entry->behind = entry->index + 1;
+    if (entry->behind - entry->index < RELEASE_EVERY)
+        return;
+    catalog_release_range(c, entry->index, entry->behind);
+    entry->behind = entry->index;
+}
+
 int catalog_previous(const struct catalog *c, uint32_t database, struct catalog_entry *entry, struct err *err) {
     const struct record *r = NULL;
     uint32_t at = entry->index;
@@ -244,6 +254,7 @@ int catalog_previous(const struct catalog *c, uint32_t database, struct catalog_
     while ((rc = step_back(c, database, at, &r, err)) > 0) {
         if (!(record_bits(r) & STATE_REMOVED)) {
             fill_entry(r, entry);
+            release_behind(c, entry);
             return 1;
         }
         at = r->self;
@@ -285,13 +296,8 @@ int catalog_find(const struct catalog *c, uint32_t database, const struct guid *
 int catalog_each(const struct catalog *c, uint32_t database, int (*fn)(void *user, const struct catalog_entry *entry), void *user,
                  struct err *err) {
     struct catalog_entry e = {.index = CATALOG_NONE};
-    uint32_t behind = c->count; /* pages from here on were given back */
     int rc;
     while ((rc = catalog_previous(c, database, &e, err)) > 0) {
-        if (behind - e.index >= RELEASE_EVERY) {
-            catalog_release_range(c, e.index, behind);
-            behind = e.index;
-        }
         int result = fn(user, &e);
         if (result)
             return result;

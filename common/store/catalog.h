@@ -54,6 +54,7 @@ struct catalog_entry {
     uint64_t sequence;
     struct backup backup; /* with BACKUP_HELD and BACKUP_OFF_VOLUME as they are now */
     struct catalog_note note;
+    uint32_t behind; /* of catalog_previous(): pages from this record on were given back */
 };
 
 enum catalog_sync {
@@ -102,14 +103,14 @@ int catalog_append(struct catalog *catalog, uint32_t database, const struct back
 int catalog_append_noted(struct catalog *catalog, uint32_t database, const struct backup *backup, const struct catalog_note *note,
                          uint64_t sequence, struct err *err) ERR_CHECK;
 
-/* Newest first, one database, in commit order backwards: reads its records only.
+/* Newest first, one database, in commit order backwards: reads its records only. They lie among those of all others, so a long walk
+ * gives the pages behind it back.
  *     struct catalog_entry e = {.index = CATALOG_NONE};
  *     int rc;
  *     while ((rc = catalog_previous(catalog, db, &e, err)) > 0) use(&e.backup);
  * 1: an entry, 0: no more, -1: ERR_CORRUPT (rebuild). */
 int catalog_previous(const struct catalog *catalog, uint32_t database, struct catalog_entry *entry, struct err *err) ERR_CHECK;
-/* The same for a long walk, with the pages behind it given back: the records of one database lie among those of all others. fn's
- * result that is not 0 ends it and is the result. */
+/* The same as a loop. fn's result that is not 0 ends it and is the result. */
 int catalog_each(const struct catalog *catalog, uint32_t database, int (*fn)(void *user, const struct catalog_entry *entry),
                  void *user, struct err *err) ERR_CHECK;
 /* The newest set of a kind. ERR_NOT_FOUND when there is none. */
