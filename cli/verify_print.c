@@ -106,8 +106,8 @@ void verify_print_trial(const struct cli *cli, const struct trial_result *r) {
         print_numbers(cli, r);
     cli_field(cli, r->verified ? "  verified" : "  NOT VERIFIED", r->verified ? CLI_GOOD : CLI_BAD, "%s",
               r->verified ? r->scratch : r->err.text);
-    if (r->left_behind)
-        cli_field(cli, "  left behind", CLI_BAD, "%s: %s", r->scratch, r->drop_err.text);
+    if (r->drop_err.class != ERR_NONE)
+        cli_field(cli, "  left behind", CLI_BAD, "%s: %s", r->left_behind ? r->scratch : "its journal", r->drop_err.text);
 }
 
 /* ---- --verify-only ---- */

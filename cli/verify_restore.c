@@ -22,6 +22,7 @@ struct trials {
     struct cli *cli;
     struct surroundings s;
     bool sets_only; /* --verify-only */
+    bool tried; /* anything at all */
     struct trial_request request; /* but for the database and its probes */
     struct probe *probes;
     size_t probe_count;
@@ -153,6 +154,7 @@ static int restore_once(struct trials *t, struct err *err) {
 static void try_one(struct trials *t, const char *database) {
     struct err err;
     err_clear(&err);
+    t->tried = true;
     t->request.database = database;
     t->request.probes = t->chosen;
     t->request.probe_count = choose_probes(t, database);
@@ -184,10 +186,14 @@ static int try_all(struct trials *t, struct err *err) {
     return 0;
 }
 
-/* A probe that nobody asked proves nothing. */
-static int check_probes(const struct trials *t, struct err *err) {
+/* What nobody looked at is not proven. */
+static int check_whole(const struct trials *t, struct err *err) {
+    if (cancelled(t))
+        return err_set(err, ERR_CANCELLED, "cancelled: not all was verified");
+    if (!t->tried)
+        return err_set(err, ERR_NOT_FOUND, "%s has no backups to verify", t->s.scope);
     for (size_t i = 0; i < t->probe_count; i++)
-        if (!t->probes[i].used && !cancelled(t))
+        if (!t->probes[i].used)
             return err_set(err, ERR_USAGE, "--probe: no database '%s' was restored", t->probes[i].database);
     return 0;
 }
@@ -200,7 +206,7 @@ static int run(struct trials *t, struct err *err) {
     t->results = json_array();
     int rc = try_all(t, err);
     if (rc == 0)
-        rc = check_probes(t, err);
+        rc = check_whole(t, err);
     if (t->cli->output != CLI_TABLE)
         cli_print_value(t->cli, json_pack("{s:s, s:O}", "scope", t->s.scope, "trials", t->results));
     json_decref(t->results);

@@ -270,6 +270,7 @@ static int drop(struct trial *t, struct err *err) {
     err_clear(&why);
     bool any = restore_journal_load(t->env.journal_dir, t->result->id, &journal, &why) == 0;
     if (!any && why.class != ERR_NOT_FOUND) {
+        t->result->left_behind = true;
         err_copy(err, &why);
         return -1;
     }
@@ -281,6 +282,7 @@ static int drop(struct trial *t, struct err *err) {
     }
     if (rc == 0 && any && journal.count)
         rc = trial_drop(t->session, &t->note, &journal.entries[0], &owner, err);
+    t->result->left_behind = rc < 0;
     if (any)
         restore_journal_done(&journal);
     if (rc == 0)
@@ -291,8 +293,8 @@ static int drop(struct trial *t, struct err *err) {
 static void finish(struct trial *t) {
     int64_t begun = clock_mono_us();
     err_clear(&t->result->drop_err);
-    if (t->noted && drop(t, &t->result->drop_err) < 0)
-        t->result->left_behind = true;
+    if (t->noted && drop(t, &t->result->drop_err) == 0)
+        err_clear(&t->result->drop_err);
     t->result->phases.drop_ms = (clock_mono_us() - begun) / 1000;
 }
 
@@ -316,7 +318,7 @@ int restore_trial(const struct restore_env *env, const struct trial_request *req
     trial_note_release(&t.note);
     ret_result->phases.total_ms = (clock_mono_us() - begun) / 1000;
     ret_result->verified = rc == 0;
-    if (rc == 0 && !ret_result->left_behind)
+    if (rc == 0 && ret_result->drop_err.class == ERR_NONE)
         return 0;
     err_copy(err, rc < 0 ? &ret_result->err : &ret_result->drop_err);
     return -1;

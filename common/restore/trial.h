@@ -74,7 +74,7 @@ struct trial_result {
     size_t probe_count;
     struct trial_phases phases;
     bool left_behind; /* the scratch database could not be dropped */
-    struct err drop_err; /* why; the next restore_trial_clean() tries again unless it is not ours */
+    struct err drop_err; /* why, or what else could not be removed; the next restore_trial_clean() tries again */
     char **warnings;
     size_t warning_count;
 };

@@ -13,6 +13,7 @@
 #include "common/sql/errors.h"
 
 #define RESERVE_MAX (UINT64_C(1) << 30) /* of the staging volume, left free */
+#define FOLDERS 16 /* so many may verify in one staging directory at once */
 
 struct job {
     const struct restore_env *env;
@@ -80,20 +81,30 @@ static int make_plan(struct job *job, const struct trial_request *request, struc
 
 /* ---- staging ---- */
 
+/* Nothing is durable here: what a run that was killed left in its folder goes when the next one takes the folder. */
+static int take_folder(struct job *job, struct err *err) {
+    int rc = -1;
+    for (unsigned i = 1; i <= FOLDERS; i++) {
+        char id[RESTORE_ID_MAX];
+        str_format(id, sizeof(id), "verify-only-%u", i);
+        rc = restore_staging_make(job->env->staging_local, job->env->staging_server, id, &job->staging, err);
+        if (rc == 0 || err->class != ERR_BUSY)
+            break;
+    }
+    return rc;
+}
+
 static int open_staging(struct job *job, struct err *err) {
     struct file_space space;
-    char id[RESTORE_ID_MAX];
     uint64_t limit = job->env->staging_bytes;
-    if (restore_id_make(id, clock_wall(), err) < 0 || file_space_of(job->env->staging_local, &space, err) < 0)
+    if (sql_session_open(job->env->sql, &job->session, err) < 0)
+        return err_context(err, "the instance that verifies");
+    if (take_folder(job, err) < 0 || file_space_of(job->env->staging_local, &space, err) < 0 ||
+        restore_staging_probe(job->session, &job->staging, err) < 0)
         return -1;
     uint64_t reserve = space.total_bytes / 20 < RESERVE_MAX ? space.total_bytes / 20 : RESERVE_MAX;
     if (!limit)
         limit = space.free_bytes > reserve ? space.free_bytes - reserve : 0;
-    if (sql_session_open(job->env->sql, &job->session, err) < 0)
-        return err_context(err, "the instance that verifies");
-    if (restore_staging_make(job->env->staging_local, job->env->staging_server, id, &job->staging, err) < 0 ||
-        restore_staging_probe(job->session, &job->staging, err) < 0)
-        return -1;
     restore_budget_init(&job->budget, limit);
     job->has_budget = true;
     return 0;

@@ -204,6 +204,18 @@ def test_killed_at_a_step_and_cleaned_by_the_next(verify: Verify, step: str, whe
     assert databases(verify.server) == set() and verify.clean()
 
 
+@pytest.mark.parametrize("step", [s for s in steps() if s not in ("trial.restored", "trial.checked")])
+def test_a_step_that_fails(verify: Verify, step: str) -> None:
+    """A full disk: never verified, and the next one cleans up what this one could not."""
+    done = verify.run("orders", fault=f"{step}:before:enospc", code=SPACE)
+    assert "fault point" in done.err
+    told = trial(done)
+    assert told["error"] or told["dropError"], told
+    assert told["leftBehind"] == bool(databases(verify.server))
+    assert trial(verify.run("orders"))["verified"]
+    assert databases(verify.server) == set() and verify.clean()
+
+
 @pytest.mark.parametrize("step", ["restore.restoring:after", "restore.recovered:after", "restore.finished:after", "trial.dropped:before"])
 def test_what_somebody_made_under_that_name_is_left_alone(verify: Verify, step: str) -> None:
     done = verify.run("orders", fault=f"{step}:kill", code=None)
@@ -287,6 +299,13 @@ def test_all_that_are_bad_are_named(only: VerifyOnly, world: tuple[list[History]
     assert [s["setGuid"] for s in told["sets"]] == [s["setGuid"] for s in good] and told["bad"] == 2
     assert [bool(s["error"]) for s in told["sets"]] == [s["kind"] == "full" or s is good[-1] for s in good]
     assert databases(only.server) == set() and only.clean()
+
+
+def test_what_a_killed_one_left_in_staging_goes(only: VerifyOnly) -> None:
+    left = only.staging / "verify-only-1"
+    left.mkdir()
+    (left / "v1-1.bak").write_bytes(b"staged")
+    assert trial(only.run("orders"))["verified"] and only.clean()
 
 
 def test_verify_only_is_no_restore(only: VerifyOnly) -> None:
