@@ -13,7 +13,6 @@ struct plan_cost {
 };
 
 /* Negative: a is cheaper. */
-int plan_cost_cmp(struct plan_cost a, struct plan_cost b);
 
 /* What is looked for on one path and the paths that it came from. */
 struct plan_goal {

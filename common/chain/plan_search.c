@@ -48,7 +48,7 @@ struct search {
     uint32_t best_full, best_diff, best_node;
 };
 
-int plan_cost_cmp(struct plan_cost a, struct plan_cost b) {
+static int cost_cmp(struct plan_cost a, struct plan_cost b) {
     if (a.bytes != b.bytes)
         return a.bytes < b.bytes ? -1 : 1;
     return (a.sets > b.sets) - (a.sets < b.sets);
@@ -126,7 +126,7 @@ bool plan_base_usable(const struct plan_rules *rules, uint32_t position, uint32_
 /* ---- the heap ---- */
 
 static bool node_before(const struct search *s, uint32_t a, uint32_t b) {
-    int c = plan_cost_cmp(s->nodes[a].cost, s->nodes[b].cost);
+    int c = cost_cmp(s->nodes[a].cost, s->nodes[b].cost);
     return c ? c < 0 : s->nodes[a].position < s->nodes[b].position;
 }
 
@@ -231,7 +231,7 @@ static bool full_newer(uint32_t a, uint32_t b) {
 }
 
 static void way_offer(struct search *s, struct plan_cost cost, uint32_t full, uint32_t diff, uint32_t node) {
-    int c = s->found ? plan_cost_cmp(cost, s->best) : -1;
+    int c = s->found ? cost_cmp(cost, s->best) : -1;
     if (c > 0 || (!c && !full_newer(full, s->best_full)))
         return;
     s->found = true;
@@ -311,7 +311,7 @@ static bool hopeless(struct search *s, struct lsn at) {
     if (!s->found)
         return false;
     uint32_t top = heap_top(s, at);
-    return top != PLAN_NONE && plan_cost_cmp(s->nodes[top].cost, s->best) >= 0;
+    return top != PLAN_NONE && cost_cmp(s->nodes[top].cost, s->best) >= 0;
 }
 
 static int seed_cmp(const void *a, const void *b) {
