@@ -79,6 +79,10 @@ const char *kube_namespace(const json_t *object) {
     return metadata_text(object, "namespace");
 }
 
+const char *kube_uid(const json_t *object) {
+    return metadata_text(object, "uid");
+}
+
 const char *kube_resource_version(const json_t *object) {
     return metadata_text(object, "resourceVersion");
 }

@@ -32,6 +32,7 @@ void kube_query_append(struct buf *out, const char *key, const char *value);
 /* Of an object: never NULL, "" when absent. They live as long as the object. */
 const char *kube_name(const json_t *object);
 const char *kube_namespace(const json_t *object);
+const char *kube_uid(const json_t *object);
 const char *kube_resource_version(const json_t *object);
 
 #endif

@@ -126,3 +126,64 @@ def test_operations_that_make_no_sense(misbehaving, probes, tmp_path):
                     {"verb": "apply", "namespace": "lab", "name": "a"}, {"verb": "list", "name": "a", "namespace": "lab"}):
         assert probe.result(probe.send(kind=CONFIGMAP, **command))["class"] == "usage"
     assert not server.requests
+
+
+def listed(version: int, *names: str, more: str = "") -> bytes:
+    items = [{"metadata": {"name": name, "namespace": "lab", "resourceVersion": str(version), "uid": name}} for name in names]
+    return http(200, {"metadata": {"resourceVersion": str(version), "continue": more}, "items": items})
+
+
+def told(probe, ident: str, count: int) -> list[tuple[int, str]]:
+    """The first `count` changes that the cache told."""
+    have = lambda: [(line["changed"], line["name"]) for line in probe.lines if line.get("id") == ident and "changed" in line]  # noqa: E731
+    probe.wait(lambda _: len(have()) >= count, f"{count} changes")
+    return have()[:count]
+
+
+def test_everything_is_read_anew_without_a_gap(misbehaving, probes, tmp_path):
+    """A cut watch goes on where it was; 410 in the middle of pages and in a watch leads to a new list, and what vanished is told."""
+    expired = http(410, {"kind": "Status", "reason": "Expired", "message": "too old"})
+    event = lambda name, version: chunk(json.dumps({"type": "ADDED", "object": {"metadata": {  # noqa: E731
+        "name": name, "namespace": "lab", "resourceVersion": str(version), "uid": name}}}).encode() + b"\n")
+    gone = chunk(b'{"type":"ERROR","object":{"code":410,"message":"too old"}}\n') + b"0\r\n\r\n"
+    server, probe = start(
+        misbehaving, probes, tmp_path,
+        [listed(5, "a", "b", more="p2")], [expired],
+        [listed(6, "a", "c", more="p2")], [listed(6, "d")],
+        [STREAM, event("e", 7), chunk(b"{")],
+        [STREAM, event("f", 8), gone],
+        [listed(9, "a", "f")], [STREAM, 60.0],
+    )
+    cache = probe.send(cache=True, kind=CONFIGMAP, plain=True, namespaces=["lab"], page=2)
+    assert told(probe, cache, 6) == [(0, "a"), (0, "b"), (1, "a"), (0, "c"), (0, "d"), (2, "b")]
+    seen = told(probe, cache, 13)[6:]
+    assert seen[:2] == [(0, "e"), (0, "f")] and sorted(seen[2:]) == [(1, "a"), (1, "f"), (2, "c"), (2, "d"), (2, "e")]
+    probe.send(keys=cache)
+    kept = probe.wait(lambda line: line.get("id") == cache and "keys" in line, "keys")
+    assert sorted(kept["keys"]) == ["a", "f"] and kept["ready"]
+    paths = [request.split()[1] for _, request in server.requests]
+    assert "continue=p2" in paths[1] and "continue" not in paths[2] and "continue=p2" in paths[3]
+    assert "resourceVersion=6" in paths[4] and "resourceVersion=7" in paths[5] and "watch" not in paths[6]
+
+
+def test_a_server_without_streaming_lists(misbehaving, probes, tmp_path):
+    refusal = {"kind": "Status", "reason": "Invalid", "message": "sendInitialEvents is forbidden"}
+    server, probe = start(misbehaving, probes, tmp_path, [http(422, refusal)], [listed(5, "a")], [STREAM, 60.0])
+    cache = probe.send(cache=True, kind=CONFIGMAP)
+    assert probe.wait(lambda line: line.get("id") == cache and "synced" in line, "sync")["synced"] == 1
+    assert "sendInitialEvents=true" in server.requests[0][1] and "limit=500" in server.requests[1][1]
+
+
+def test_too_many_objects(misbehaving, probes, tmp_path):
+    _, probe = start(misbehaving, probes, tmp_path, [listed(5, "a", "b", "c")], [STREAM, 60.0])
+    cache = probe.send(cache=True, kind=CONFIGMAP, plain=True, max=2)
+    trouble = probe.wait(lambda line: line.get("id") == cache and "trouble" in line, "trouble")
+    assert trouble["trouble"] == "limit" and "more than 2 configmaps" in trouble["error"]
+    assert probe.wait(lambda line: line.get("id") == cache and "synced" in line, "sync")["synced"] == 2
+
+
+def test_a_watch_that_ends_at_once_is_no_hot_loop(misbehaving, probes, tmp_path):
+    server, probe = start(misbehaving, probes, tmp_path, [listed(5, "a")], [STREAM, b"0\r\n\r\n"])
+    probe.send(cache=True, kind=CONFIGMAP, plain=True)
+    probe.wait(lambda _: len(server.requests) >= 5, "five requests")
+    assert server.requests[4][0] - server.requests[1][0] >= 0.25 + 0.5 + 1

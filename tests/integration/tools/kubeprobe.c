@@ -4,6 +4,8 @@
  *
  *     kubeprobe KUBECONFIG [QPS BURST SILENCE_MS WATCH_S]
  *     {"id": "1", "verb": "list", "kind": {"group": "", "version": "v1", "kind": "Pod", "plural": "pods", "namespaced": true}, ...}
+ *     {"id": "2", "cache": true, "kind": {...}, "namespaces": [...], "page": 100, "plain": true}
+ *     {"keys": "2"}
  *     {"cancel": "1"}
  */
 #include <ev.h>
@@ -14,13 +16,15 @@
 
 #include "common/base/mem.h"
 #include "common/base/str.h"
-#include "controller/kube/client.h"
+#include "controller/kube/cache.h"
 
 struct running {
     char *id;
     json_t *command; /* the texts of the operation */
     struct kube_kind kind;
     struct kube_call *call;
+    struct kube_cache *cache;
+    const char *namespaces[8];
     struct running *next;
 };
 
@@ -112,6 +116,69 @@ static void start(json_t *command) {
     r->call = kube_start(client, &op, on_done, r);
 }
 
+static void cache_changed(void *user, enum kube_event_type type, const json_t *object) {
+    const struct running *r = user;
+    say(json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:b}", "id", r->id, "changed", (int)type, "namespace", kube_namespace(object),
+                  "name", kube_name(object), "uid", kube_uid(object), "kind", json_string_value(json_object_get(object, "kind")),
+                  "managed", json_object_get(json_object_get(object, "metadata"), "managedFields") != NULL));
+    const json_t *now = kube_cache_get(r->cache, kube_namespace(object), kube_name(object));
+    if (type != KUBE_DELETED && now != object)
+        abort(); /* a handler sees the cache as it is after the change */
+}
+
+static void cache_synced(void *user) {
+    const struct running *r = user;
+    say(json_pack("{s:s, s:i}", "id", r->id, "synced", (int)kube_cache_count(r->cache)));
+}
+
+static void cache_trouble(void *user, const char *namespace, const struct err *err) {
+    const struct running *r = user;
+    say(json_pack("{s:s, s:s, s:s, s:s}", "id", r->id, "trouble", err ? err_class_name(err->class) : "none", "namespace",
+                  namespace, "error", err ? err->text : ""));
+}
+
+static void cache_restarted(void *user, const char *why) {
+    const struct running *r = user;
+    say(json_pack("{s:s, s:s}", "id", r->id, "restarted", why));
+}
+
+static void start_cache(json_t *command) {
+    struct running *r = keep(command);
+    const json_t *namespaces = json_object_get(command, "namespaces");
+    for (size_t i = 0; i < json_array_size(namespaces) && i + 1 < ARRAY_LEN(r->namespaces); i++)
+        r->namespaces[i] = json_string_value(json_array_get(namespaces, i));
+    struct kube_cache_options options = {
+        .client = client,
+        .ev = ev_default_loop(0),
+        .kind = &r->kind,
+        .namespaces = namespaces ? r->namespaces : NULL,
+        .labels = text(command, "labels"),
+        .fields = text(command, "fields"),
+        .page = (unsigned)json_integer_value(json_object_get(command, "page")),
+        .objects_max = (unsigned)json_integer_value(json_object_get(command, "max")),
+        .plain_lists = json_is_true(json_object_get(command, "plain")),
+        .user = r,
+        .changed = cache_changed,
+        .synced = cache_synced,
+        .trouble = cache_trouble,
+        .restarted = cache_restarted,
+    };
+    r->cache = kube_cache_new(&options);
+}
+
+static void add_key(void *user, json_t *object) {
+    json_array_append_new(user, json_string(kube_name(object)));
+}
+
+static void say_keys(const char *id) {
+    for (struct running *r = all; r; r = r->next)
+        if (!strcmp(r->id, id)) {
+            json_t *keys = json_array();
+            kube_cache_each(r->cache, add_key, keys);
+            say(json_pack("{s:s, s:o, s:b}", "id", id, "keys", keys, "ready", kube_cache_synced(r->cache)));
+        }
+}
+
 static void take(const char *line, size_t len) {
     json_t *command = json_loadb(line, len, 0, NULL);
     const char *cancel = text(command, "cancel");
@@ -122,8 +189,14 @@ static void take(const char *line, size_t len) {
             if (!strcmp(r->id, cancel)) {
                 kube_cancel(r->call);
                 r->call = NULL;
+                kube_cache_free(r->cache);
+                r->cache = NULL;
             }
-    } else
+    } else if (text(command, "keys"))
+        say_keys(text(command, "keys"));
+    else if (json_is_true(json_object_get(command, "cache")))
+        start_cache(command);
+    else
         start(command);
     json_decref(command);
 }
@@ -180,6 +253,8 @@ int main(int argc, char **argv) {
     ev_io_init(&io, on_input, 0, EV_READ);
     ev_io_start(ev, &io);
     ev_run(ev, 0);
+    for (struct running *r = all; r; r = r->next)
+        kube_cache_free(r->cache);
     kube_client_free(client);
     while (all) {
         struct running *r = all;
