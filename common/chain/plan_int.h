@@ -12,8 +12,6 @@ struct plan_cost {
     uint32_t sets;
 };
 
-/* Negative: a is cheaper. */
-
 /* What is looked for on one path and the paths that it came from. */
 struct plan_goal {
     bool by_time;
