@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
+import time
 import uuid
 from pathlib import Path
 
 import pytest
 
-from fixtures.kube import ADDED, CONFIGMAP, DELETED, MODIFIED, PROGRAMS, SECRET
+from fixtures.kube import ADDED, CONFIGMAP, DELETED, LEASE, MODIFIED, PROGRAMS, SECRET
 
 pytestmark = pytest.mark.simulator("it is about Kubernetes, not SQL Server")
 FAST = (1000, 1000)
@@ -193,3 +195,43 @@ def test_a_token_that_ends_is_read_again(probes, api, namespace, tmp_path):
     assert reader.call("get", CONFIGMAP, **where)["class"] == "auth"
     file.write_text(api.kubectl("-n", namespace, "create", "token", "reader"), encoding="utf-8")
     assert reader.call("get", CONFIGMAP, **where)["class"] == "none"
+
+
+def elector(probe, namespace: str, identity: str) -> str:
+    return probe.send(lease=True, namespace=namespace, name="lead", identity=identity, kind={})
+
+
+def lease_says(probe, ident: str, what: str) -> dict:
+    return probe.wait(lambda line: line.get("id") == ident and line.get("lease") == what, f"{what} of {ident}")
+
+
+def test_two_electors_and_a_release(probes, api, namespace):
+    first, other = (probes(api.kubeconfig, *FAST, netns=api.netns) for _ in range(2))
+    one = elector(first, namespace, "one")
+    assert lease_says(first, one, "led")["leading"]
+    two = elector(other, namespace, "two")
+    assert other.wait(lambda line: line.get("id") == two and "holder" in line, "holder")["holder"] == "one"
+    first.send(release=one, kind={})
+    assert not lease_says(first, one, "released")["leading"]
+    began = time.monotonic()
+    assert lease_says(other, two, "led")["leading"]
+    assert time.monotonic() - began < 10, "nobody waits for the lease to run out"
+    spec = first.call("get", LEASE, namespace=namespace, name="lead")["object"]["spec"]
+    assert spec["holderIdentity"] == "two" and spec["leaseTransitions"] >= 1
+
+
+def test_a_leader_that_hangs_gives_up_before_it_does_anything_else(probes, api, namespace):
+    first, other = (probes(api.kubeconfig, *FAST, netns=api.netns) for _ in range(2))
+    one = elector(first, namespace, "one")
+    lease_says(first, one, "led")
+    two = elector(other, namespace, "two")
+    other.wait(lambda line: line.get("id") == two and "holder" in line, "holder")
+    first.process.send_signal(signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        lease_says(other, two, "led")
+        assert time.monotonic() - began > 8, "not before the promise ended"
+    finally:
+        first.process.send_signal(signal.SIGCONT)
+    assert not lease_says(first, one, "lost")["leading"]
+    assert first.wait(lambda line: line.get("holder") == "two", "the new holder")

@@ -6,6 +6,8 @@
  *     {"id": "1", "verb": "list", "kind": {"group": "", "version": "v1", "kind": "Pod", "plural": "pods", "namespaced": true}, ...}
  *     {"id": "2", "cache": true, "kind": {...}, "namespaces": [...], "page": 100, "plain": true}
  *     {"keys": "2"}
+ *     {"id": "3", "lease": true, "namespace": "lab", "name": "lead", "identity": "a"}
+ *     {"release": "3"}
  *     {"cancel": "1"}
  */
 #include <ev.h>
@@ -17,6 +19,7 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "controller/kube/cache.h"
+#include "controller/kube/lease.h"
 
 struct running {
     char *id;
@@ -24,6 +27,7 @@ struct running {
     struct kube_kind kind;
     struct kube_call *call;
     struct kube_cache *cache;
+    struct kube_lease *lease;
     const char *namespaces[8];
     struct running *next;
 };
@@ -179,6 +183,49 @@ static void say_keys(const char *id) {
         }
 }
 
+static void say_lease(const struct running *r, const char *what) {
+    say(json_pack("{s:s, s:s, s:b}", "id", r->id, "lease", what, "leading", kube_lease_leading(r->lease)));
+}
+
+static void lease_led(void *user) {
+    say_lease(user, "led");
+}
+
+static void lease_lost(void *user) {
+    say_lease(user, "lost");
+}
+
+static void lease_released(void *user) {
+    say_lease(user, "released");
+}
+
+static void lease_holder(void *user, const char *identity) {
+    const struct running *r = user;
+    say(json_pack("{s:s, s:s}", "id", r->id, "holder", identity));
+}
+
+static void start_lease(json_t *command) {
+    struct running *r = keep(command);
+    struct kube_lease_options options = {
+        .client = client,
+        .ev = ev_default_loop(0),
+        .namespace = text(command, "namespace"),
+        .name = text(command, "name"),
+        .identity = text(command, "identity"),
+        .user = r,
+        .led = lease_led,
+        .lost = lease_lost,
+        .holder = lease_holder,
+    };
+    r->lease = kube_lease_new(&options);
+}
+
+static void release(const char *id) {
+    for (struct running *r = all; r; r = r->next)
+        if (!strcmp(r->id, id))
+            kube_lease_release(r->lease, lease_released, r);
+}
+
 static void take(const char *line, size_t len) {
     json_t *command = json_loadb(line, len, 0, NULL);
     const char *cancel = text(command, "cancel");
@@ -192,7 +239,11 @@ static void take(const char *line, size_t len) {
                 kube_cache_free(r->cache);
                 r->cache = NULL;
             }
-    } else if (text(command, "keys"))
+    } else if (text(command, "release"))
+        release(text(command, "release"));
+    else if (json_is_true(json_object_get(command, "lease")))
+        start_lease(command);
+    else if (text(command, "keys"))
         say_keys(text(command, "keys"));
     else if (json_is_true(json_object_get(command, "cache")))
         start_cache(command);
@@ -253,8 +304,10 @@ int main(int argc, char **argv) {
     ev_io_init(&io, on_input, 0, EV_READ);
     ev_io_start(ev, &io);
     ev_run(ev, 0);
-    for (struct running *r = all; r; r = r->next)
+    for (struct running *r = all; r; r = r->next) {
         kube_cache_free(r->cache);
+        kube_lease_free(r->lease);
+    }
     kube_client_free(client);
     while (all) {
         struct running *r = all;
