@@ -127,8 +127,11 @@ void holds_load(struct agent *agent) {
     l->store = store;
     l->folder_count = catalog_database_count(catalog);
     l->folders = mem_array(l->folder_count, sizeof(*l->folders));
-    for (size_t i = 0; i < l->folder_count; i++)
-        str_copy(l->folders[i], sizeof(l->folders[i]), catalog_database_at(catalog, (uint32_t)i)->folder);
+    for (size_t i = 0; i < l->folder_count; i++) {
+        const struct catalog_database *cd = catalog_database_at(catalog, (uint32_t)i);
+        if (cd) /* always; the optimiser does not know */
+            str_copy(l->folders[i], sizeof(l->folders[i]), cd->folder);
+    }
     l->item = (struct pool_item){.work = load_work, .done = load_done};
     agent->holds_loading = pool_submit(agent->serve, &l->item);
     if (agent->holds_loading)
