@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "common/restore/trial.h"
 #include "sidecar/agent.h"
 #include "sidecar/instruments.h"
 #include "sidecar/job/job.h"
@@ -75,7 +76,7 @@ void database_window(const struct database *db, struct chain_window *ret_window)
 }
 
 bool database_wanted(const struct database *db) {
-    return db->present && db->scope == POLICY_IN && !db->info.snapshot && !db->copy;
+    return db->present && db->scope == POLICY_IN && !db->info.snapshot && !db->copy && !restore_trial_is_scratch(db->name);
 }
 
 void databases_skip(struct database *db, const char *reason, const char *text) {
@@ -328,6 +329,10 @@ static void appeared(struct agent *agent, struct database *db) {
     db->gone_at = 0;
     db->server_known = false;
     db->heal_now = true;
+    if (restore_trial_is_scratch(db->name)) {
+        log_event(LOG_INFO, "scratch database of a trial restore found; it is left alone", "database", db->name, NULL);
+        return;
+    }
     log_event(LOG_INFO, "database found", "database", db->name, "recovery_model",
               db->info.recovery == SQL_RECOVERY_SIMPLE ? "SIMPLE"
               : db->info.recovery == SQL_RECOVERY_FULL ? "FULL"
@@ -340,7 +345,10 @@ static void disappeared(struct agent *agent, struct database *db) {
     db->present = false;
     db->gone_at = clock_wall();
     db->server_known = false;
-    log_event(LOG_WARN, "database is gone from the server; its backups stay", "database", db->name, NULL);
+    if (restore_trial_is_scratch(db->name))
+        log_event(LOG_INFO, "scratch database of a trial restore is gone", "database", db->name, NULL);
+    else
+        log_event(LOG_WARN, "database is gone from the server; its backups stay", "database", db->name, NULL);
     instruments_forget(agent, db);
 }
 

@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "common/restore/trial.h"
 #include "common/sql/connect.h"
 #include "common/sql/grant.h"
 #include "common/sql/history.h"
@@ -66,8 +67,8 @@ static void look_at_states(struct look *look, struct sql_session *session) {
     look->states = mem_array(look->list.count + 1, sizeof(*look->states));
     for (size_t i = 0; i < look->list.count; i++) {
         const struct sql_database *db = &look->list.items[i];
-        if (is_fresh(look, db->name) || db->snapshot)
-            continue;
+        if (is_fresh(look, db->name) || db->snapshot || restore_trial_is_scratch(db->name))
+            continue; /* a session of ours in a scratch database would be in the way of its trial */
         struct looked *l = &look->states[look->state_count++];
         struct err err;
         str_copy(l->name, sizeof(l->name), db->name);
@@ -110,7 +111,12 @@ static void grant_missing(struct look *look) {
 
 static void read_access(struct look *look, struct sql_session *session) {
     struct err err;
-    look->access_read = sql_access_read(session, &look->list, &look->access, &err) == 0;
+    struct sql_database_list asked = {.items = mem_array(look->list.count + 1, sizeof(*asked.items))};
+    for (size_t i = 0; i < look->list.count; i++)
+        if (!restore_trial_is_scratch(look->list.items[i].name)) /* nor is a user made in one */
+            asked.items[asked.count++] = look->list.items[i];
+    look->access_read = sql_access_read(session, &asked, &look->access, &err) == 0;
+    mem_free(asked.items);
     if (!look->access_read) {
         log_error(LOG_WARN, &err, "rights in the databases could not be read", NULL);
         return;
@@ -318,7 +324,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int events) {
         if (db->server_known && db->looked_at <= now && now - db->looked_at < STATE_US)
             str_copy(look->fresh[look->fresh_count++], sizeof(look->fresh[0]), db->name);
         if (db->present && !db->access_known && !db->info.auto_close && !db->info.in_group && !db->info.snapshot &&
-            db->info.state == SQL_DB_ONLINE)
+            db->info.state == SQL_DB_ONLINE && !restore_trial_is_scratch(db->name))
             look->want_access = true;
     }
     agent->discovering = pool_submit(agent->control, &look->item);

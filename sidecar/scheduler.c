@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "common/restore/trial.h"
 #include "sidecar/agent.h"
 #include "sidecar/conditions.h"
 #include "sidecar/instruments.h"
@@ -183,6 +184,8 @@ static void refuse_late(struct agent *agent, struct database *db) {
 static const char *why_not_ever(const struct agent *agent, const struct database *db) {
     if (!db->present)
         return "gone";
+    if (restore_trial_is_scratch(db->name))
+        return "trial_scratch";
     if (!keeper_state(agent->keeper)->configured)
         return "no_store";
     if (!db->tips_known)

@@ -4,6 +4,7 @@
 
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "common/restore/trial.h"
 #include "sidecar/job/job.h"
 #include "sidecar/status_int.h"
 
@@ -74,6 +75,9 @@ static void protection(const struct agent *agent, const struct database *db, Mss
     if (db->copy) {
         reason = "restored_copy";
         message = "a restored copy that is dropped by itself";
+    } else if (db->present && restore_trial_is_scratch(db->name)) {
+        reason = "trial_scratch";
+        message = "the name is that of a trial restore's scratch database; rename it if it is yours";
     } else if (db->scope != POLICY_IN) {
         reason = out[db->scope];
         message = policy_scope_reason(db->scope);
