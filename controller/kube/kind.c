@@ -10,7 +10,7 @@ const struct kube_kind kube_configmaps = {"", "v1", "ConfigMap", "configmaps", t
 const struct kube_kind kube_claims = {"", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", true};
 const struct kube_kind kube_statefulsets = {"apps", "v1", "StatefulSet", "statefulsets", true};
 const struct kube_kind kube_leases = {"coordination.k8s.io", "v1", "Lease", "leases", true};
-const struct kube_kind kube_events = {"", "v1", "Event", "events", true};
+const struct kube_kind kube_events_kind = {"", "v1", "Event", "events", true};
 
 /* The API server refuses the same: such a name would lead to another path. */
 static bool segment_ok(const char *s) {

@@ -20,7 +20,7 @@ struct kube_kind {
 };
 
 extern const struct kube_kind kube_pods, kube_services, kube_secrets, kube_configmaps, kube_claims, kube_statefulsets,
-    kube_leases, kube_events;
+    kube_leases, kube_events_kind;
 
 /* Appends "/apis/GROUP/VERSION/namespaces/NS/PLURAL/NAME/SUBRESOURCE"; namespace, name and subresource may be NULL. ERR_USAGE
  * when a name cannot be part of a path, or when a kind without namespaces gets one. */

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.kube import ADDED, CONFIGMAP, DELETED, LEASE, MODIFIED, PROGRAMS, SECRET
+from fixtures.kube import ADDED, CONFIGMAP, DELETED, EVENT, LEASE, MODIFIED, PROGRAMS, SECRET
 
 pytestmark = pytest.mark.simulator("it is about Kubernetes, not SQL Server")
 FAST = (1000, 1000)
@@ -235,3 +235,20 @@ def test_a_leader_that_hangs_gives_up_before_it_does_anything_else(probes, api, 
         first.process.send_signal(signal.SIGCONT)
     assert not lease_says(first, one, "lost")["leading"]
     assert first.wait(lambda line: line.get("holder") == "two", "the new holder")
+
+
+def test_what_happens_often_is_one_event(probe, api, namespace):
+    about = probe.call("get", CONFIGMAP, namespace=namespace, name="kube-root-ca.crt")["object"]
+    watch = probe.send(verb="watch", kind=EVENT, namespace=namespace)
+    for number in range(50):
+        probe.send(say="Broken", about=about, message=f"for the {number}th time", warning=True, kind={})
+    probe.send(say="Fine", about=about, message="x" + "\u00fc" * 900, kind={})
+    probe.wait(lambda line: line.get("id") == watch and line.get("event") == MODIFIED, "a patch of the first")
+    found = {e["reason"]: e for e in json.loads(api.kubectl("-n", namespace, "get", "events", "-o", "json"))["items"] if e["source"]["component"] == "kubeprobe"}
+    assert set(found) == {"Broken", "Fine"} and found["Fine"]["message"] == "x" + "\u00fc" * 499
+    broken = found["Broken"]
+    assert broken["count"] == 50 and broken["message"] == "for the 49th time" and broken["type"] == "Warning"
+    assert broken["involvedObject"]["uid"] == about["metadata"]["uid"] and broken["involvedObject"]["kind"] == "ConfigMap"
+    probe.wait(lambda line: line.get("exchanged") == "patch", "the answer to the patch")
+    made = [line["exchanged"] for line in probe.lines if line.get("resource") == "events" and "exchanged" in line]
+    assert sorted(made) == ["create", "create", "patch"]

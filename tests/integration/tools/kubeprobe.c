@@ -8,6 +8,7 @@
  *     {"keys": "2"}
  *     {"id": "3", "lease": true, "namespace": "lab", "name": "lead", "identity": "a"}
  *     {"release": "3"}
+ *     {"say": "Reason", "about": {...}, "message": "...", "warning": true}
  *     {"cancel": "1"}
  */
 #include <ev.h>
@@ -19,6 +20,7 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "controller/kube/cache.h"
+#include "controller/kube/events.h"
 #include "controller/kube/lease.h"
 
 struct running {
@@ -34,6 +36,7 @@ struct running {
 
 static struct kube_client *client;
 static struct running *all; /* kept until the end: kinds must live as long as the client */
+static struct kube_events *teller;
 static struct buf input;
 
 static void say(json_t *line) {
@@ -239,7 +242,10 @@ static void take(const char *line, size_t len) {
                 kube_cache_free(r->cache);
                 r->cache = NULL;
             }
-    } else if (text(command, "release"))
+    } else if (text(command, "say"))
+        kube_events_say(teller, json_object_get(command, "about"), json_is_true(json_object_get(command, "warning")),
+                        text(command, "say"), text(command, "message"));
+    else if (text(command, "release"))
         release(text(command, "release"));
     else if (json_is_true(json_object_get(command, "lease")))
         start_lease(command);
@@ -300,6 +306,7 @@ int main(int argc, char **argv) {
     };
     if (kube_client_new(&options, &client, &err) < 0)
         die(&err);
+    teller = kube_events_new(client, ev, "kubeprobe");
     buf_init(&input, 16 << 20);
     ev_io_init(&io, on_input, 0, EV_READ);
     ev_io_start(ev, &io);
@@ -308,6 +315,7 @@ int main(int argc, char **argv) {
         kube_cache_free(r->cache);
         kube_lease_free(r->lease);
     }
+    kube_events_free(teller);
     kube_client_free(client);
     while (all) {
         struct running *r = all;
