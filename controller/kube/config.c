@@ -71,7 +71,7 @@ static char *unbase64(const char *text, size_t *ret_len) {
 
 /* One of KEY (a file, relative to the kubeconfig) and KEY-data (base64 of PEM). Data wins, as it does in kubectl. */
 static int pem_of(const struct reader *r, const struct conf_node *map, const char *key, char **ret_pem, char **ret_file) {
-    const char *data, *file;
+    const char *data = NULL, *file = NULL;
     _cleanup_free_ char *data_key = mem_printf("%s-data", key);
     if (text_of(r, map, data_key, &data) < 0 || text_of(r, map, key, &file) < 0)
         return -1;
