@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Adds up what the test runners counted and closes with one plain line: N passed, N failed.
 
-usage: summary.py UNIT_LOG PYTEST_JUNIT_XML   (a missing file counts nothing)
+usage: summary.py UNIT_LOG PYTEST_JUNIT_XML...   (a missing file counts nothing)
 """
 
 import os
@@ -23,12 +23,10 @@ def unit(path: str) -> tuple[int, int]:
     return count("Ok") + count("Expected Fail"), count("Fail") + count("Unexpected Pass") + count("Timeout")
 
 
-def integration(path: str) -> tuple[int, int, list[str]]:
-    if not os.path.exists(path):
-        return 0, 0, []
+def integration(paths: list[str]) -> tuple[int, int, list[str]]:
     passed = failed = 0
     slow: list[tuple[float, str]] = []
-    for case in ET.parse(path).iter("testcase"):
+    for case in [case for path in paths if os.path.exists(path) for case in ET.parse(path).iter("testcase")]:
         bad = any(case.find(tag) is not None for tag in ("failure", "error", "skipped"))
         # a skipped test is a missing capability: it counts as failed
         failed += bad
@@ -39,7 +37,7 @@ def integration(path: str) -> tuple[int, int, list[str]]:
 
 def main() -> int:
     unit_passed, unit_failed = unit(sys.argv[1])
-    passed, failed, slowest = integration(sys.argv[2])
+    passed, failed, slowest = integration(sys.argv[2:])
     print(f"unit: {unit_passed} passed, {unit_failed} failed; integration: {passed} passed, {failed} failed")
     for line in slowest:
         print(line)
