@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/fault.h"
@@ -181,9 +182,32 @@ int restore_journal_end(struct restore_journal *j, struct restore_entry *e, enum
     return rc;
 }
 
+struct leftovers {
+    const char *dir;
+    char *prefix;
+};
+
+static int on_leftover(void *user, const char *name) {
+    const struct leftovers *left = user;
+    if (!str_starts(name, left->prefix))
+        return 0;
+    _cleanup_free_ char *path = mem_printf("%s/%s", left->dir, name);
+    (void)unlink(path);
+    return 0;
+}
+
+/* Half-written ones of processes that were killed. */
+static int remove_leftovers(const char *dir, const char *id, struct err *err) {
+    struct leftovers left = {dir, mem_printf("%s.json.tmp-", id)};
+    int rc = file_each(dir, on_leftover, &left, err);
+    mem_free(left.prefix);
+    return rc;
+}
+
 int restore_journal_forget(const char *dir, const char *id, struct err *err) {
     _cleanup_free_ char *path = mem_printf("%s/%s.json", dir, id);
-    if (fault_point("restore.forget", FAULT_BEFORE, err) < 0 || file_unlink_durable(path, err) < 0)
+    if (fault_point("restore.forget", FAULT_BEFORE, err) < 0 || file_unlink_durable(path, err) < 0 ||
+        remove_leftovers(dir, id, err) < 0)
         return err_context(err, "journal of restore %s", id);
     return fault_point("restore.forget", FAULT_AFTER, err);
 }

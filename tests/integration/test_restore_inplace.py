@@ -20,7 +20,7 @@ from fixtures.sqlsim import Sim
 from sqlsim.client import Client
 
 DATA_LOSS, CONFLICT = 31, 13  # exit codes
-POOL = 28
+POOL = 40
 
 
 class World:
@@ -276,13 +276,14 @@ def test_the_session_or_the_server_dies_while_the_tail_is_taken(own: World, tmp_
     process = restore.begin("--to", h.middle, "-d", h.database)
     if action == "exit":
         deadline = time.monotonic() + 60
-        while own.sim.running and time.monotonic() < deadline:
+        while own.sim.running and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert not own.sim.running
+        assert not own.sim.running, process.communicate()
         own.sim.kill()
         own.sim.start()
     done = restore.end(process)
     if done.code != 0:
+        assert restore.journals(), (done.code, done.out, done.err)
         (journal,) = restore.journals()
         restore.run("--resume", journal)
     assert values(h.sim, h.database) == h.expected(h.middle)
