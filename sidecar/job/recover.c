@@ -184,6 +184,15 @@ static struct job *recover_one(struct agent *agent, const struct journal_entry *
     return job;
 }
 
+/* Already on its way, by its draft? */
+static bool under_way(const struct agent *agent, const char *run_id) {
+    for (size_t i = 0; i < agent->database_count; i++)
+        for (enum lane lane = 0; lane < LANE_COUNT; lane++)
+            if (park_has(&agent->databases[i]->ship[lane], run_id))
+                return true;
+    return false;
+}
+
 static void recover_orphans(struct agent *agent, const struct staged_file *files, unsigned count) {
     for (unsigned i = 0; i < count;) {
         unsigned n = 1;
@@ -192,7 +201,8 @@ static void recover_orphans(struct agent *agent, const struct staged_file *files
         bool journaled = false;
         for (unsigned k = 0; k < agent->recover_known_count && !journaled; k++)
             journaled = !strcmp(agent->recover_known[k].entry.run_id, files[i].run_id);
-        if (!journaled) {
+        /* the drafts may have been read after the list of known runs was made */
+        if (!journaled && !under_way(agent, files[i].run_id)) {
             struct journal_entry entry = {
                 .step = JOURNAL_PLANNED, .kind = files[i].kind, .stripes = n, .planned_at = clock_wall()};
             str_copy(entry.run_id, sizeof(entry.run_id), files[i].run_id);
@@ -203,15 +213,6 @@ static void recover_orphans(struct agent *agent, const struct staged_file *files
         }
         i += n;
     }
-}
-
-/* Already on its way, by its draft? */
-static bool under_way(const struct agent *agent, const char *run_id) {
-    for (size_t i = 0; i < agent->database_count; i++)
-        for (enum lane lane = 0; lane < LANE_COUNT; lane++)
-            if (park_has(&agent->databases[i]->ship[lane], run_id))
-                return true;
-    return false;
 }
 
 static const struct journal_found *find(const struct journal_found *found, unsigned count, const char *run_id) {

@@ -207,6 +207,8 @@ struct scan {
     size_t count, cap;
 };
 
+#define RUN_ID_TIME 16 /* bytes of "20261121T024700Z" */
+
 static int scan_entry(void *user, const char *name) {
     struct scan *scan = user;
     struct staged_file f = {0};
@@ -217,6 +219,7 @@ static int scan_entry(void *user, const char *name) {
     if (lstat(path, &st) < 0 || !S_ISREG(st.st_mode)) /* gone meanwhile, or not ours after all */
         return 0;
     f.bytes = (uint64_t)st.st_size;
+    f.written_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
     scan->files = mem_grow(scan->files, &scan->cap, scan->count + 1, sizeof(f));
     scan->files[scan->count++] = f;
     return 0;
@@ -228,14 +231,40 @@ static int by_run(const void *a, const void *b) {
     return c ? c : (x->stripe > y->stripe) - (x->stripe < y->stripe);
 }
 
+/* A run id has whole seconds: in one second the order is that in which the files were written. */
+static int by_age(const void *a, const void *b) {
+    const struct staged_file *x = a, *y = b;
+    int c = strncmp(x->run_id, y->run_id, RUN_ID_TIME);
+    if (c)
+        return c;
+    if (x->written_ns != y->written_ns)
+        return x->written_ns < y->written_ns ? -1 : 1;
+    return by_run(a, b);
+}
+
+/* The files of a run stay together: all of them are as old as the oldest. */
+static void sort_by_age(struct scan *scan) {
+    if (!scan->count)
+        return;
+    qsort(scan->files, scan->count, sizeof(*scan->files), by_run);
+    for (size_t i = 0, n; i < scan->count; i += n) {
+        int64_t oldest = scan->files[i].written_ns;
+        for (n = 1; i + n < scan->count && !strcmp(scan->files[i + n].run_id, scan->files[i].run_id); n++)
+            if (scan->files[i + n].written_ns < oldest)
+                oldest = scan->files[i + n].written_ns;
+        for (size_t k = 0; k < n; k++)
+            scan->files[i + k].written_ns = oldest;
+    }
+    qsort(scan->files, scan->count, sizeof(*scan->files), by_age);
+}
+
 int staging_scan(struct staging *staging, struct staged_file **ret_files, unsigned *ret_count, struct err *err) {
     struct scan scan = {.staging = staging};
     if (file_each(staging->path, scan_entry, &scan, err) < 0) {
         mem_free(scan.files);
         return err_context(err, "staging");
     }
-    if (scan.count)
-        qsort(scan.files, scan.count, sizeof(*scan.files), by_run);
+    sort_by_age(&scan);
     *ret_files = scan.files;
     *ret_count = (unsigned)scan.count;
     return 0;

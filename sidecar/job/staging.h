@@ -83,8 +83,9 @@ struct staged_file {
     enum backup_kind kind;
     uint32_t stripe;
     uint64_t bytes;
+    int64_t written_ns; /* when the oldest file of the run was last written to; orders, and is nothing else */
 };
-/* All files of ours, sorted by run id and stripe; mem_free() the array. Others' files are left alone. */
+/* All files of ours, oldest run first, its stripes in order; mem_free() the array. Others' files are left alone. */
 int staging_scan(struct staging *staging, struct staged_file **ret_files, unsigned *ret_count, struct err *err) ERR_CHECK;
 /* fsync of every file of the run and of the directory: after this the staged copy survives a power loss. */
 int staging_sync(struct staging *staging, const char *run_id, enum backup_kind kind, uint32_t stripes, uint64_t *ret_bytes,

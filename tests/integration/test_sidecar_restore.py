@@ -12,6 +12,7 @@ import grpc
 import pytest
 
 import storecheck
+from fixtures.history import next_second
 from fixtures.lab import Lab
 from fixtures.load import check_nothing_lost, rows_of
 from fixtures.restores import Outcome, of_status, plan, ready, restore, rfc3339, run, wait_ended
@@ -336,6 +337,7 @@ def test_several_at_once(lab: Lab) -> None:
     sidecar = lab.sidecar(policy={"databases": names})
     for name in names:
         sidecar.wait_full(name)
+    next_second(lab.sim)
     at = lab.sim.query("SELECT SYSUTCDATETIME()").rows[0][0]
     lab.sim.query("WAITFOR DELAY '00:00:00.050'")
     for name in names:

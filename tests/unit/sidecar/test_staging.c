@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/support/unit.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "common/base/clock.h"
@@ -94,6 +95,39 @@ static void write_file(const char *dir, const char *name, size_t bytes) {
     mem_free(path);
 }
 
+static void write_aged(const char *dir, const char *name, long ms) {
+    _cleanup_free_ char *path = file_join(dir, name);
+    write_file(dir, name, 100);
+    struct timespec at = {.tv_sec = 1795229220 + ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    assert_int_equal(utimensat(AT_FDCWD, path, (struct timespec[]){at, at}, 0), 0);
+}
+
+/* Several in one second: adopted in another order than they were taken in, logs would seem to go back. */
+static void runs_of_one_second_come_in_the_order_they_were_written(void **state) {
+    static const char *const order[] = {"20261121T024659Z-log-ffffffff", "20261121T024700Z-log-cccccccc",
+                                        "20261121T024700Z-full-aaaaaaaa", "20261121T024700Z-full-aaaaaaaa",
+                                        "20261121T024700Z-log-00000000"};
+    char *dir = *state;
+    struct staging_limits limits = {0};
+    struct staging *s = staging_new(dir, &limits);
+    struct staged_file *files;
+    unsigned count;
+    assert_succeeds(staging_check(s, 0, &err), err);
+    write_aged(dir, "20261121T024700Z-log-00000000.trn", 900);
+    write_aged(dir, "20261121T024700Z-log-cccccccc.trn", 100);
+    write_aged(dir, "20261121T024700Z-full-aaaaaaaa.1.bak", 950);
+    write_aged(dir, "20261121T024700Z-full-aaaaaaaa.2.bak", 300); /* a run is as old as its oldest file, and stays together */
+    write_aged(dir, "20261121T024659Z-log-ffffffff.trn", 2000); /* the second of the run id goes first */
+    assert_succeeds(staging_scan(s, &files, &count, &err), err);
+    assert_int_equal(count, ARRAY_LEN(order));
+    for (unsigned i = 0; i < count; i++)
+        assert_string_equal(files[i].run_id, order[i]);
+    assert_int_equal(files[2].stripe, 0);
+    assert_int_equal(files[3].stripe, 1);
+    mem_free(files);
+    staging_free(s);
+}
+
 static void scan_measures_ours_only(void **state) {
     char *dir = *state;
     struct staging_limits limits = {0};
@@ -183,6 +217,7 @@ int main(void) {
         cmocka_unit_test(the_share_of_logs_is_kept_free_of_data_backups),
         cmocka_unit_test(names_round_trip_and_others_are_left_alone),
         cmocka_unit_test_setup_teardown(scan_measures_ours_only, setup, teardown),
+        cmocka_unit_test_setup_teardown(runs_of_one_second_come_in_the_order_they_were_written, setup, teardown),
         cmocka_unit_test_setup_teardown(a_missing_directory_is_made_group_writable, setup, teardown),
         cmocka_unit_test_setup_teardown(an_empty_mount_point_is_not_staging, setup, teardown),
     };
