@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import storecheck
+from fixtures.history import next_second
 from fixtures.lab import Lab
 from fixtures.load import rows_of
 from fixtures.restores import ready, restore, rfc3339
@@ -91,6 +92,7 @@ def test_a_reverted_volume_is_never_mixed(own_lab: Lab) -> None:
     lab.sim.do("volume_snapshot", name="yesterday")
     sidecar.start()
     ready(sidecar, lab.database)
+    next_second(lab.sim)
     for n in (1, 2):  # of the history that is undone: in the store
         lab.sim.query(f"INSERT INTO history VALUES ({n})", lab.database)
         before = lab.sim.query("SELECT SYSUTCDATETIME()").rows[0][0]

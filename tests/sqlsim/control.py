@@ -11,6 +11,7 @@ import inspect
 import json
 import re
 import socket
+import threading
 from typing import Any, Awaitable, Callable, Optional
 
 from sqlsim.instance import ConfigError, Instance
@@ -205,16 +206,29 @@ class Commands:
 
 
 class Control:
-    """A blocking client of the control port, for tests: control.do("restart", crash=True)."""
+    """A blocking client of the control port, for tests: control.do("restart", crash=True). Each thread has a connection of its own: a
+    command that waits holds nobody else up, and nobody reads another's answer."""
 
     def __init__(self, host: str, port: int, timeout: float = 120.0) -> None:
-        self._socket = socket.create_connection((host, port), timeout)
-        self._file = self._socket.makefile("rb")
+        self._address, self._timeout = (host, port), timeout
+        self._own = threading.local()
+        self._lock = threading.Lock()
+        self._open: list[Any] = []
+        self._connection()
+
+    def _connection(self) -> tuple[socket.socket, Any]:
+        if not hasattr(self._own, "pair"):
+            made = socket.create_connection(self._address, self._timeout)
+            self._own.pair = (made, made.makefile("rb"))
+            with self._lock:
+                self._open += [self._own.pair[1], made]
+        return self._own.pair
 
     def do(self, name: str, /, **args: Any) -> dict[str, Any]:
         """The answer; raises RuntimeError when it is not ok."""
-        self._socket.sendall(json.dumps({"do": name, **args}).encode() + b"\n")
-        line = self._file.readline()
+        connection, answers = self._connection()
+        connection.sendall(json.dumps({"do": name, **args}).encode() + b"\n")
+        line = answers.readline()
         if not line:
             raise RuntimeError("the control port closed the connection")
         answer = json.loads(line)
@@ -223,8 +237,10 @@ class Control:
         return answer
 
     def close(self) -> None:
-        self._file.close()
-        self._socket.close()
+        with self._lock:
+            for each in self._open:
+                each.close()
+            self._open.clear()
 
     def __enter__(self) -> "Control":
         return self

@@ -260,8 +260,10 @@ class Faults:
                                 "go": threading.Event()})
             self._held = self._steps[-1]
 
-    def wait_held(self, timeout: float = 10.0) -> bool:
-        return self._held["reached"].wait(timeout)
+    def wait_held(self, timeout: float = 60.0) -> bool:
+        if not self._held["reached"].wait(timeout):
+            raise TimeoutError(f"nothing has come to the step of hold_at within {timeout:g} s")
+        return True
 
     def release(self) -> None:
         self._held["go"].set()
