@@ -17,6 +17,7 @@
 #include "sidecar/pause.h"
 #include "sidecar/request.h"
 #include "sidecar/restore/runs.h"
+#include "sidecar/verify/scrubber.h"
 #include "sidecar/volume.h"
 
 #define LOG_SHARE_PERCENT 25
@@ -191,6 +192,7 @@ static int open_all(struct agent *agent, struct err *err) {
     agent->opened = true;
     err_clear(&agent->state_err);
     restores_open(agent);
+    scrubber_open(agent);
     discover_start(agent);
     return 0;
 }
@@ -255,6 +257,7 @@ int agent_new(struct ev_loop *loop, const struct sidecar_config *config, struct 
     struct staging_limits limits = limits_of(config, agent->policy);
     agent->staging = staging_new(config->paths.staging, &limits);
     start_pools(agent);
+    scrubber_start(agent);
     int rc = name_scope(agent->scope, config->identity.namespace_name, config->identity.instance, err);
     if (rc == 0 && open_all(agent, err) < 0) {
         rc = ends_the_program(err->class) ? -1 : 0;
@@ -302,6 +305,7 @@ void agent_free(struct agent *agent) {
     pool_free(agent->serve);
     pool_free(agent->ship_data);
     pool_free(agent->ship_log);
+    scrubber_stop(agent);
     volume_stop(agent);
     scheduler_stop(agent);
     discover_stop(agent);

@@ -16,6 +16,7 @@
  *   conditions.c  what a person asks first
  *   job/          one backup from the statement to the commit
  *   restore/      restores onto this server
+ *   verify/       proving what is in the store
  *   status.c      what all this looks like from outside
  *   rpc/, web.c   who asks
  */
@@ -44,6 +45,7 @@ struct drain;
 struct job;
 struct journal_found;
 struct restores;
+struct scrubber;
 struct parked;
 struct past;
 struct volume;
@@ -214,6 +216,7 @@ struct agent {
     struct holds holds;
     bool holds_loading;
     bool preflighting;
+    struct scrubber *scrubber;
     struct restores *restores; /* NULL before the state directory could be used */
     struct condition *conditions;
     struct instruments *instruments;

@@ -10,6 +10,7 @@
 #include "sidecar/job/job.h"
 #include "sidecar/pause.h"
 #include "sidecar/restore/runs.h"
+#include "sidecar/verify/scrubber.h"
 
 static const char *const names[CONDITION_COUNT] = {
     "Ready",
@@ -24,6 +25,7 @@ static const char *const names[CONDITION_COUNT] = {
     "Encrypted",
     "Paused",
     "Restoring",
+    "StoreVerified",
 };
 
 const char *condition_type_name(enum condition_type type) {
@@ -209,6 +211,24 @@ static void restores(struct agent *agent) {
             "no restore runs; %u restored copies will be dropped by themselves", n.copies);
 }
 
+static void verified(struct agent *agent) {
+    struct scrub_progress p;
+    char text[CLOCK_TEXT_MAX];
+    scrubber_progress(agent, &p);
+    if (p.losses)
+        put(agent, CONDITION_STORE_VERIFIED, CONDITION_FALSE, "DamageFound",
+            "%llu findings; the first: %s. Backups that need it cannot be restored: take a full backup",
+            (unsigned long long)p.losses, p.first);
+    else if (!agent->policy->scrub_days)
+        put(agent, CONDITION_STORE_VERIFIED, CONDITION_UNKNOWN, "ScrubOff", "verification.scrubDays is 0: nothing is read again");
+    else if (!p.ended_at)
+        put(agent, CONDITION_STORE_VERIFIED, CONDITION_UNKNOWN, "NotReadYet", "%llu backups were read again so far",
+            (unsigned long long)p.sets);
+    else
+        put(agent, CONDITION_STORE_VERIFIED, CONDITION_TRUE, "Verified", "everything was read again until %s",
+            clock_format(text, p.ended_at));
+}
+
 void conditions_update(struct agent *agent) {
     int64_t now = clock_wall();
     server(agent);
@@ -222,6 +242,7 @@ void conditions_update(struct agent *agent) {
     else
         put(agent, CONDITION_PAUSED, CONDITION_FALSE, "NotPaused", "backups run by schedule");
     restores(agent);
+    verified(agent);
     static const enum condition_type needed[] = {CONDITION_STATE_WRITABLE, CONDITION_SQL_SERVER_REACHABLE,
                                                  CONDITION_STAGING_WRITABLE, CONDITION_STORE_REACHABLE,
                                                  CONDITION_LOGIN_SUFFICIENT};

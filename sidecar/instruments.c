@@ -10,6 +10,7 @@
 #include "sidecar/job/job.h"
 #include "sidecar/pause.h"
 #include "sidecar/restore/runs.h"
+#include "sidecar/verify/scrubber.h"
 #include "sidecar/version.h"
 
 #define P "mssql_sidecar_"
@@ -24,7 +25,7 @@ struct instruments {
     struct metric *up, *info, *condition, *databases, *chain_state, *chain_broken_since, *from, *until, *off_volume,
         *last_success, *log_age, *next, *staged, *staging_quota, *staging_free, *unshipped, *oldest_unshipped, *journal_used,
         *store_up, *store_bytes, *store_sets, *server_log_used, *paused, *clock_offset, *running, *progress, *rpo_target,
-        *restores_running, *restored_copies;
+        *restores_running, *restored_copies, *scrub_pass, *scrub_sets, *scrub_bytes, *scrub_findings;
 };
 
 static void make_events(struct instruments *m) {
@@ -98,6 +99,14 @@ static void make_gauges(struct instruments *m) {
     m->running = metrics_gauge(m->reg, P "running_backups", "Backups that are being taken.", "kind");
     m->progress = metrics_gauge(m->reg, P "backup_progress_ratio", "Progress of the running phase, 0 to 1.", "database", "kind");
     m->rpo_target = metrics_gauge(m->reg, P "rpo_target_seconds", "Recovery point objective of the policy.", NULL);
+}
+
+static void make_scrub_gauges(struct instruments *m) {
+    m->scrub_pass = metrics_gauge(m->reg, P "scrub_last_pass_timestamp_seconds",
+                                  "When everything in the store had been read again the last time.", NULL);
+    m->scrub_sets = metrics_gauge(m->reg, P "scrub_backups", "Backups that the running or last scrub has read.", NULL);
+    m->scrub_bytes = metrics_gauge(m->reg, P "scrub_bytes", "Stored bytes that the running or last scrub has read.", NULL);
+    m->scrub_findings = metrics_gauge(m->reg, P "scrub_findings", "What the running or last scrub found.", "problem");
 }
 
 static double seconds(int64_t at) {
@@ -193,6 +202,17 @@ static void collect_sidecar(struct instruments *m, struct agent *agent, int64_t 
                    condition_type_name((enum condition_type)i));
 }
 
+static void collect_scrub(struct instruments *m, const struct agent *agent) {
+    struct scrub_progress p;
+    scrubber_progress(agent, &p);
+    if (p.ended_at)
+        metric_set(m->scrub_pass, seconds(p.ended_at));
+    metric_set(m->scrub_sets, (double)p.sets);
+    metric_set(m->scrub_bytes, (double)p.stored_bytes);
+    for (enum scrub_kind kind = 0; kind < SCRUB_KIND_COUNT; kind++)
+        metric_set(m->scrub_findings, (double)p.findings[kind], scrub_kind_word(kind));
+}
+
 static void collect(void *user) {
     struct instruments *m = user;
     struct agent *agent = m->agent;
@@ -211,6 +231,7 @@ static void collect(void *user) {
     metric_set(m->databases, present - wanted, "false");
     metric_set(m->running, agent->data_running, "data");
     metric_set(m->running, log_running, "log");
+    collect_scrub(m, agent);
 }
 
 struct instruments *instruments_new(struct agent *agent) {
@@ -220,6 +241,7 @@ struct instruments *instruments_new(struct agent *agent) {
     make_events(m);
     make_restore_events(m);
     make_gauges(m);
+    make_scrub_gauges(m);
     metrics_add_process(m->reg);
     metrics_on_collect(m->reg, collect, m);
     return m;

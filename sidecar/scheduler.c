@@ -18,6 +18,7 @@
 #include "sidecar/pause.h"
 #include "sidecar/request.h"
 #include "sidecar/restore/runs.h"
+#include "sidecar/verify/scrubber.h"
 #include "sidecar/volume.h"
 
 #define TICK_MAX_US (5 * CLOCK_SECOND)
@@ -314,6 +315,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int events) {
         next_at = now + TICK_BUSY_US;
     look_at_all(agent, now, &next_at);
     job_ship_pending(agent);
+    scrubber_tick(agent, now, &next_at);
     conditions_update(agent);
     agent_drain_tick(agent);
     double wait = (double)(next_at - clock_wall()) / 1e6;

@@ -74,6 +74,7 @@ struct policy {
     struct conf_list heal_window_texts;
     int64_t rpo_target_ms, rto_target_ms; /* rto 0: none */
     int64_t msdb_history_days; /* 0: msdb's history is left alone */
+    int64_t scrub_days; /* everything in the store is read again once in so many; 0: never */
     char *paused_reason; /* not NULL: paused */
     int64_t paused_until; /* 0: until it is taken back */
     bool dry_run;

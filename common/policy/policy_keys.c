@@ -67,6 +67,8 @@ static const struct conf_key policy_keys[] = {
      .doc = "how long a restore may take, for reports; 0: none"},
     {"msdbHistoryDays", CONF_INT, CONF_RELOAD, AT(msdb_history_days), "60", 0, 36500,
      .doc = "msdb's backup history older than this is removed; 0: never"},
+    {"verification.scrubDays", CONF_INT, CONF_RELOAD, AT(scrub_days), "30", 0, 3650,
+     .doc = "each stored backup is read again, and its hashes are checked, once in so many days; 0: never"},
     {"paused.reason", CONF_TEXT, CONF_RELOAD, AT(paused_reason), .doc = "backups are paused, and why"},
     {"paused.until", CONF_TIME, CONF_RELOAD, AT(paused_until), .doc = "end of the pause; without it, until it is taken back"},
     {"dryRun", CONF_BOOL, CONF_RELOAD, AT(dry_run), "false", .doc = "decide and report, take no backup"},
@@ -92,7 +94,12 @@ static const struct conf_gap gaps[] = {
     {"compression.codec", "gzip", "gzip"},
     {"compression.codec", "lz4", "lz4"},
     {"encryption", NULL, "encryption of backups"},
-    {"verification", NULL, "verification by restoring"},
+    {"verification.schedule", NULL, "verification by restoring"},
+    {"verification.target", NULL, "verification by restoring"},
+    {"verification.databases", NULL, "verification by restoring"},
+    {"verification.checkDB", NULL, "verification by restoring"},
+    {"verification.moment", NULL, "verification by restoring"},
+    {"verification.probes", NULL, "verification by restoring"},
 };
 
 const struct conf_schema policy_schema = {policy_keys, ARRAY_LEN(policy_keys), gaps, ARRAY_LEN(gaps)};
