@@ -53,6 +53,13 @@ static void call_account(struct rpc_call *call) {
                        clock_mono_us() - call->started_us);
 }
 
+static void call_authorization_drop(struct rpc_call *call) {
+    if (call->authorization)
+        explicit_bzero(call->authorization, strlen(call->authorization));
+    mem_free(call->authorization);
+    call->authorization = NULL;
+}
+
 static void call_free(struct rpc_call *call) {
     queue_drop(call);
     rpc_message_free(call->request);
@@ -60,6 +67,7 @@ static void call_free(struct rpc_call *call) {
         grpc_byte_buffer_destroy(call->received);
     gpr_free(call->peer);
     mem_free(call->peer_name);
+    call_authorization_drop(call);
     grpc_call_unref(call->core);
     mem_free(call);
 }
@@ -87,8 +95,8 @@ static void call_batch(struct rpc_call *call, const grpc_op *ops, size_t count, 
     call->pending++;
 }
 
-/* Nobody listens any more: the handler hears of it once. */
-static void call_gone(struct rpc_call *call) {
+/* The handler hears of it once. */
+void rpc_call_gone(struct rpc_call *call) {
     if (call->gone)
         return;
     call->gone = true;
@@ -104,7 +112,7 @@ static void call_gone(struct rpc_call *call) {
 
 void rpc_call_abandon(struct rpc_call *call) {
     call->pending++;
-    call_gone(call);
+    rpc_call_gone(call);
     call->ended = true;
     call->pending--;
     (void)call_settle(call);
@@ -115,7 +123,7 @@ static void on_close(struct rpc_tag *tag, bool ok) {
     struct rpc_call *call = container_of(tag, struct rpc_call, t_close);
     call->closed = true;
     if (call->cancelled)
-        call_gone(call);
+        rpc_call_gone(call);
     call->pending--;
     (void)call_settle(call);
 }
@@ -131,7 +139,7 @@ static void on_send(struct rpc_tag *tag, bool ok) {
     struct rpc_call *call = container_of(tag, struct rpc_call, t_send);
     call->sending = false;
     if (!ok)
-        call_gone(call);
+        rpc_call_gone(call);
     if (!call->gone && !call->ended && !call->first && call->on_sent)
         call->on_sent(call->on_sent_user, call);
     call_advance(call);
@@ -199,7 +207,7 @@ static void call_break(struct rpc_call *call, const struct err *err) {
     call->broken = true;
     queue_drop(call);
     call_advance(call);
-    call_gone(call);
+    rpc_call_gone(call);
 }
 
 static void on_receive(struct rpc_tag *tag, bool ok) {
@@ -267,11 +275,12 @@ static int call_check(struct rpc_call *call, grpc_byte_buffer *payload, struct e
 }
 
 void rpc_call_begin(struct rpc_server *server, struct method *method, grpc_call *core, gpr_timespec deadline,
-                    grpc_byte_buffer *payload) {
+                    grpc_byte_buffer *payload, char *authorization) {
     struct rpc_call *call = mem_alloc(sizeof(*call));
     call->server = server;
     call->method = method;
     call->core = core;
+    call->authorization = authorization;
     call->started_us = clock_mono_us();
     call->deadline_us = deadline_us(deadline);
     call->next = server->calls;
@@ -290,6 +299,7 @@ void rpc_call_begin(struct rpc_server *server, struct method *method, grpc_call 
         method->def.handler(method->user, call, call->request);
         call_receive(call);
     }
+    call_authorization_drop(call);
     call->pending--;
     (void)call_settle(call);
 }
@@ -309,12 +319,18 @@ static void queue_add(struct rpc_call *call, const ProtobufCMessage *message) {
 
 static void call_end(struct rpc_call *call) {
     call->ended = true;
+    if (call->local) {
+        rpc_local_end(call);
+        return;
+    }
     call_advance(call);
     (void)call_settle(call);
 }
 
 void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *message) {
-    if (!call->gone)
+    if (call->local)
+        rpc_local_message(call, message);
+    else if (!call->gone)
         queue_add(call, message);
     call_end(call);
 }
@@ -339,6 +355,10 @@ void rpc_call_fail(struct rpc_call *call, const struct err *err) {
 int rpc_call_send(struct rpc_call *call, const ProtobufCMessage *message, struct err *err) {
     if (call->gone)
         return err_set(err, ERR_CANCELLED, "the client is gone");
+    if (call->local) {
+        rpc_local_message(call, message);
+        return 0;
+    }
     size_t bytes = protobuf_c_message_get_packed_size(message);
     if (call->queued_bytes && call->queued_bytes + bytes > call->server->opt.queue_max_bytes)
         return err_set(err, ERR_BUSY, "the client does not take its messages");
@@ -369,6 +389,12 @@ void rpc_call_on_message(struct rpc_call *call, void (*fn)(void *user, struct rp
                          void *user) {
     call->on_message = fn;
     call->on_message_user = user;
+    if (!call->local)
+        call_receive(call);
+}
+
+const char *rpc_call_authorization(const struct rpc_call *call) {
+    return call->authorization ? call->authorization : "";
 }
 
 int64_t rpc_call_deadline_us(const struct rpc_call *call) {
@@ -376,7 +402,7 @@ int64_t rpc_call_deadline_us(const struct rpc_call *call) {
 }
 
 const char *rpc_call_peer(struct rpc_call *call) {
-    if (!call->peer)
+    if (!call->peer && !call->local)
         call->peer = grpc_call_get_peer(call->core);
     return call->peer;
 }

@@ -24,6 +24,7 @@ struct rpc_channel_options {
     const char *server_name; /* that the certificate must have; NULL = the host */
     unsigned message_max_bytes; /* received; 0 = 16 MiB */
     unsigned keepalive_s; /* 0 = 30 */
+    const char *authorization; /* metadata of every call; only with TLS, on loopback and Unix sockets (ERR_CONFIG). NULL = none */
 };
 
 int rpc_channel_new(struct rpc_loop *loop, const struct rpc_channel_options *options, struct rpc_channel **ret_channel,
@@ -36,6 +37,8 @@ struct rpc_stream_events {
     void (*message)(void *user, const ProtobufCMessage *message);
     /* Exactly once, last; the stream is gone afterwards. err->class is ERR_NONE for OK. */
     void (*end)(void *user, const struct err *err);
+    /* Bidi: everything that was given to rpc_stream_send() is on its way. May be NULL. */
+    void (*sent)(void *user);
 };
 
 /* A unary or server-stream call: `request` is sent and the sending side closed. timeout_ms 0 = none. wait_for_ready: wait for
@@ -43,6 +46,15 @@ struct rpc_stream_events {
 struct rpc_stream *rpc_stream_open(struct rpc_channel *channel, const char *path, const ProtobufCMessage *request,
                                    const ProtobufCMessageDescriptor *response, int64_t timeout_ms, bool wait_for_ready,
                                    const struct rpc_stream_events *events, void *user);
+/* A bidirectional stream without a deadline. It never resumes: after its end, open another one. */
+struct rpc_stream *rpc_stream_open_bidi(struct rpc_channel *channel, const char *path, const ProtobufCMessageDescriptor *response,
+                                        bool wait_for_ready, const struct rpc_stream_events *events, void *user);
+/* Queues a copy of the message; one is under way at a time, so the queue is the back-pressure. ERR_BUSY beyond 1 MiB (the message is not
+ * taken), ERR_CANCELLED when the stream is over. */
+int rpc_stream_send(struct rpc_stream *stream, const ProtobufCMessage *message, struct err *err) ERR_CHECK;
+size_t rpc_stream_queued_bytes(const struct rpc_stream *stream);
+/* Nothing more will be sent; what is queued still is. */
+void rpc_stream_half_close(struct rpc_stream *stream);
 /* `end` still comes, with ERR_CANCELLED. */
 void rpc_stream_cancel(struct rpc_stream *stream);
 

@@ -52,6 +52,15 @@ static void slot_post(struct accept_slot *slot) {
     }
 }
 
+/* The first value of that name, mem_free() it; NULL without one. */
+static char *metadata_text(const grpc_metadata_array *metadata, const char *key) {
+    for (size_t i = 0; i < metadata->count; i++)
+        if (!grpc_slice_str_cmp(metadata->metadata[i].key, key))
+            return mem_strndup((const char *)GRPC_SLICE_START_PTR(metadata->metadata[i].value),
+                               GRPC_SLICE_LENGTH(metadata->metadata[i].value));
+    return NULL;
+}
+
 static void on_call(struct rpc_tag *tag, bool ok) {
     struct accept_slot *slot = container_of(tag, struct accept_slot, tag);
     struct rpc_server *server = slot->server;
@@ -62,6 +71,7 @@ static void on_call(struct rpc_tag *tag, bool ok) {
         return;
     }
     struct accept_slot got = *slot;
+    char *authorization = metadata_text(&slot->metadata, "authorization");
     grpc_metadata_array_destroy(&slot->metadata);
     if (!slot->method) {
         got.deadline = slot->details.deadline;
@@ -74,7 +84,7 @@ static void on_call(struct rpc_tag *tag, bool ok) {
         mem_free(slot);
         server->slots--;
     }
-    rpc_call_begin(server, got.method, got.call, got.deadline, got.payload);
+    rpc_call_begin(server, got.method, got.call, got.deadline, got.payload, authorization);
     if (got.payload)
         grpc_byte_buffer_destroy(got.payload);
 }

@@ -113,13 +113,35 @@ size_t rpc_call_queued_bytes(const struct rpc_call *call);
  * ended. Set it in the handler: what happened before it is set is only seen in rpc_call_cancelled(). */
 void rpc_call_on_cancel(struct rpc_call *call, void (*fn)(void *user, struct rpc_call *call), void *user);
 bool rpc_call_cancelled(const struct rpc_call *call);
-/* Bidi: fn gets each message (valid during fn), and NULL when the client has sent its last. */
+/* Bidi: fn gets each message (valid during fn), and NULL when the client has sent its last, or is gone: C-core tells that first. May be
+ * set later than in the handler; until then nothing is read. */
 void rpc_call_on_message(struct rpc_call *call, void (*fn)(void *user, struct rpc_call *call, const ProtobufCMessage *message),
                          void *user);
 /* Monotonic microseconds, INT64_MAX without a deadline. */
 int64_t rpc_call_deadline_us(const struct rpc_call *call);
 /* Common name of the client's certificate, "" without one. */
 const char *rpc_call_peer_name(struct rpc_call *call);
-const char *rpc_call_peer(struct rpc_call *call); /* "unix:", "ipv4:127.0.0.1:1234" */
+const char *rpc_call_peer(struct rpc_call *call); /* "unix:", "ipv4:127.0.0.1:1234", "local:" */
+/* Metadata `authorization`, "" without it. Only until the handler returns: it is not kept. */
+const char *rpc_call_authorization(const struct rpc_call *call);
+
+/* --- calls from inside --- */
+
+struct rpc_local_events {
+    void (*message)(void *user, const ProtobufCMessage *message);
+    /* Exactly once, last. err->class is ERR_NONE for OK. */
+    void (*end)(void *user, const struct err *err);
+};
+
+/* Gives a request to the handler of `path` in a table, as if a client had called: so that whoever asks, the same code answers. A copy of
+ * the request is taken. peer_name is what rpc_call_peer_name() says. The events may run before this returns; NULL is returned when it
+ * has ended already, or when there is no such unary or server-stream method (then without events). */
+struct rpc_call *rpc_local_call(const struct rpc_method *methods, size_t count, void *methods_user, const char *path,
+                                const char *peer_name, const ProtobufCMessage *request, const struct rpc_local_events *events,
+                                void *user);
+/* As a client that goes away: on_cancel runs, `end` comes when the handler ends the call. */
+void rpc_local_cancel(struct rpc_call *call);
+/* The end of the program: no more events. The call is dead afterwards whether its handler ended it or not. */
+void rpc_local_abandon(struct rpc_call *call);
 
 #endif

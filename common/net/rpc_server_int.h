@@ -52,7 +52,9 @@ struct rpc_call {
     grpc_byte_buffer *received;
     struct err result; /* class NONE: OK */
     int64_t started_us, deadline_us;
-    char *peer, *peer_name;
+    char *peer, *peer_name; /* peer is C-core's, of a local call ours */
+    char *authorization; /* while the handler runs, NULL none */
+    struct rpc_local *local; /* not NULL: a call from inside, without server and core */
     void (*on_sent)(void *user, struct rpc_call *call);
     void *on_sent_user;
     void (*on_cancel)(void *user, struct rpc_call *call);
@@ -89,9 +91,14 @@ struct rpc_server {
     void *on_end_user;
 };
 
-/* Takes over a call that C-core has accepted; `payload` stays the caller's. */
+/* Takes over a call that C-core has accepted, and `authorization`; `payload` stays the caller's. */
 void rpc_call_begin(struct rpc_server *server, struct method *method, grpc_call *core, gpr_timespec deadline,
-                    grpc_byte_buffer *payload);
+                    grpc_byte_buffer *payload, char *authorization);
+/* rpc_local.c: what a call from inside does instead of sending. rpc_local_end() frees the call unless its handler runs. */
+void rpc_local_message(struct rpc_call *call, const ProtobufCMessage *message);
+void rpc_local_end(struct rpc_call *call);
+/* Nobody listens any more: on_cancel runs, once. */
+void rpc_call_gone(struct rpc_call *call);
 /* After the end of the core: what handlers never ended. */
 void rpc_call_abandon(struct rpc_call *call);
 /* A call is gone; ends the shutdown when it was the last. */

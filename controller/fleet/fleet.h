@@ -36,8 +36,8 @@ struct fleet_bearer {
 
 struct fleet_trust {
     /* Checks a token of a sidecar and answers by calling `done` once, now or later on the loop. bearer NULL: refused for err. */
-    void (*check)(void *user, const char *token, void (*done)(void *arg, const struct fleet_bearer *bearer, const struct err *err),
-                  void *arg);
+    void (*check)(void *user, const char *token,
+                  void (*done)(void *arg, const struct fleet_bearer *bearer, const struct err *err), void *arg);
     /* Is there such a pod now, and may it be a sidecar? 0, or the reason. NULL: the token is enough. */
     int (*pod)(void *user, const struct fleet_bearer *bearer, struct err *err);
     void *user;
@@ -144,15 +144,15 @@ bool fleet_command(const struct fleet *fleet, const char *pod_uid, const char *i
 void fleet_command_cancel(struct fleet *fleet, const char *pod_uid, const char *id);
 /* Its result is taken care of: forgotten here and at the sidecar. */
 void fleet_command_ack(struct fleet *fleet, const char *pod_uid, const char *id);
-void fleet_commands_each(const struct fleet *fleet, const char *pod_uid, void (*fn)(void *user, const struct fleet_command *command),
-                         void *user);
+void fleet_commands_each(const struct fleet *fleet, const char *pod_uid,
+                         void (*fn)(void *user, const struct fleet_command *command), void *user);
 
 /* ---- grants ---- */
 
 /* A packed SignedGrant that lets target fetch these sets from source for 15 minutes, each once. ERR_STATE while the source has no
  * session. mem_free() it. */
-int fleet_grant(struct fleet *fleet, const char *source_pod_uid, const char *target_pod_uid, const char *const *set_guids, size_t count,
-                uint8_t **ret_grant, size_t *ret_len, struct err *err) ERR_CHECK;
+int fleet_grant(struct fleet *fleet, const char *source_pod_uid, const char *target_pod_uid, const char *const *set_guids,
+                size_t count, uint8_t **ret_grant, size_t *ret_len, struct err *err) ERR_CHECK;
 
 /* ---- figures ---- */
 
