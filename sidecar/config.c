@@ -131,6 +131,7 @@ void sidecar_config_done(struct sidecar_config *config) {
     secret_free(config->env_password);
     secret_free(config->env_admin_password);
     mem_free(config->file);
+    conf_list_done(&config->prepare);
     conf_list_done(&config->warnings);
     conf_list_done(&config->flag_args);
     conf_list_done(&config->env_args);

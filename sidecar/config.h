@@ -22,6 +22,7 @@ enum sidecar_action {
     SIDECAR_CHECK_CONFIG, /* --check-config: load, say "configuration is good", exit 0 */
     SIDECAR_PRINT_CONFIG, /* --print-config: what holds, as YAML, secrets as *** */
     SIDECAR_CONFIG_REFERENCE, /* --config-reference: Markdown */
+    SIDECAR_PREPARE, /* --prepare DIR...: makes folders on volumes, see prepare.h */
     SIDECAR_LIST_STEPS, /* --list-steps: names of the durable steps */
     SIDECAR_VERSION,
     SIDECAR_HELP,
@@ -95,6 +96,7 @@ struct sidecar_config {
     bool policy_given; /* the file has a policy: section */
 
     enum sidecar_action action;
+    struct conf_list prepare; /* of SIDECAR_PREPARE */
     char *file; /* NULL: none was read */
     struct conf_list warnings;
     /* Flags and variables as given, for reload. */
@@ -105,8 +107,8 @@ struct sidecar_config {
 /*
  * Parses argv (argv[0] is the program) and env ("NAME=value", NULL-terminated; pass environ), reads the file and
  * the secrets, checks everything. Passwords are removed from env. ERR_USAGE for the command line, else ERR_CONFIG
- * or ERR_UNSUPPORTED. For the actions that need no configuration (reference, steps, version, help) only `action`
- * is set. On failure nothing is left to free.
+ * or ERR_UNSUPPORTED. For the actions that need no configuration (prepare, reference, steps, version, help) only
+ * `action` and `prepare` are set. On failure nothing is left to free.
  */
 int sidecar_config_load(int argc, char *const *argv, char **env, struct sidecar_config *ret_config, struct err *err) ERR_CHECK;
 /* The same sources again: the file and the secret files are read anew. */

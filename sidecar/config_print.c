@@ -75,6 +75,7 @@ void sidecar_config_help(struct buf *out) {
                         "  --check-config       read and check the configuration, then exit\n"
                         "  --print-config       print what holds, then exit\n"
                         "  --config-reference   print every key with its default (Markdown)\n"
+                        "  --prepare DIR[=MODE]...  make folders on volumes (mode 2770), then exit: for init containers\n"
                         "  --list-steps         print the names of the durable steps\n"
                         "  --version, --help\n\n"
                         "Every key of the configuration is a flag:\n");

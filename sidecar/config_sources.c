@@ -17,6 +17,7 @@ static const struct {
     {"--check-config", SIDECAR_CHECK_CONFIG},
     {"--print-config", SIDECAR_PRINT_CONFIG},
     {"--config-reference", SIDECAR_CONFIG_REFERENCE},
+    {"--prepare", SIDECAR_PREPARE},
     {"--list-steps", SIDECAR_LIST_STEPS},
     {"--version", SIDECAR_VERSION},
     {"--help", SIDECAR_HELP},
@@ -177,9 +178,15 @@ int sidecar_sources_read(struct sidecar_config *config, int argc, char *const *a
         }
         if (i >= FLAGS_MAX)
             return err_set(err, ERR_USAGE, "more than %d arguments", FLAGS_MAX);
+        if (!taken && config->action == SIDECAR_PREPARE && !str_starts(argv[i], "-")) {
+            conf_list_add(&config->prepare, argv[i]);
+            taken = true;
+        }
         if (!taken && read_flag(config, argc, argv, &i, err) < 0)
             return -1;
     }
+    if (config->action == SIDECAR_PREPARE && !config->prepare.count)
+        return err_set(err, ERR_USAGE, "--prepare: which folders? See --help");
     return 0;
 }
 

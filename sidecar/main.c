@@ -14,6 +14,7 @@
 #include "sidecar/agent.h"
 #include "sidecar/instruments.h"
 #include "sidecar/job/job.h"
+#include "sidecar/prepare.h"
 #include "sidecar/restore/runs.h"
 #include "sidecar/rpc/service.h"
 #include "sidecar/version.h"
@@ -54,12 +55,31 @@ static void list_steps(void) {
         puts(points[i]);
 }
 
-/* Everything but running. True when that was all. */
-static bool only_say(struct sidecar_config *config) {
+/* All folders are tried, so that one start says everything that is wrong. The exit code is that of the first failure. */
+static int prepare(const struct sidecar_config *config) {
+    int code = 0;
+    for (size_t i = 0; i < config->prepare.count; i++) {
+        struct buf said;
+        struct err err;
+        buf_init(&said, 1u << 16);
+        int failure = prepare_directory(config->prepare.items[i], &said, &err) < 0 ? complain(&err) : 0;
+        code = code ? code : failure;
+        fputs(said.data ? said.data : "", stdout);
+        buf_done(&said);
+    }
+    return code;
+}
+
+/* Everything but running. True when that was all, with the exit code. */
+static bool only_say(struct sidecar_config *config, int *ret_code) {
     struct buf out;
+    *ret_code = 0;
     switch (config->action) {
     case SIDECAR_RUN:
         return false;
+    case SIDECAR_PREPARE:
+        *ret_code = prepare(config);
+        return true;
     case SIDECAR_CHECK_CONFIG:
         for (size_t i = 0; i < config->warnings.count; i++)
             fprintf(stderr, "warning: %s\n", config->warnings.items[i]);
@@ -198,8 +218,8 @@ int main(int argc, char **argv) {
         mem_free(p.config);
         return complain(&err);
     }
-    int rc = 0;
-    if (!only_say(p.config)) {
+    int rc = 0, code;
+    if (!only_say(p.config, &code)) {
         harden();
         log_setup(p.config->log.level, p.config->log.format, "mssql-sidecar");
         umask((mode_t)p.config->umask);
@@ -213,5 +233,5 @@ int main(int argc, char **argv) {
     }
     drop(p.reloaded);
     drop(p.config);
-    return rc < 0 ? err_class_exit(err.class) : 0;
+    return rc < 0 ? err_class_exit(err.class) : code;
 }

@@ -17,7 +17,7 @@ The sidecar, for this chart's StatefulSet and for one of your own:
 - name: prepare-volumes
   image: {{ include "mssql-helm.sidecarImage" .root }}
   imagePullPolicy: {{ $v.image.pullPolicy }}
-  args: [--prepare, /volumes/data/mssql-sidecar, {{ if $v.staging.existingClaim }}/volumes/staging/{{ $v.staging.folder }}{{ else }}/volumes/data/{{ $v.staging.folder }}{{ end }}]
+  args: [--prepare, /volumes/data/mssql-sidecar=0750, {{ if $v.staging.existingClaim }}/volumes/staging/{{ $v.staging.folder }}{{ else }}/volumes/data/{{ $v.staging.folder }}{{ end }}]
   securityContext: {{- include "mssql-helm.locked" .root | nindent 4 }}
   resources: {{- toYaml $v.resources | nindent 4 }}
   volumeMounts:
