@@ -128,9 +128,10 @@ int fleet_policy_push(struct fleet *fleet, const char *pod_uid, const char *uid,
 struct fleet_command {
     const char *id;
     Mssql__V1__CommandState state;
-    const Mssql__V1__CommandProgress *progress; /* the last one, NULL = none */
+    const Mssql__V1__CommandProgress *const *progress; /* the newest of each database */
+    size_t progress_count;
     const Mssql__V1__CommandResult *result; /* of DONE */
-    int64_t given_at, acked_at, done_at;
+    int64_t given_at, acked_at, done_at, moved_at; /* moved: the last sign of it */
 };
 
 #define FLEET_COMMANDS_MAX 64 /* of one sidecar that have not been acknowledged by fleet_command_ack() */
