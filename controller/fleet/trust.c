@@ -135,7 +135,9 @@ static void answer(const struct issuer *is, const char *token, bool pod, done_fn
     struct jwt jwt;
     struct err err;
     if (check_now(is, token, pod, &jwt, &err) < 0) {
-        if (err.class == ERR_NOT_FOUND)
+        if (!is->keys)
+            err_set(&err, ERR_CONNECT, "the keys of the issuer '%s' could not be read yet", is->name);
+        else if (err.class == ERR_NOT_FOUND)
             err_set(&err, ERR_AUTH, "token is signed with a key that the issuer '%s' does not have", is->name);
         done(arg, NULL, &err);
         return;
