@@ -26,6 +26,7 @@
 {{- define "mssql-helm.operator" -}}{{ include "mssql-helm.sub" (list . "operator") }}{{- end -}}
 {{- define "mssql-helm.instance" -}}{{ .Values.autoBackup.instanceName | default (include "mssql-helm.sub" (list . "instance")) }}{{- end -}}
 {{- define "mssql-helm.backupClaim" -}}{{ .Values.autoBackup.storage.backupData.pvcName | default (printf "%s-backup-store" (include "mssql-helm.instance" .)) }}{{- end -}}
+{{- define "mssql-helm.stagingClaim" -}}{{ .Values.sidecar.staging.existingClaim | default (ternary (include "mssql-helm.sub" (list . "staging")) "" (ne .Values.sidecar.staging.size "")) }}{{- end -}}
 {{- define "mssql-helm.saSecret" -}}{{ .Values.mssql.auth.existingSecret | default .Values.mssql.auth.secretName | default (include "mssql-helm.sub" (list . "sa")) }}{{- end -}}
 {{- define "mssql-helm.loginSecret" -}}{{ .Values.sidecar.login.existingSecret | default (include "mssql-helm.sub" (list . "backup-login")) }}{{- end -}}
 {{- define "mssql-helm.operatorAccount" -}}
@@ -40,8 +41,8 @@
 
 {{/* Labels that select: never change, a StatefulSet's selector is immutable. */}}
 {{- define "mssql-helm.selector" -}}
-app.kubernetes.io/name: {{ include "mssql-helm.name" (index . 0) }}
-app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+app.kubernetes.io/name: {{ include "mssql-helm.name" (index . 0) | quote }}
+app.kubernetes.io/instance: {{ (index . 0).Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
@@ -61,9 +62,61 @@ helm.sh/chart: {{ printf "%s-%s" (index . 0).Chart.Name (index . 0).Chart.Versio
 {{- else if eq (toString .Values.sidecar.native) "true" -}}true{{- end -}}
 {{- end -}}
 
-{{/* Is there a Secret to be made? */}}
-{{- define "mssql-helm.makesSecrets" -}}
-{{- if and .Values.bootstrap.enabled (or (and .Values.mssql.enabled (not .Values.mssql.auth.existingSecret) (not .Values.mssql.auth.saPassword)) (and .Values.sidecar.enabled (not .Values.sidecar.login.existingSecret))) -}}true{{- end -}}
+{{/* Secrets that the bootstrap Job makes when they are missing: JSON, [{name, key}]. */}}
+{{- define "mssql-helm.bootstrapSecrets" -}}
+{{- $made := list -}}
+{{- if and .Values.mssql.enabled (not .Values.mssql.auth.existingSecret) (not .Values.mssql.auth.saPassword) -}}
+{{- $made = append $made (dict "name" (include "mssql-helm.saSecret" .) "key" .Values.mssql.auth.saPasswordKey) -}}
+{{- end -}}
+{{- if and .Values.sidecar.enabled (not .Values.sidecar.login.existingSecret) -}}
+{{- $made = append $made (dict "name" (include "mssql-helm.loginSecret" .) "key" .Values.sidecar.login.passwordKey) -}}
+{{- end -}}
+{{- toJson $made -}}
+{{- end -}}
+
+{{/* One name in every namespace that has a controller: its Lease, the Service that any release's sidecar finds it by, and, with
+"-ca" and "-tls", the certificates. */}}
+{{- define "mssql-helm.wellKnown" -}}mssql-controller{{- end -}}
+
+{{/* host:port that the sidecar dials; empty: no controller. */}}
+{{- define "mssql-helm.controllerAddress" -}}
+{{- $a := .Values.sidecar.controller.address -}}
+{{- if eq $a "none" -}}
+{{- else if $a -}}{{ $a }}
+{{- else -}}
+{{- printf "%s.%s.svc:%d" (ternary (include "mssql-helm.operator" .) (include "mssql-helm.wellKnown" .) .Values.operator.enabled) .Release.Namespace (int .Values.operator.service.port) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Annotations of a hook; the argument is its weight. */}}
+{{- define "mssql-helm.hook" -}}
+helm.sh/hook: pre-install,pre-upgrade
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}
+
+{{/* Things that outlive the release: Helm, Argo CD and Flux each have a word for it. */}}
+{{- define "mssql-helm.keep" -}}
+helm.sh/resource-policy: keep
+argocd.argoproj.io/sync-options: Prune=false
+kustomize.toolkit.fluxcd.io/prune: disabled
+{{- end -}}
+
+{{/* (list . VALUES): what pods of ours have in common; VALUES gives nodeSelector, tolerations, affinity. */}}
+{{- define "mssql-helm.podBasics" -}}
+securityContext: {runAsUser: 10001, runAsGroup: 10001, fsGroup: 10001, runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
+{{- $v := index . 1 }}
+{{- with (index . 0).Values.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $v.priorityClassName }}
+priorityClassName: {{ . | quote }}
+{{- end }}
+{{- range $k := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" }}
+{{- with index $v $k }}
+{{ $k }}: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* No root, no rights, nothing writable but volumes. */}}
@@ -73,4 +126,19 @@ readOnlyRootFilesystem: true
 runAsNonRoot: true
 capabilities: {drop: [ALL]}
 seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{/* Prometheus labels as the alerts expect them: job by kind of program, instance by pod. */}}
+{{- define "mssql-helm.relabel" -}}
+- {targetLabel: job, replacement: {{ .job }}}
+- {sourceLabels: [__meta_kubernetes_namespace, __meta_kubernetes_pod_name], separator: /, targetLabel: instance}
+{{- end -}}
+
+{{/* (list . VERSION KIND NAME): "true" unless the cluster has one that this release did not make. An earlier controller made the
+backup claim itself, and Helm refuses to take over what it did not make. Without a cluster nothing is there, so the answer is
+always the same. */}}
+{{- define "mssql-helm.ours" -}}
+{{- $root := index . 0 -}}
+{{- $there := lookup (index . 1) (index . 2) $root.Release.Namespace (index . 3) -}}
+{{- if or (not $there) (eq (dig "metadata" "annotations" "meta.helm.sh/release-name" "" $there) $root.Release.Name) -}}true{{- end -}}
 {{- end -}}

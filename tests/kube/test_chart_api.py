@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The chart against a real API server: what it accepts, what its rights are worth, upgrades. No pod has to run."""
+import base64
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+import yaml
+
+from chart import CASES, CHART, DATA, ChartError, find, helm, objects, render, template
+from conftest import ROOT, Kube, Refused
+
+pytestmark = pytest.mark.usefixtures("crds")
+BUILD = os.environ.get("MSSQL_BUILD", os.path.join(ROOT, "build", "asan"))
+MONITORING = "monitoring.coreos.com/v1"
+
+
+def listed(items: list[dict]) -> str:
+    """For kubectl. JSON: what one YAML library takes for text is a truth value for another."""
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_server_accepts_it(kube, case):
+    other = ["--set", f"operator.namespaces={{{kube.namespace}}}"] if case == "everything" else []
+    # what the Prometheus operator brings is not here
+    wanted = [o for o in objects(render(case, *other, namespace=kube.namespace)) if o["apiVersion"] != MONITORING]
+    kept = kube("apply", "--server-side", "--dry-run=server", "--validate=strict", "-o", "name", "-f", "-", stdin=listed(wanted)).split()
+    assert len(kept) == len(wanted)
+
+
+def test_a_statefulset_of_ones_own_is_accepted(kube, tmp_path):
+    shutil.copytree(DATA / "own", tmp_path / "own")
+    shutil.copytree(CHART, tmp_path / "own" / "charts" / "mssql-helm")
+    kube("apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-", stdin=template(chart=tmp_path / "own", release="shop", namespace=kube.namespace))
+
+
+class Account:
+    """A service account's own kubeconfig."""
+
+    def __init__(self, kube: Kube, name: str, folder):
+        admin = yaml.safe_load(Kube()("config", "view", "--raw", "--minify", "--flatten", "-o", "yaml"))
+        token = kube("create", "token", name).strip()
+        admin["users"][0]["user"] = {"token": token}
+        admin["contexts"][0]["context"]["namespace"] = kube.namespace
+        self.path = folder / f"{name}.kubeconfig"
+        self.path.write_text(yaml.safe_dump(admin), encoding="utf-8")
+        self.user = f"system:serviceaccount:{kube.namespace}:{name}"
+
+
+class Bootstrap:
+    """The hook Job's program as the chart calls it, with the rights that the chart gives it."""
+
+    def __init__(self, kube: Kube, folder, *values):
+        self.kube = kube
+        text = template(*values, namespace=kube.namespace)
+        made = [o for o in objects(text) if o["metadata"]["name"] == "mssql-src-mssql-helm-bootstrap"]
+        self.job = [o for o in made if o["kind"] == "Job"][0]
+        kube("apply", "-f", "-", stdin=listed([o for o in made if o["kind"] != "Job"]))
+        self.account = Account(kube, "mssql-src-mssql-helm-bootstrap", folder)
+
+    def run(self) -> subprocess.CompletedProcess:
+        args = self.job["spec"]["template"]["spec"]["containers"][0]["args"]
+        return subprocess.run([f"{BUILD}/tests/integration/tools/bootstrap", *args, "--kubeconfig", str(self.account.path)],
+                              capture_output=True, text=True, timeout=120, check=False)
+
+    def good(self) -> str:
+        done = self.run()
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+
+def passwords(kube: Kube, *names: tuple[str, str]) -> list[str]:
+    return [base64.b64decode(kube.get("secret", name)["data"][key]).decode() for name, key in names]
+
+
+SECRETS = [("mssql-src-mssql-helm-sa", "SA_PASSWORD"), ("mssql-src-mssql-helm-backup-login", "PASSWORD")]
+
+
+def test_bootstrap_makes_what_is_missing_once(kube, tmp_path):
+    bootstrap = Bootstrap(kube, tmp_path)
+    log = bootstrap.good()
+    first = passwords(kube, *SECRETS)
+    assert len(set(first)) == 2 and all(len(p) == 32 for p in first)
+    assert not any(p in log for p in first)
+    service = kube.get("service", "mssql-controller")
+    labels = find(template(), "Deployment", "mssql-src-mssql-helm-operator")["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items() and service["spec"]["ports"][0]["port"] == 8443
+    again = bootstrap.good()
+    assert passwords(kube, *SECRETS) == first and again.count("there already") == 3
+    kube("delete", "secret", SECRETS[1][0])
+    bootstrap.good()
+    second = passwords(kube, *SECRETS)
+    assert second[0] == first[0] and second[1] != first[1]
+
+
+def test_two_bootstraps_at_once_agree(kube, tmp_path):
+    bootstrap = Bootstrap(kube, tmp_path)
+    args = bootstrap.job["spec"]["template"]["spec"]["containers"][0]["args"]
+    running = [subprocess.Popen([f"{BUILD}/tests/integration/tools/bootstrap", *args, "--kubeconfig", str(bootstrap.account.path)],
+                                stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    logs = [process.communicate(timeout=120)[1] for process in running]
+    assert [process.returncode for process in running] == [0] * 4, logs
+    assert sum(log.count("msg=made") for log in logs) == 3, logs
+
+
+def test_bootstrap_never_changes_a_secret(kube, tmp_path):
+    kube("create", "secret", "generic", SECRETS[0][0], "--from-literal=SA_PASSWORD=mine")
+    kube("create", "secret", "generic", SECRETS[1][0], "--from-literal=other=x")
+    bootstrap = Bootstrap(kube, tmp_path)
+    before = kube.get("secret", SECRETS[0][0])
+    done = bootstrap.run()
+    assert done.returncode == 10 and "has no key PASSWORD" in done.stderr and "name another Secret in the chart's values" in done.stderr
+    assert kube.get("secret", SECRETS[0][0]) == before and list(kube.get("secret", SECRETS[1][0])["data"]) == ["other"]
+    kube("delete", "secret", SECRETS[1][0])
+    bootstrap.good()
+    assert kube.get("secret", SECRETS[0][0]) == before
+
+
+def test_bootstrap_says_which_right_is_missing(kube, tmp_path):
+    bootstrap = Bootstrap(kube, tmp_path)
+    kube("delete", "rolebinding", "mssql-src-mssql-helm-bootstrap")
+    done = bootstrap.run()
+    assert done.returncode != 0 and "cannot get secrets" in done.stderr and kube.namespace in done.stderr
+
+
+@pytest.fixture(name="release")
+def _release(kube):
+    """helm in the test's namespace. Hooks are left out: here no pod runs."""
+    def run(verb, *args, chart=CHART):
+        return helm(verb, "mssql-src", chart, "-n", kube.namespace, "--no-hooks", *args)
+    yield run
+    helm("uninstall", "mssql-src", "-n", kube.namespace, "--ignore-not-found", "--no-hooks")
+
+
+def test_upgrade_from_the_earlier_chart(kube, release, tmp_path):
+    full = "mssql-src-mssql-helm"
+    release("install", chart=DATA / "earlier")
+    # the earlier controller made these by itself
+    kube("apply", "-f", "-", stdin=listed([
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": f"{full}-instance-backup-store"},
+         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "200Gi"}}}},
+        {"apiVersion": "dbaas.cozy.io/v1alpha1", "kind": "MSSQLBackupPolicy", "metadata": {"name": f"{full}-instance-backup-policy"},
+         "spec": {"instanceRef": {"name": f"{full}-instance"}, "logBackup": {"intervalMinutes": 5}, "retentionDays": 30,
+                  "connection": {"host": f"{full}-db", "port": 1433, "user": "sa", "passwordSecretRef": {"name": f"{full}-sa", "key": "SA_PASSWORD"}}}}]))
+    kinds = [("statefulset", f"{full}-db"), ("service", f"{full}-db"), ("secret", f"{full}-sa"), ("deployment", f"{full}-operator"),
+             ("serviceaccount", f"{full}-operator"), ("pvc", f"{full}-instance-backup-store"), ("mssqlinstance", f"{full}-instance"),
+             ("mssqlbackuppolicy", f"{full}-instance-backup-policy")]
+    before = {name: kube.get(*name)["metadata"]["uid"] for name in kinds}
+    Bootstrap(kube, tmp_path).good()
+    for _ in range(2):
+        release("upgrade", "-f", CASES["bundled-operator"])
+        assert {name: kube.get(*name)["metadata"]["uid"] for name in kinds} == before
+        assert passwords(kube, SECRETS[0]) == ["Earlier-Passw0rd"]
+    spec = kube.get("statefulset", f"{full}-db")["spec"]
+    assert [c["name"] for c in spec["template"]["spec"]["initContainers"]] == ["prepare-volumes", "mssql-sidecar"]
+    assert spec["updateStrategy"]["type"] == "OnDelete"
+
+
+def test_a_release_that_goes_leaves_what_holds_data(kube, release, tmp_path):
+    Bootstrap(kube, tmp_path).good()
+    release("install", "-f", CASES["bundled-operator"])
+    release("upgrade", "-f", CASES["bundled-operator"], "--set", "autoBackup.retentionDays=7")
+    assert kube.get("mssqlinstance", "mssql-src-mssql-helm-instance")["spec"]["retentionDays"] == 7
+    kept = passwords(kube, *SECRETS)
+    helm("uninstall", "mssql-src", "-n", kube.namespace, "--no-hooks")
+    with pytest.raises(Refused, match="NotFound"):
+        kube("get", "statefulset", "mssql-src-mssql-helm-db")
+    claim = kube.get("pvc", "mssql-src-mssql-helm-instance-backup-store")
+    assert passwords(kube, *SECRETS) == kept
+    release("install", "-f", CASES["bundled-operator"])
+    assert kube.get("pvc", "mssql-src-mssql-helm-instance-backup-store")["metadata"]["uid"] == claim["metadata"]["uid"]
+
+
+def test_a_password_of_the_values_is_kept_when_it_is_taken_out(kube, release, tmp_path):
+    release("install", "--set", "mssql.auth.saPassword=Try-0ut!")
+    Bootstrap(kube, tmp_path).good()
+    release("upgrade")
+    assert passwords(kube, SECRETS[0]) == ["Try-0ut!"]
+
+
+def test_what_cannot_be_changed_is_refused_and_nothing_is_lost(kube, release):
+    release("install")
+    with pytest.raises(ChartError, match="Forbidden"):
+        release("upgrade", "--set", "mssql.persistence.size=1Ti")
+    assert kube.get("statefulset", "mssql-src-mssql-helm-db")["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"] == "100Gi"
+
+
+def can(kube: Kube, user: str, verb: str, what: str, namespace: str | None = None) -> bool:
+    args = ["kubectl", "auth", "can-i", verb, what, f"--as={user}", "-q"] + (["-n", namespace or kube.namespace] if namespace != "*" else ["-A"])
+    return subprocess.run(args, capture_output=True, timeout=60, check=False).returncode == 0
+
+
+MATRIX = [  # (verb, resource, always, needs)
+    ("list", "mssqlinstances.dbaas.cozy.io", True, ""), ("watch", "mssqlrestorejobs.dbaas.cozy.io", True, ""),
+    ("patch", "mssqlbackuppolicies.dbaas.cozy.io", True, ""), ("create", "mssqlrestorejobs.dbaas.cozy.io", True, ""),
+    ("delete", "mssqlbackups.dbaas.cozy.io", True, ""), ("delete", "mssqlinstances.dbaas.cozy.io", False, ""),
+    ("delete", "mssqlbackuppolicies.dbaas.cozy.io", False, ""), ("create", "mssqlbackups.dbaas.cozy.io", False, ""),
+    ("patch", "mssqlinstances.dbaas.cozy.io", False, ""),
+    ("patch", "mssqlinstances.dbaas.cozy.io --subresource=status", True, ""), ("patch", "mssqlrestorerequests.dbaas.cozy.io --subresource=status", True, ""),
+    ("watch", "pods", True, ""), ("watch", "services", True, ""), ("delete", "pods", False, ""), ("create", "pods", False, ""),
+    ("create", "pods --subresource=exec", False, ""), ("get", "pods --subresource=log", False, ""),
+    ("get", "secrets", True, ""), ("list", "secrets", False, ""), ("watch", "secrets", False, ""), ("delete", "secrets", False, ""),
+    ("create", "persistentvolumeclaims", True, ""), ("create", "events", True, ""), ("create", "leases.coordination.k8s.io", True, ""),
+    ("update", "leases.coordination.k8s.io/mssql-controller", True, ""), ("update", "leases.coordination.k8s.io/other", False, ""),
+    ("patch", "configmaps/mssql-controller-ca", True, ""), ("patch", "configmaps/other", False, ""),
+    ("patch", "pods", False, "upgradePods"), ("create", "statefulsets.apps", False, "provision"), ("delete", "statefulsets.apps", False, "provision"),
+    ("create", "services", False, "provision"), ("delete", "persistentvolumeclaims", False, "provision"),
+    ("create", "tokenreviews.authentication.k8s.io", False, "clusterAuth"), ("create", "subjectaccessreviews.authorization.k8s.io", False, "clusterAuth"),
+    ("create", "roles.rbac.authorization.k8s.io", False, ""), ("get", "nodes", False, ""),
+]
+
+
+@pytest.mark.parametrize("enabled", ["", "upgradePods", "provision", "clusterAuth"])
+def test_rights_are_what_is_written_down(kube, enabled):
+    values = ["--set", f"operator.rbac.{enabled}=true"] if enabled else []
+    text = template(*values, namespace=kube.namespace)
+    roles = [o for o in objects(text) if o["apiVersion"].startswith("rbac.") and "bootstrap" not in o["metadata"]["name"]]
+    kube("apply", "-f", "-", stdin=listed(roles))
+    user = f"system:serviceaccount:{kube.namespace}:mssql-src-mssql-helm-operator"
+    try:
+        for verb, what, always, needs in MATRIX:
+            resource, *sub = what.split()
+            args = ["kubectl", "auth", "can-i", verb, resource, *sub, f"--as={user}", "-q", "-n", kube.namespace]
+            allowed = subprocess.run(args, capture_output=True, timeout=60, check=False).returncode == 0
+            assert allowed == (always or (needs != "" and needs == enabled)), f"{verb} {what}"
+        assert not can(kube, user, "get", "pods", "default") and not can(kube, user, "list", "mssqlinstances.dbaas.cozy.io", "default")
+    finally:
+        for role in roles:
+            if role["kind"].startswith("Cluster"):
+                Kube()("delete", role["kind"], role["metadata"]["name"])
+
+
+def test_the_platforms_controller_sees_every_namespace(kube):
+    text = render("platform-controller", namespace=kube.namespace)
+    roles = [o for o in objects(text) if o["apiVersion"].startswith("rbac.") and "bootstrap" not in o["metadata"]["name"]]
+    kube("apply", "-f", "-", stdin=listed(roles))
+    user = f"system:serviceaccount:{kube.namespace}:mssql-src-mssql-helm-operator"
+    try:
+        assert can(kube, user, "watch", "mssqlinstances.dbaas.cozy.io", "default") and can(kube, user, "get", "pods", "*")
+        assert not can(kube, user, "update", "leases.coordination.k8s.io/mssql-controller", "default")
+        assert not can(kube, user, "create", "statefulsets.apps", "default") and not can(kube, user, "list", "secrets", "default")
+        tenant = find(render("core-managed", namespace=kube.namespace), "StatefulSet", "mssql-src-mssql-helm-db")
+        assert tenant["spec"]["template"]["spec"]["automountServiceAccountToken"] is False
+    finally:
+        for role in roles:
+            if role["kind"].startswith("Cluster"):
+                Kube()("delete", role["kind"], role["metadata"]["name"])
