@@ -140,7 +140,7 @@ void reconcile_backup(const struct world *world, struct actions *actions) {
     struct world_command command;
     char id[COURSE_ID_MAX];
     (void)str_format(id, sizeof(id), "b-%.60s", world->uid);
-    if (course_is_over(world, "", id, actions) || look(world->object, "metadata.deletionTimestamp"))
+    if (course_is_over(world, id, actions) || look(world->object, "metadata.deletionTimestamp"))
         return;
     status_begin(&status, world, kept);
     const json_t *instance = instance_of(world, &status, actions);

@@ -6,13 +6,13 @@
 #include "common/base/clock.h"
 #include "controller/reconcile/look.h"
 
-bool course_is_over(const struct world *world, const char *pod_uid, const char *command_id, struct actions *actions) {
+bool course_is_over(const struct world *world, const char *command_id, struct actions *actions) {
     const char *phase = look_text(world->object, "status.phase");
     if (strcmp(phase, "Completed") != 0 && strcmp(phase, "Failed") != 0)
         return false;
     struct world_command command;
     if (*command_id && world_command(world, command_id, &command))
-        actions_forget(actions, pod_uid, command_id);
+        actions_forget(actions, command.pod_uid, command_id);
     int64_t ttl_s = look_int(world->object, "spec.ttlSecondsAfterFinished", -1);
     int64_t end_at = look_time(world->object, "status.completedAt");
     if (ttl_s < 0 || !end_at || look(world->object, "metadata.deletionTimestamp"))
@@ -74,7 +74,11 @@ bool course_wait(struct status *status, struct actions *actions, const char *rea
 enum course_command course_command(const struct world *world, const struct found *found, const char *id, json_t *body,
                                    struct world_command *ret_command, struct actions *actions) {
     struct world_command command;
-    if (world_command(world, id, &command)) {
+    bool known = world_command(world, id, &command);
+    /* another pod took the place of the one that was asked: it has the same state directory, and knows what it did */
+    bool moved = known && command.state != WORLD_COMMAND_DONE && found->outcome == FIND_CONNECTED &&
+                 strcmp(command.pod_uid, found->pod_uid) != 0;
+    if (known && !moved) {
         *ret_command = command;
         json_decref(body);
         return command.state == WORLD_COMMAND_DONE      ? COURSE_DONE

@@ -7,8 +7,8 @@
 #include "controller/reconcile/status.h"
 
 /* Is it over? Then what is left to do is done here: the command is forgotten, and the object goes after its
- * ttlSecondsAfterFinished. pod_uid may be "". */
-bool course_is_over(const struct world *world, const char *pod_uid, const char *command_id, struct actions *actions);
+ * ttlSecondsAfterFinished. command_id may be "". */
+bool course_is_over(const struct world *world, const char *command_id, struct actions *actions);
 /* Something is missing that may come by itself: the phase Pending until it was so for limit_ms, then Failed. True when it failed. */
 bool course_wait(struct status *status, struct actions *actions, const char *reason, const char *text, int64_t limit_ms);
 void course_fail(struct status *status, struct actions *actions, const char *reason, const char *fmt, ...)

@@ -56,7 +56,7 @@ static void apply(const struct world *world, const struct found *found, json_t *
     } else if (in_force) {
         status_condition(status, "Applied", TRUTH_TRUE, "Applied", "the sidecar works by it");
         status_phase(status, "Ready", "the sidecar works by it");
-    } else if (*s->policy_error) {
+    } else if (!strcmp(s->refused_uid, world->uid) && s->refused_generation == world->generation) {
         status_condition(status, "Applied", TRUTH_FALSE, "Refused", "the sidecar refused it, and works on by the one before: %s",
                          s->policy_error);
         status_phase(status, "Invalid", "the sidecar refused it: %s", s->policy_error);
@@ -64,7 +64,8 @@ static void apply(const struct world *world, const struct found *found, json_t *
         status_condition(status, "Applied", TRUTH_FALSE, "Sending", "it is being sent to the sidecar");
         status_phase(status, "Pending", "it is being sent to the sidecar");
     }
-    if (found->outcome == FIND_CONNECTED && !in_force) {
+    bool refused = !strcmp(look_text(status->fresh, "phase"), "Invalid");
+    if (found->outcome == FIND_CONNECTED && !in_force && !refused) {
         actions_push(actions, found->pod_uid, policy);
         return;
     }

@@ -44,12 +44,15 @@ struct world_session {
     const json_t *status; /* its newest mssql.v1.Status in the form of GET /status; NULL: none yet */
     const char *policy_uid; /* of the policy in force, as it was pushed */
     int64_t policy_generation;
-    const char *policy_error; /* why the last push was refused; "" = it was not */
+    const char *refused_uid; /* of the last policy that it refused; "" = it took the last one */
+    int64_t refused_generation;
+    const char *policy_error; /* why it refused */
 };
 
-/* What became of a command. It is forgotten after actions_forget(). */
+/* What became of a command; the newest one of its id, whichever pod it was given to. It is forgotten after actions_forget(). */
 struct world_command {
     enum world_command_state { WORLD_COMMAND_PENDING, WORLD_COMMAND_RUNNING, WORLD_COMMAND_DONE } state;
+    const char *pod_uid; /* who has it */
     int64_t moved_at; /* of the last sign of it */
     const json_t *progress; /* array: the newest BackupProgress or RestoreProgress per database; NULL = none */
     const json_t *result; /* DONE: the CommandResult. JSON as proto_json_from() makes it, empty fields included */

@@ -61,6 +61,8 @@ static bool session(void *user, const char *pod_uid, struct world_session *ret) 
         .status = look(s, "status"),
         .policy_uid = look_text(s, "policyUid"),
         .policy_generation = look_int(s, "policyGeneration", 0),
+        .refused_uid = look_text(s, "refusedUid"),
+        .refused_generation = look_int(s, "refusedGeneration", 0),
         .policy_error = look_text(s, "policyError"),
     };
     return true;
@@ -73,6 +75,7 @@ static bool command(void *user, const char *id, struct world_command *ret) {
         .state = !strcmp(state, "done")      ? WORLD_COMMAND_DONE
                  : !strcmp(state, "running") ? WORLD_COMMAND_RUNNING
                                              : WORLD_COMMAND_PENDING,
+        .pod_uid = *look_text(c, "pod") ? look_text(c, "pod") : "p1",
         .moved_at = look_time(c, "moved"),
         .progress = look(c, "progress"),
         .result = look(c, "result"),
