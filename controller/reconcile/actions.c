@@ -58,10 +58,6 @@ void actions_delete(struct actions *actions, enum world_kind kind, const json_t 
     about(actions, ACTION_DELETE, kind, kube_namespace(object), kube_name(object))->uid = mem_strdup(kube_uid(object));
 }
 
-void actions_read(struct actions *actions, enum world_kind kind, const char *namespace, const char *name) {
-    about(actions, ACTION_READ, kind, namespace, name);
-}
-
 void actions_event(struct actions *actions, bool warning, const char *reason, const char *fmt, ...) {
     struct action *a = add(actions, ACTION_EVENT, WORLD_KIND_COUNT);
     char text[1024];
@@ -139,6 +135,6 @@ enum world_known world_want(const struct world *world, struct actions *actions, 
                             const char *name, const json_t **ret_object) {
     enum world_known known = world_get(world, kind, namespace, name, ret_object);
     if (known == WORLD_UNREAD)
-        actions_read(actions, kind, namespace, name);
+        about(actions, ACTION_READ, kind, namespace, name);
     return known;
 }

@@ -45,7 +45,6 @@ void actions_done(struct actions *actions);
 void actions_apply(struct actions *actions, enum world_kind kind, json_t *body);
 void actions_create(struct actions *actions, enum world_kind kind, json_t *body);
 void actions_delete(struct actions *actions, enum world_kind kind, const json_t *object);
-void actions_read(struct actions *actions, enum world_kind kind, const char *namespace, const char *name);
 void actions_event(struct actions *actions, bool warning, const char *reason, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void actions_push(struct actions *actions, const char *pod_uid, json_t *policy);

@@ -3,7 +3,7 @@
  * What a reconciler sees: one object, what stands around it, the sidecars, the time. Read-only. A reconciler is a pure function of
  * it: the same world gives the same actions, and unit tests make worlds from JSON.
  *
- * Objects that nobody watches (Secrets, claims) are WORLD_UNREAD until somebody has asked for them (actions_read()); the answer
+ * Objects that nobody watches (Secrets, claims) are WORLD_UNREAD until somebody has asked for them (world_want()); the answer
  * brings the key again.
  */
 #ifndef MSSQL_RECONCILE_WORLD_H

@@ -11,7 +11,7 @@
 #include "controller/reconcile/look.h"
 #include "controller/run/work.h"
 
-void feed_add(struct run *run, enum world_kind kind, const json_t *object) {
+static void feed_add(struct run *run, enum world_kind kind, const json_t *object) {
     char key[RUN_KEY_MAX];
     run_key(key, kind, kube_namespace(object), kube_name(object));
     kube_queue_add(run->queue, key, clock_mono_us());

@@ -62,7 +62,6 @@ bool run_key_split(const char *key, enum world_kind *ret_kind, char namespace[25
 
 /* feed.c: what a change means for others. */
 void feed_changed(void *user, enum kube_event_type type, const json_t *object);
-void feed_add(struct run *run, enum world_kind kind, const json_t *object);
 void feed_all(struct run *run);
 
 /* view.c: the world from caches, reads and sidecars. */
