@@ -47,19 +47,62 @@ bool restore_over_parse(const char *word, enum restore_over *ret_over) {
 /* --- what the store knows -------------------------------------------------------------------------------------- */
 
 struct known {
-    struct chain_history history;
-    struct chain_tip tip;
+    struct chain_history history; /* all of it */
+    struct backup *own_sets;
+    struct chain_tip tip; /* of the fork that the database is on */
     struct chain_window window;
 };
 
-static void known_init(struct known *k, const struct restore_guard_view *view) {
+static bool was_on(const struct guid *forks, size_t count, const struct guid *fork) {
+    for (size_t i = 0; i < count; i++)
+        if (guid_eq(&forks[i], fork))
+            return true;
+    return false;
+}
+
+/* `fork` and those that it came from, as far as logs that cross over tell. Returns their number. */
+static size_t forks_of(const struct restore_guard_view *view, const struct guid *fork, struct guid *forks) {
+    size_t count = 0;
+    forks[count++] = *fork;
+    for (size_t known = 0; known < count; known++)
+        for (size_t i = 0; i < view->set_count; i++) {
+            const struct backup *b = &view->sets[i];
+            if (guid_eq(&b->last_fork, &forks[known]) && !was_on(forks, count, &b->first_fork))
+                forks[count++] = b->first_fork;
+        }
+    return count;
+}
+
+/*
+ * The history of this fork, without what was made on others. Which of several forks is the newest in the store does not
+ * matter here, and dates of whole seconds could not tell. All of it when the store has nothing of the fork.
+ */
+static size_t own_history(const struct restore_guard_view *view, const struct guid *fork, struct backup *own) {
+    struct guid *forks = mem_array(view->set_count + 1, sizeof(*forks));
+    size_t fork_count = forks_of(view, fork, forks), count = 0;
+    bool any = false;
+    for (size_t i = 0; i < view->set_count; i++)
+        any = any || guid_eq(&view->sets[i].last_fork, fork);
+    for (size_t i = 0; i < view->set_count; i++)
+        if (!any || was_on(forks, fork_count, &view->sets[i].last_fork))
+            own[count++] = view->sets[i];
+    mem_free(forks);
+    return count;
+}
+
+static void known_init(struct known *k, const struct restore_guard_view *view, const struct guid *fork) {
+    struct chain_history own;
+    k->own_sets = mem_array(view->set_count + 1, sizeof(*k->own_sets));
     chain_history_init(&k->history, view->sets, view->set_count);
-    chain_tip_from_history(&k->tip, &k->history);
+    chain_history_init(&own, k->own_sets, own_history(view, fork, k->own_sets));
+    chain_tip_from_history(&k->tip, &own);
     chain_tip_window(&k->tip, 0, &k->window);
+    chain_history_done(&own);
 }
 
 static void known_done(struct known *k) {
     chain_history_done(&k->history);
+    mem_free(k->own_sets);
 }
 
 /* Can the store bring a database to exactly this point? */
@@ -234,7 +277,7 @@ void restore_guard_decide(const struct restore_guard_view *view, struct restore_
         str_format(g.text, sizeof(g.text), "database '%s' was begun by this restore, which goes on", view->database);
     } else if (view->there && !refused(view, &g)) {
         struct known k;
-        known_init(&k, view);
+        known_init(&k, view, &view->there->state.recovery_fork_guid);
         decide_there(view, &k, &g);
         if (g.loss != RESTORE_LOSS_OTHER_DATABASE && k.window.any)
             g.kept_until_at = k.window.latest_at;
@@ -299,7 +342,7 @@ int restore_guard_tail_joins(const struct restore_guard_view *view, const struct
     struct known k;
     char last[LSN_TEXT_MAX], first[LSN_TEXT_MAX];
     bool family = guid_eq(&tail->family_guid, &view->family);
-    known_init(&k, view);
+    known_init(&k, view, &tail->last_fork);
     struct lsn reached = k.window.latest_lsn;
     bool joins = family;
     if (backup_crosses_fork(tail)) {

@@ -11,6 +11,7 @@
 #define FAMILY 0xFA
 #define FORK_A 0xA0
 #define FORK_B 0xB0
+#define FORK_C 0xC0
 
 static inline struct lsn L(unsigned n) {
     return (struct lsn){.vlf = n ? 39 : 0, .block = n, .slot = n ? 1 : 0};

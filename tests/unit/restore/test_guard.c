@@ -264,7 +264,7 @@ static void test_crosses_over(void **state) {
     f.view.server = "another";
     assert_decides(&f, RESTORE_OVER_TOKEN, RESTORE_LOSS_OTHER_SERVER);
     f.view.server = NULL;
-    db->first_fork = G(0xC0); /* from a fork that the store does not know */
+    db->first_fork = G(FORK_C); /* from a fork that the store does not know */
     assert_decides(&f, RESTORE_OVER_TOKEN, RESTORE_LOSS_OTHER_FORK);
     db->first_fork = G(FORK_A);
     db->fork_point = L(35); /* beyond what it has, and so is the beginning */
@@ -479,13 +479,49 @@ static void test_joins(void **state) {
     end(&f);
 }
 
+/* Restored twice within one second: the dates do not say which fork is the newer one, and one's LSNs are lower. */
+static void test_siblings(void **state) {
+    struct fixture f;
+    struct err err;
+    (void)state;
+    begin(&f);
+    struct target_db *db = db_of(&f);
+    f.sets[3] = on_fork(make_full(4, 26, 28, 50), FORK_B, FORK_B, 0);
+    f.sets[4] = on_fork(make_log(5, 28, 36, 50), FORK_B, FORK_B, 0);
+    f.sets[5] = on_fork(make_full(6, 23, 25, 50), FORK_C, FORK_C, 0);
+    f.sets[6] = on_fork(make_log(7, 25, 27, 50), FORK_C, FORK_C, 0);
+    f.view.set_count = 7;
+    db->state.recovery_fork_guid = G(FORK_C);
+    db->state.last_log_backup_lsn = L(27);
+    db->state.log_end_lsn = L(29);
+    db->state.differential_base_guid = G(6);
+    assert_decides(&f, RESTORE_OVER_TAIL, RESTORE_LOSS_NONE);
+    struct backup tail = on_fork(make_log(9, 27, 29, 60), FORK_C, FORK_C, 0);
+    assert_succeeds(restore_guard_tail_joins(&f.view, &tail, &err), err);
+    tail = on_fork(make_log(9, 28, 29, 60), FORK_C, FORK_C, 0);
+    assert_fails(restore_guard_tail_joins(&f.view, &tail, &err), err, ERR_DATA_LOSS, "missing");
+    db->state.last_log_backup_lsn = L(28); /* somebody took a log of it */
+    assert_decides(&f, RESTORE_OVER_TOKEN, RESTORE_LOSS_NEWER);
+    db->state.recovery_fork_guid = G(FORK_B);
+    db->state.last_log_backup_lsn = L(36);
+    db->state.log_end_lsn = L(37);
+    db->state.differential_base_guid = G(4);
+    assert_decides(&f, RESTORE_OVER_TAIL, RESTORE_LOSS_NONE);
+    db->state.recovery_fork_guid = G(FORK_A); /* the volume of before came back: its tail joins what it left */
+    db->state.last_log_backup_lsn = L(30);
+    db->state.log_end_lsn = L(33);
+    db->state.differential_base_guid = G(1);
+    assert_decides(&f, RESTORE_OVER_TAIL, RESTORE_LOSS_NONE);
+    end(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_words),  cmocka_unit_test(test_nothing_there), cmocka_unit_test(test_tail),
         cmocka_unit_test(test_losses), cmocka_unit_test(test_safe),          cmocka_unit_test(test_crosses_over),
         cmocka_unit_test(test_healed), cmocka_unit_test(test_copy),          cmocka_unit_test(test_refused),
         cmocka_unit_test(test_token),  cmocka_unit_test(test_no_tail),       cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_joins),
+        cmocka_unit_test(test_joins),  cmocka_unit_test(test_siblings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
