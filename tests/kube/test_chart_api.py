@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 
 import pytest
 import yaml
@@ -27,6 +28,8 @@ def test_the_server_accepts_it(kube, case):
     other = ["--set", f"operator.namespaces={{{kube.namespace}}}"] if case == "everything" else []
     # what the Prometheus operator brings is not here
     wanted = [o for o in objects(render(case, *other, namespace=kube.namespace)) if o["apiVersion"] != MONITORING]
+    if any(o["kind"] == "Pod" for o in wanted):  # without its account no pod is accepted, not even on trial
+        kube("create", "serviceaccount", "mssql-src-mssql-helm-test")
     kept = kube("apply", "--server-side", "--dry-run=server", "--validate=strict", "-o", "name", "-f", "-", stdin=listed(wanted)).split()
     assert len(kept) == len(wanted)
 
@@ -34,7 +37,21 @@ def test_the_server_accepts_it(kube, case):
 def test_a_statefulset_of_ones_own_is_accepted(kube, tmp_path):
     shutil.copytree(DATA / "own", tmp_path / "own")
     shutil.copytree(CHART, tmp_path / "own" / "charts" / "mssql-helm")
+    kube("create", "serviceaccount", "shop-mssql-helm-test")
     kube("apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-", stdin=template(chart=tmp_path / "own", release="shop", namespace=kube.namespace))
+
+
+def can(kube: Kube, user: str, verb: str, what: str, namespace: str | None = None) -> bool:
+    where = ["-A"] if namespace == "*" else ["-n", namespace or kube.namespace]
+    args = ["kubectl", "auth", "can-i", verb, *what.split(), f"--as={user}", "-q", *where]
+    return subprocess.run(args, capture_output=True, timeout=60, check=False).returncode == 0
+
+
+def until(kube: Kube, user: str, verb: str, what: str, allowed: bool) -> None:
+    """The authorizer hears of a Role a moment after it was written."""
+    end = time.monotonic() + 60
+    while can(kube, user, verb, what) != allowed:
+        assert time.monotonic() < end, f"{user} {verb} {what} is not {allowed}"
 
 
 class Account:
@@ -60,10 +77,11 @@ class Bootstrap:
         self.job = [o for o in made if o["kind"] == "Job"][0]
         kube("apply", "-f", "-", stdin=listed([o for o in made if o["kind"] != "Job"]))
         self.account = Account(kube, "mssql-src-mssql-helm-bootstrap", folder)
+        until(kube, self.account.user, "create", "services", True)
 
     def run(self) -> subprocess.CompletedProcess:
         args = self.job["spec"]["template"]["spec"]["containers"][0]["args"]
-        return subprocess.run([f"{BUILD}/tests/integration/tools/bootstrap", *args, "--kubeconfig", str(self.account.path)],
+        return subprocess.run([f"{BUILD}/tests/integration/tools/hookprobe", *args, "--kubeconfig", str(self.account.path)],
                               capture_output=True, text=True, timeout=120, check=False)
 
     def good(self) -> str:
@@ -99,7 +117,7 @@ def test_bootstrap_makes_what_is_missing_once(kube, tmp_path):
 def test_two_bootstraps_at_once_agree(kube, tmp_path):
     bootstrap = Bootstrap(kube, tmp_path)
     args = bootstrap.job["spec"]["template"]["spec"]["containers"][0]["args"]
-    running = [subprocess.Popen([f"{BUILD}/tests/integration/tools/bootstrap", *args, "--kubeconfig", str(bootstrap.account.path)],
+    running = [subprocess.Popen([f"{BUILD}/tests/integration/tools/hookprobe", *args, "--kubeconfig", str(bootstrap.account.path)],
                                 stderr=subprocess.PIPE, text=True) for _ in range(4)]
     logs = [process.communicate(timeout=120)[1] for process in running]
     assert [process.returncode for process in running] == [0] * 4, logs
@@ -122,8 +140,96 @@ def test_bootstrap_never_changes_a_secret(kube, tmp_path):
 def test_bootstrap_says_which_right_is_missing(kube, tmp_path):
     bootstrap = Bootstrap(kube, tmp_path)
     kube("delete", "rolebinding", "mssql-src-mssql-helm-bootstrap")
+    until(kube, bootstrap.account.user, "create", "services", False)
     done = bootstrap.run()
     assert done.returncode != 0 and "cannot get secrets" in done.stderr and kube.namespace in done.stderr
+
+
+TIME = "2026-11-21T02:47:00Z"
+
+
+class Proof:
+    """`helm test`'s program with the rights that the chart gives it; the test plays the controller."""
+
+    def __init__(self, kube: Kube, folder, *flags):
+        text = template("--set", "test.timeout=40s", namespace=kube.namespace)
+        name = "mssql-src-mssql-helm-test"
+        kube("apply", "-f", "-", stdin=listed([o for o in objects(text) if o["metadata"]["name"] == name and o["kind"] != "Pod"]))
+        self.kube, args = kube, find(text, "Pod", name)["spec"]["containers"][0]["args"]
+        account = Account(kube, name, folder)
+        self.user = account.user
+        until(kube, account.user, "create", "mssqlbackups.dbaas.cozy.io", True)
+        kube.apply(find(text, "MSSQLInstance", "mssql-src-mssql-helm-instance"))
+        self.process = subprocess.Popen([f"{BUILD}/tests/integration/tools/hookprobe", *args, *flags, "--kubeconfig", str(account.path)],
+                                        stderr=subprocess.PIPE, text=True)
+        self.log = ""
+
+    def says(self, text: str) -> None:
+        while text not in self.log:
+            line = self.process.stderr.readline()
+            assert line, f"it ended without '{text}': {self.log}"
+            self.log += line
+
+    def instance(self, connected: str, *windows: dict) -> None:
+        self.kube.status("mssqli", "mssql-src-mssql-helm-instance", {
+            "conditions": [{"type": "SidecarConnected", "status": connected, "reason": "R", "message": "no pod yet", "lastTransitionTime": TIME}],
+            "databaseWindows": list(windows), "backupPolicyName": "the-policy"})
+
+    def made(self, kind: str) -> dict:
+        self.says(f"{kind}: no controller has taken it yet")
+        items = json.loads(self.kube("get", kind, "-o", "json"))["items"]
+        assert len(items) == 1
+        return items[0]
+
+    def end(self) -> int:
+        self.log += self.process.communicate(timeout=120)[1]
+        return self.process.returncode
+
+
+def test_helm_test_takes_a_backup_and_restores_it(kube, tmp_path):
+    proof = Proof(kube, tmp_path)
+    proof.says("not seen yet")
+    proof.instance("False")
+    proof.says("its sidecar is not connected: no pod yet")
+    proof.instance("True", {"name": "master", "latestRestorableTime": TIME}, {"name": "shop"})
+    proof.says("it has no database with a restorable backup but SQL Server's own")
+    proof.instance("True", {"name": "master", "latestRestorableTime": TIME}, {"name": "shop", "latestRestorableTime": TIME})
+    backup = proof.made("MSSQLBackup")
+    assert backup["spec"]["copyOnly"] is True and backup["spec"]["databases"] == ["shop"] and backup["spec"]["policyRef"]["name"] == "the-policy"
+    kube.status("mssqlb", backup["metadata"]["name"], {"phase": "Running", "message": "half"})
+    proof.says("Running: half")
+    kube.status("mssqlb", backup["metadata"]["name"], {"phase": "Completed"})
+    request = proof.made("MSSQLRestoreRequest")
+    rule = request["spec"]["databaseRules"][0]
+    assert request["spec"]["latest"] is True and rule["name"] == "shop" and rule["newName"].startswith("shop_test_") and request["spec"]["expiresAfter"]
+    assert "newInstanceName" not in request["spec"]
+    kube.status("mssqlrr", request["metadata"]["name"], {"phase": "Completed"})
+    assert proof.end() == 0, proof.log
+    assert "a backup was taken and its database restored" in proof.log
+
+
+@pytest.mark.parametrize("phase", ["Failed", "Refused"])
+def test_helm_test_fails_with_the_reason(kube, tmp_path, phase):
+    proof = Proof(kube, tmp_path, "--database", "b")
+    proof.instance("True", {"name": "a", "latestRestorableTime": TIME}, {"name": "b", "latestRestorableTime": TIME})
+    backup = proof.made("MSSQLBackup")
+    assert backup["spec"]["databases"] == ["b"]
+    kube.status("mssqlb", backup["metadata"]["name"], {"phase": phase, "message": "the disk is full"})
+    assert proof.end() != 0 and f"{phase}: the disk is full" in proof.log
+
+
+def test_helm_test_says_what_it_waited_for(kube, tmp_path):
+    proof = Proof(kube, tmp_path, "--timeout", "1s")
+    assert proof.end() != 0 and "not proven in time. It still waited for MSSQLInstance: " in proof.log
+
+
+def test_helm_test_needs_its_rights(kube, tmp_path):
+    proof = Proof(kube, tmp_path)
+    proof.says("not seen yet")
+    kube("delete", "rolebinding", "mssql-src-mssql-helm-test")
+    until(kube, proof.user, "create", "mssqlbackups.dbaas.cozy.io", False)
+    proof.instance("True", {"name": "a", "latestRestorableTime": TIME})
+    assert proof.end() != 0 and "cannot create mssqlbackups" in proof.log
 
 
 @pytest.fixture(name="release")
@@ -188,11 +294,6 @@ def test_what_cannot_be_changed_is_refused_and_nothing_is_lost(kube, release):
     assert kube.get("statefulset", "mssql-src-mssql-helm-db")["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"] == "100Gi"
 
 
-def can(kube: Kube, user: str, verb: str, what: str, namespace: str | None = None) -> bool:
-    args = ["kubectl", "auth", "can-i", verb, what, f"--as={user}", "-q"] + (["-n", namespace or kube.namespace] if namespace != "*" else ["-A"])
-    return subprocess.run(args, capture_output=True, timeout=60, check=False).returncode == 0
-
-
 MATRIX = [  # (verb, resource, always, needs)
     ("list", "mssqlinstances.dbaas.cozy.io", True, ""), ("watch", "mssqlrestorejobs.dbaas.cozy.io", True, ""),
     ("patch", "mssqlbackuppolicies.dbaas.cozy.io", True, ""), ("create", "mssqlrestorejobs.dbaas.cozy.io", True, ""),
@@ -217,14 +318,14 @@ MATRIX = [  # (verb, resource, always, needs)
 def test_rights_are_what_is_written_down(kube, enabled):
     values = ["--set", f"operator.rbac.{enabled}=true"] if enabled else []
     text = template(*values, namespace=kube.namespace)
-    roles = [o for o in objects(text) if o["apiVersion"].startswith("rbac.") and "bootstrap" not in o["metadata"]["name"]]
+    roles = [o for o in objects(text) if o["apiVersion"].startswith("rbac.") and "helm.sh/hook" not in o["metadata"].get("annotations", {})]
     kube("apply", "-f", "-", stdin=listed(roles))
     user = f"system:serviceaccount:{kube.namespace}:mssql-src-mssql-helm-operator"
     try:
+        until(kube, user, *(("create", "tokenreviews.authentication.k8s.io") if enabled == "clusterAuth" else ("create", "leases.coordination.k8s.io")), True)
+        until(kube, user, "create", "events", True)
         for verb, what, always, needs in MATRIX:
-            resource, *sub = what.split()
-            args = ["kubectl", "auth", "can-i", verb, resource, *sub, f"--as={user}", "-q", "-n", kube.namespace]
-            allowed = subprocess.run(args, capture_output=True, timeout=60, check=False).returncode == 0
+            allowed = can(kube, user, verb, what)
             assert allowed == (always or (needs != "" and needs == enabled)), f"{verb} {what}"
         assert not can(kube, user, "get", "pods", "default") and not can(kube, user, "list", "mssqlinstances.dbaas.cozy.io", "default")
     finally:
@@ -235,10 +336,11 @@ def test_rights_are_what_is_written_down(kube, enabled):
 
 def test_the_platforms_controller_sees_every_namespace(kube):
     text = render("platform-controller", namespace=kube.namespace)
-    roles = [o for o in objects(text) if o["apiVersion"].startswith("rbac.") and "bootstrap" not in o["metadata"]["name"]]
+    roles = [o for o in objects(text) if o["apiVersion"].startswith("rbac.") and "helm.sh/hook" not in o["metadata"].get("annotations", {})]
     kube("apply", "-f", "-", stdin=listed(roles))
     user = f"system:serviceaccount:{kube.namespace}:mssql-src-mssql-helm-operator"
     try:
+        until(kube, user, "get", "pods", True)
         assert can(kube, user, "watch", "mssqlinstances.dbaas.cozy.io", "default") and can(kube, user, "get", "pods", "*")
         assert not can(kube, user, "update", "leases.coordination.k8s.io/mssql-controller", "default")
         assert not can(kube, user, "create", "statefulsets.apps", "default") and not can(kube, user, "list", "secrets", "default")

@@ -120,7 +120,8 @@ def test_clusters_without_native_sidecars():
 def test_what_is_there_already_is_not_made():
     text = render("existing")
     assert sorted(o["kind"] for o in objects(text)) == [
-        "ConfigMap", "ConfigMap", "Deployment", "Job", "MSSQLInstance", "Role", "RoleBinding", "Service", "Service", "ServiceAccount", "StatefulSet"]
+        "ConfigMap", "ConfigMap", "Deployment", "Job", "MSSQLInstance", "Pod", "Role", "Role", "RoleBinding", "RoleBinding", "Service", "Service",
+        "ServiceAccount", "ServiceAccount", "StatefulSet"]
     assert "--secret" not in find(text, "Job", "mssql-src-mssql-helm-bootstrap")["spec"]["template"]["spec"]["containers"][0]["args"]
     assert find(text, "Deployment", "mssql-src-mssql-helm-operator")["spec"]["template"]["spec"]["serviceAccountName"] == "my-account"
     spec = find(text, "StatefulSet", "mssql-src-mssql-helm-db")["spec"]
@@ -140,7 +141,7 @@ def test_what_holds_data_outlives_the_release():
 
 
 def rights(text: str, kinds=("Role", "ClusterRole")) -> set[tuple[str, str, str]]:
-    return {(o["kind"], resource, verb) for o in objects(text) if o["kind"] in kinds and "bootstrap" not in o["metadata"]["name"]
+    return {(o["kind"], resource, verb) for o in objects(text) if o["kind"] in kinds and "helm.sh/hook" not in o["metadata"].get("annotations", {})
             for rule in o["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
 
 
@@ -157,7 +158,7 @@ def test_rights_come_only_with_what_needs_them():
     assert rights(template("--set", "operator.rbac.upgradePods=true")) - least == {("Role", "pods", "patch")}
     assert rights(template("--set", "operator.rbac.clusterAuth=true")) - least == {
         ("ClusterRole", "tokenreviews", "create"), ("ClusterRole", "subjectaccessreviews", "create")}
-    assert not [o for o in objects(render("core-managed")) if o["kind"] in ("Role", "ClusterRole") and "bootstrap" not in o["metadata"]["name"]]
+    assert not [o for o in objects(render("core-managed")) if o["kind"] in ("Role", "ClusterRole") and "helm.sh/hook" not in o["metadata"].get("annotations", {})]
     assert {(o["kind"], o["metadata"].get("namespace")) for o in objects(render("everything"))
             if o["kind"] == "RoleBinding" and o["metadata"]["name"] == "mssql-src-mssql-helm-operator"} == {("RoleBinding", "one"), ("RoleBinding", "two")}
     named = [r for o in objects(render("everything")) if o["kind"] == "Role" and o["metadata"]["name"] == "mssql-src-mssql-helm-operator"

@@ -95,6 +95,17 @@ helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end -}}
 
+{{- define "mssql-helm.testHook" -}}
+helm.sh/hook: test
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation
+{{- end -}}
+
+{{/* Does the release have an MSSQLInstance? */}}
+{{- define "mssql-helm.makesInstance" -}}
+{{- if and .Values.autoBackup.enabled .Values.autoBackup.createInstance (or .Values.mssql.enabled .Values.mssql.service.name) -}}true{{- end -}}
+{{- end -}}
+
 {{/* Things that outlive the release: Helm, Argo CD and Flux each have a word for it. */}}
 {{- define "mssql-helm.keep" -}}
 helm.sh/resource-policy: keep

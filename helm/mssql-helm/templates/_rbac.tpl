@@ -10,7 +10,7 @@
 - {apiGroups: [dbaas.cozy.io], resources: [mssqlbackups, mssqlrestorerequests, mssqlrestorejobs], verbs: [delete]}
 - apiGroups: [dbaas.cozy.io]
   resources: [mssqlinstances/status, mssqlbackuppolicies/status, mssqlbackups/status, mssqlrestorerequests/status, mssqlrestorejobs/status]
-  verbs: [get, patch]
+  verbs: [patch]
 # whose sidecar is it, and does its token belong to that pod?
 - {apiGroups: [""], resources: [pods, services], verbs: [get, list, watch]}
 # those that an object names, one at a time; never a list of them
@@ -20,13 +20,13 @@
   {{- with .Values.operator.rbac.secretNames }}
   resourceNames: {{ toJson . }}
   {{- end }}
-- {apiGroups: [""], resources: [persistentvolumeclaims], verbs: [get, create]}
+- {apiGroups: [""], resources: [persistentvolumeclaims], verbs: [get, create, patch]}
 - {apiGroups: [""], resources: [events], verbs: [create, patch]}
 {{- if .Values.operator.rbac.provision }}
 # restore targets and drills
 - {apiGroups: [apps], resources: [statefulsets], verbs: [get, create, patch, delete]}
 - {apiGroups: [""], resources: [services], verbs: [create, patch, delete]}
-- {apiGroups: [""], resources: [persistentvolumeclaims], verbs: [patch, delete]}
+- {apiGroups: [""], resources: [persistentvolumeclaims], verbs: [delete]}
 - {apiGroups: [""], resources: [secrets, configmaps], verbs: [create]}
 {{- end }}
 {{- if .Values.operator.rbac.upgradePods }}
