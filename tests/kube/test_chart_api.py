@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -52,6 +53,30 @@ def until(kube: Kube, user: str, verb: str, what: str, allowed: bool) -> None:
     end = time.monotonic() + 60
     while can(kube, user, verb, what) != allowed:
         assert time.monotonic() < end, f"{user} {verb} {what} is not {allowed}"
+
+
+def test_the_patch_of_the_guide_gives_what_the_chart_gives(kube, tmp_path):
+    page = (CHART.parents[1] / "docs" / "guide" / "own-statefulset.md").read_text(encoding="utf-8")
+    (tmp_path / "patch.yaml").write_text([p for p in re.findall(r"```yaml\n(.*?)```", page, re.S) if "initContainers" in p][0], encoding="utf-8")
+    labels = {"app": "shop-db"}
+    own = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "shop-db"}, "spec": {
+        "serviceName": "shop-db", "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": {
+            "securityContext": {"runAsUser": 10001, "fsGroup": 10001},
+            "containers": [{"name": "mssql", "image": "mssql", "volumeMounts": [{"name": "data", "mountPath": "/var/opt/mssql"}]}]}},
+        "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}]}}
+    kube.apply(own)
+    kube("patch", "statefulset", "shop-db", "--patch-file", tmp_path / "patch.yaml")
+    settings = ("--set", "mssql.auth.existingSecret=shop-sa,mssql.auth.saPasswordKey=password")
+    kube("apply", "-f", "-", stdin=listed([find(template(*settings, release="shop", namespace=kube.namespace), "StatefulSet", "shop-mssql-helm-db")]))
+    got, want = (kube.get("statefulset", name)["spec"]["template"]["spec"] for name in ("shop-db", "shop-mssql-helm-db"))
+    sidecar, preparation = want["initContainers"][1], want["initContainers"][0]
+    assert got["initContainers"][1] == sidecar
+    preparation.pop("resources"), got["initContainers"][0].pop("resources")
+    assert got["initContainers"][0] == preparation
+    named = {v["name"]: v for v in got["volumes"]}
+    assert named == {v["name"]: v for v in want["volumes"]}
+    assert got["containers"][0]["lifecycle"] == want["containers"][0]["lifecycle"]
+    assert sorted(m["mountPath"] for m in got["containers"][0]["volumeMounts"]) == ["/var/opt/mssql", "/var/opt/mssql/backup-staging"]
 
 
 class Account:

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the chart renders to. No cluster is asked."""
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 import yaml
@@ -235,6 +237,26 @@ def test_network_policy_closes_the_hook():
         spec = find(render(case), "StatefulSet", "mssql-src-mssql-helm-db")["spec"]["template"]["spec"]
         assert spec["containers"][0]["lifecycle"]["preStop"]["httpGet"]["port"] not in open_ports
         assert "tds" in open_ports and all(rule["from"] for rule in policy["spec"]["ingress"])
+
+
+def test_reference_is_up_to_date():
+    made = subprocess.run([sys.executable, ROOT / "tests" / "tools" / "chart_reference.py"], capture_output=True, text=True, check=True).stdout
+    assert (ROOT / "docs" / "reference" / "chart.md").read_text(encoding="utf-8") == made, "tests/tools/chart_reference.py > docs/reference/chart.md"
+
+
+def test_every_value_is_in_the_schema():
+    """Nested values with a fixed form are closed: a wrong key is refused, not ignored."""
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+
+    def walk(values, part, path):
+        for key, value in values.items():
+            assert key in part["properties"], f"{path}{key}"
+            inner = part["properties"][key]
+            if isinstance(value, dict) and "properties" in inner:
+                walk(value, inner, f"{path}{key}.")
+
+    assert schema["additionalProperties"] is False
+    walk(yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8")), schema, "")
 
 
 REFUSED = [
