@@ -175,6 +175,31 @@ static void note_pod(struct run *run, enum kube_event_type type, const json_t *p
     }
 }
 
+/* A command whose object is gone: its result is wanted by nobody, and would stay at the sidecar for ever. */
+static void let_go(struct run *run, const char *pod_uid, const char *id) {
+    const struct run_sidecars *s = &run->options.sidecars;
+    struct world_command command;
+    if (!run->leading || !run_synced(run) || !s->command || !s->command(s->user, pod_uid, id, &command) ||
+        command.state != WORLD_COMMAND_DONE)
+        return;
+    s->acknowledge(s->user, pod_uid, id);
+    errand_drop(run, id);
+}
+
+static void let_go_all(struct run *run, const char *uid) {
+    void **all = kube_map_values(&run->errands);
+    size_t count = run->errands.count;
+    for (size_t i = 0; i < count; i++) {
+        const struct errand *e = all[i];
+        char *id = mem_strdup(e->id), *pod_uid = mem_strdup(e->pod_uid);
+        if (strlen(id) > 2 && !strncmp(id + 2, uid, strlen(uid)))
+            let_go(run, pod_uid, id);
+        mem_free(id);
+        mem_free(pod_uid);
+    }
+    mem_free(all);
+}
+
 void feed_changed(void *user, enum kube_event_type type, const json_t *object) {
     struct run_watch *watch = user;
     struct run *run = watch->run;
@@ -189,6 +214,8 @@ void feed_changed(void *user, enum kube_event_type type, const json_t *object) {
     if (deleted) {
         memo_drop(run, key);
         reads_forget(run->reads, key);
+        if (watch->kind < WORLD_OWN_COUNT)
+            let_go_all(run, kube_uid(object));
     } else {
         mem_free(memo->signature);
         memo->signature = mem_strdup(signature);
@@ -236,8 +263,10 @@ void run_command_changed(struct run *run, const char *pod_uid, const char *id) {
     char uid[64];
     snprintf(uid, sizeof(uid), "%.36s", id + 2);
     const struct memo *memo = kube_map_get(&run->keys, uid);
-    if (!memo)
+    if (!memo) {
+        let_go(run, pod_uid, id);
         return;
+    }
     kube_queue_add(run->queue, memo->key, clock_mono_us());
     worker_kick(run);
 }
