@@ -203,7 +203,7 @@ void controller_config_reference(struct buf *out) {
         "tokens "
         "are read again by themselves.\n\n"
         "`mssql-controller --check-config` says whether a configuration is good, `--print-config` what holds. The words after\n"
-        "`--bootstrap` are another program's: see [the chart](chart.md).\n\n");
+        "`--bootstrap` are those of the chart's hook, which makes missing Secrets.\n\n");
     conf_emit_reference(&controller_schema, "", CONTROLLER_ENV, out);
 }
 

@@ -11,10 +11,6 @@
 
 static const char *const truths[] = {"Unknown", "True", "False"};
 
-const char *truth_word(enum truth truth) {
-    return truths[truth];
-}
-
 enum truth truth_parse(const char *word) {
     return str_ieq(word, "True") ? TRUTH_TRUE : str_ieq(word, "False") ? TRUTH_FALSE : TRUTH_UNKNOWN;
 }

@@ -12,7 +12,6 @@ struct status {
 };
 
 enum truth { TRUTH_UNKNOWN, TRUTH_TRUE, TRUTH_FALSE };
-const char *truth_word(enum truth truth);
 enum truth truth_parse(const char *word);
 
 /* With observedGeneration. Of the old status only what `keep` names (NULL-terminated, may be NULL) comes along. */

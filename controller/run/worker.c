@@ -225,12 +225,14 @@ static void work_on(struct run *run, const char *key) {
     step(work);
 }
 
-/* Not before everything was read once, or what is not there yet would look as if it were not there. What may not be read is not
- * waited for. */
+/* Not before everything was read once, or what was not read yet would look as if it did not exist. What may not be read, and kinds
+ * that this cluster does not have, are not waited for. */
 static bool can_work(const struct run *run) {
-    for (int k = 0; k < WORLD_WATCHED_COUNT; k++)
-        if (!run->watches[k].synced && run->watches[k].trouble.class == ERR_NONE)
+    for (int k = 0; k < WORLD_WATCHED_COUNT; k++) {
+        const struct run_watch *watch = &run->watches[k];
+        if (!watch->synced && watch->trouble.class != ERR_PERMISSION && watch->trouble.class != ERR_NOT_FOUND)
             return false;
+    }
     return run->leading && !run->stopping;
 }
 
