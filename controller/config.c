@@ -203,7 +203,7 @@ void controller_config_reference(struct buf *out) {
         "tokens "
         "are read again by themselves.\n\n"
         "`mssql-controller --check-config` says whether a configuration is good, `--print-config` what holds. The words after\n"
-        "`--bootstrap` are those of the chart's hook, which makes missing Secrets.\n\n");
+        "`--bootstrap` are those of the chart's hook that makes missing Secrets, those after `--prove` of its test.\n\n");
     conf_emit_reference(&controller_schema, "", CONTROLLER_ENV, out);
 }
 
@@ -216,5 +216,6 @@ void controller_config_help(struct buf *out) {
                         "  --print-config       print what holds, then exit\n"
                         "  --config-reference   print every key with its default (Markdown)\n"
                         "  --bootstrap          make missing Secrets, then exit: for the chart's hook\n"
+                        "  --prove ...          prove that an instance can be restored, then exit: for `helm test`\n"
                         "  --version, --help\n");
 }
