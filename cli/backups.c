@@ -161,7 +161,7 @@ static const char *notes_of(const Mssql__V1__Backup *b, struct buf *out) {
     const struct {
         bool is;
         const char *word;
-    } words[] = {{b->damaged, "DAMAGED"},     {b->foreign, "foreign"},    {b->held, "held"},
+    } words[] = {{b->unreadable, "UNREADABLE"}, {b->damaged, "DAMAGED"}, {b->foreign, "foreign"}, {b->held, "held"},
                  {b->copy_only, "copy-only"}, {b->tail, "tail"},          {b->bulk_logged, "bulk-logged"},
                  {b->snapshot, "snapshot"},   {b->read_only, "read-only"}};
     buf_reset(out);
@@ -187,7 +187,7 @@ static void print(const struct cli *cli, const Mssql__V1__ListBackupsResponse *r
         table_cell(t, CLI_PLAIN, "%s", text_bytes(text, b->size_bytes));
         table_cell(t, CLI_PLAIN, "%s", text_bytes(text, b->stored_bytes));
         table_cell(t, CLI_PLAIN, "%s", b->set_guid);
-        table_cell(t, b->damaged ? CLI_BAD : CLI_PLAIN, "%s", notes_of(b, &notes));
+        table_cell(t, b->damaged || b->unreadable ? CLI_BAD : CLI_PLAIN, "%s", notes_of(b, &notes));
     }
     buf_done(&notes);
     table_print(t);

@@ -131,10 +131,21 @@ static void print_policy(const struct cli *cli, const Mssql__V1__Status *s) {
     }
 }
 
+#define DAMAGED_PRINTED 5
+
+static void print_damaged(const struct cli *cli, const Mssql__V1__Status *s) {
+    for (size_t i = 0; i < s->n_damaged && i < DAMAGED_PRINTED; i++)
+        cli_field(cli, i ? "" : "damaged", CLI_BAD, "%s: %s (%s)", s->damaged[i]->database, s->damaged[i]->manifest,
+                  s->damaged[i]->problem);
+    if (s->n_damaged > DAMAGED_PRINTED)
+        cli_field(cli, "", CLI_BAD, "and %zu more: -o json lists them", s->n_damaged - DAMAGED_PRINTED);
+}
+
 static void status_print_head(const struct cli *cli, const Mssql__V1__Status *s) {
     print_conditions(cli, s);
     print_server(cli, s);
     print_store(cli, s);
+    print_damaged(cli, s);
     print_staging(cli, s);
     print_policy(cli, s);
 }

@@ -17,6 +17,7 @@
 #include "sidecar/pause.h"
 #include "sidecar/request.h"
 #include "sidecar/restore/runs.h"
+#include "sidecar/verify/damage.h"
 #include "sidecar/verify/scrubber.h"
 #include "sidecar/volume.h"
 
@@ -52,6 +53,7 @@ static void store_ready(void *user, bool catalog_is_new) {
     add_from_catalog(agent);
     for (size_t i = 0; i < agent->database_count; i++)
         unknown |= !agent->databases[i]->tips_known;
+    damage_mark(agent); /* before the tips are made of it */
     if (catalog_is_new || unknown)
         databases_load_all_tips(agent);
     databases_forget_gone(agent);
@@ -192,6 +194,7 @@ static int open_all(struct agent *agent, struct err *err) {
     agent->opened = true;
     err_clear(&agent->state_err);
     restores_open(agent);
+    damage_open(agent);
     scrubber_open(agent);
     discover_start(agent);
     return 0;
@@ -316,6 +319,7 @@ void agent_free(struct agent *agent) {
     databases_free(agent);
     past_free(agent);
     holds_free(agent);
+    damage_free(agent);
     close_all(agent);
     staging_free(agent->staging);
     mem_free(agent->recover_known);

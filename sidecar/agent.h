@@ -64,10 +64,19 @@ struct last_result {
     int64_t at;
 };
 
+struct damaged; /* sidecar/verify/damage.h */
 struct known_hold; /* sidecar/holds.h */
 struct holds {
     struct known_hold *items;
     size_t count, cap;
+};
+
+struct damage {
+    struct damaged *items; /* oldest first */
+    size_t count, cap;
+    char *path;
+    bool open; /* the file was read: it may be written */
+    bool changed; /* since it was written */
 };
 
 /* A lane is what may run once per database at a time: data backups, log backups. */
@@ -216,6 +225,7 @@ struct agent {
     struct holds holds;
     bool holds_loading;
     bool preflighting;
+    struct damage damage; /* backups of the store that cannot be used */
     struct scrubber *scrubber;
     struct restores *restores; /* NULL before the state directory could be used */
     struct condition *conditions;

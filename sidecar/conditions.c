@@ -10,6 +10,7 @@
 #include "sidecar/job/job.h"
 #include "sidecar/pause.h"
 #include "sidecar/restore/runs.h"
+#include "sidecar/verify/damage.h"
 #include "sidecar/verify/scrubber.h"
 
 static const char *const names[CONDITION_COUNT] = {
@@ -215,10 +216,11 @@ static void verified(struct agent *agent) {
     struct scrub_progress p;
     char text[CLOCK_TEXT_MAX];
     scrubber_progress(agent, &p);
-    if (p.losses)
+    const struct damage *all = &agent->damage;
+    if (all->count)
         put(agent, CONDITION_STORE_VERIFIED, CONDITION_FALSE, "DamageFound",
-            "%llu findings; the first: %s. Backups that need it cannot be restored: take a full backup",
-            (unsigned long long)p.losses, p.first);
+            "%zu backups are damaged or missing in the store, the first is of database '%s': %s (%s). Plans go around them",
+            all->count, damage_database(agent, &all->items[0]), all->items[0].object, scrub_kind_word(all->items[0].problem));
     else if (!agent->policy->scrub_days)
         put(agent, CONDITION_STORE_VERIFIED, CONDITION_UNKNOWN, "ScrubOff", "verification.scrubDays is 0: nothing is read again");
     else if (!p.ended_at)

@@ -52,6 +52,8 @@ struct database *databases_find_or_add(struct agent *agent, const char *name) {
 }
 
 int64_t database_quiet_until(const struct database *db) {
+    if (chain_tip_end_is_unreadable(&db->committed))
+        return 0; /* it was said of a log that the store lost */
     bool stored = guid_eq(&db->committed.last_log.set, &db->taken.last_log.set) &&
                   !lsn_cmp(db->committed.log_lsn, db->taken.log_lsn);
     return stored && !db->ship[LANE_LOG].head ? db->quiet_until_at : 0;

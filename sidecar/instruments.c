@@ -10,6 +10,7 @@
 #include "sidecar/job/job.h"
 #include "sidecar/pause.h"
 #include "sidecar/restore/runs.h"
+#include "sidecar/verify/damage.h"
 #include "sidecar/verify/scrubber.h"
 #include "sidecar/version.h"
 
@@ -25,7 +26,7 @@ struct instruments {
     struct metric *up, *info, *condition, *databases, *chain_state, *chain_broken_since, *from, *until, *off_volume,
         *last_success, *log_age, *next, *staged, *staging_quota, *staging_free, *unshipped, *oldest_unshipped, *journal_used,
         *store_up, *store_bytes, *store_sets, *server_log_used, *paused, *clock_offset, *running, *progress, *rpo_target,
-        *restores_running, *restored_copies, *scrub_pass, *scrub_sets, *scrub_bytes, *scrub_findings;
+        *restores_running, *restored_copies, *scrub_pass, *scrub_sets, *scrub_bytes, *scrub_findings, *damaged;
 };
 
 static void make_events(struct instruments *m) {
@@ -107,6 +108,8 @@ static void make_scrub_gauges(struct instruments *m) {
     m->scrub_sets = metrics_gauge(m->reg, P "scrub_backups", "Backups that the running or last scrub has read.", NULL);
     m->scrub_bytes = metrics_gauge(m->reg, P "scrub_bytes", "Stored bytes that the running or last scrub has read.", NULL);
     m->scrub_findings = metrics_gauge(m->reg, P "scrub_findings", "What the running or last scrub found.", "problem");
+    m->damaged = metrics_gauge(m->reg, P "damaged_backups", "Backups of a database that are damaged or missing in the store.",
+                               "database");
 }
 
 static double seconds(int64_t at) {
@@ -209,6 +212,10 @@ static void collect_scrub(struct instruments *m, const struct agent *agent) {
         metric_set(m->scrub_pass, seconds(p.ended_at));
     metric_set(m->scrub_sets, (double)p.sets);
     metric_set(m->scrub_bytes, (double)p.stored_bytes);
+    metric_clear(m->damaged);
+    for (size_t i = 0; i < agent->damage.count; i++)
+        metric_set(m->damaged, damage_count_of(agent, agent->damage.items[i].folder),
+                   damage_database(agent, &agent->damage.items[i]));
     for (enum scrub_kind kind = 0; kind < SCRUB_KIND_COUNT; kind++)
         metric_set(m->scrub_findings, (double)p.findings[kind], scrub_kind_word(kind));
 }

@@ -18,6 +18,7 @@
 #include "sidecar/restore/runs.h"
 #include "sidecar/rpc/service.h"
 #include "sidecar/version.h"
+#include "sidecar/verify/damage.h"
 #include "sidecar/web.h"
 
 #define RPC_GRACE_MS 1000
@@ -51,6 +52,8 @@ static void list_steps(void) {
     const char *points[POINTS_MAX];
     size_t n = job_fault_points(points, POINTS_MAX);
     n += restores_fault_points(points + n, POINTS_MAX - n);
+    for (const char *const *p = damage_fault_points(); *p && n < POINTS_MAX; p++)
+        points[n++] = *p;
     for (size_t i = 0; i < n; i++)
         puts(points[i]);
 }

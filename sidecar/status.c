@@ -14,9 +14,11 @@
 #include "sidecar/pause.h"
 #include "sidecar/restore/runs.h"
 #include "sidecar/status_int.h"
+#include "sidecar/verify/damage.h"
 #include "sidecar/version.h"
 
 #define HOLDS_SHOWN 200 /* the message stays bounded */
+#define DAMAGED_SHOWN 200
 
 static Mssql__V1__Identity *identity(const struct agent *agent) {
     Mssql__V1__Identity *m = mem_alloc(sizeof(*m));
@@ -181,6 +183,22 @@ static void add_holds(struct agent *agent, Mssql__V1__Status *s) {
     }
 }
 
+static void add_damaged(const struct agent *agent, Mssql__V1__Status *s) {
+    for (size_t i = 0; i < agent->damage.count && i < DAMAGED_SHOWN; i++) {
+        const struct damaged *d = &agent->damage.items[i];
+        Mssql__V1__DamagedBackup *m = mem_alloc(sizeof(*m));
+        mssql__v1__damaged_backup__init(m);
+        m->database = mem_strdup(damage_database(agent, d));
+        m->folder = mem_strdup(d->folder);
+        m->manifest = mem_strdup(d->manifest);
+        m->object = mem_strdup(d->object);
+        m->problem = mem_strdup(scrub_kind_word(d->problem));
+        m->message = mem_strdup(d->text);
+        m->found_at = d->found_at;
+        STATUS_APPEND(s, damaged, m);
+    }
+}
+
 static bool fits(const char *name, char *const *patterns, size_t count) {
     for (size_t i = 0; i < count; i++)
         if (str_glob(patterns[i], name))
@@ -205,6 +223,7 @@ Mssql__V1__Status *status_build(struct agent *agent, char *const *patterns, size
     s->policy = policy(agent);
     add_conditions(agent, s);
     add_holds(agent, s);
+    add_damaged(agent, s);
     instruments_counters(agent, s);
     for (size_t i = 0; i < agent->database_count; i++) {
         const struct database *db = agent->databases[i];

@@ -43,6 +43,7 @@ static void backup_flags(Mssql__V1__Backup *m, const struct backup *b) {
     m->foreign = backup_has(b, BACKUP_FOREIGN);
     m->off_volume = backup_has(b, BACKUP_OFF_VOLUME);
     m->held = backup_has(b, BACKUP_HELD);
+    m->unreadable = backup_has(b, BACKUP_UNREADABLE);
     m->utc_offset_known = backup_has(b, BACKUP_UTC_OFFSET_KNOWN);
 }
 

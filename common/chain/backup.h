@@ -30,6 +30,7 @@ enum backup_flag {
     BACKUP_OFF_VOLUME = 1 << 11, /* a copy exists on another volume than the data's */
     BACKUP_HELD = 1 << 12,
     BACKUP_UTC_OFFSET_KNOWN = 1 << 13,
+    BACKUP_UNREADABLE = 1 << 14, /* the store has it damaged, or not any more: evidence that it was taken, no use for a restore */
 };
 
 struct backup {

@@ -106,6 +106,8 @@ static void check_diff(const struct backup *set, const struct chain_tip *after, 
         verdict_set(v, CHAIN_REASON_DAMAGED, "a full backup is needed");
     else if (after->bad == CHAIN_HOLE_DAMAGED_BASE)
         verdict_set(v, CHAIN_REASON_DAMAGED_BASE, "the differential is of no use, a full backup is needed");
+    else if (after->bad == CHAIN_HOLE_STORE_DAMAGED)
+        verdict_set(v, CHAIN_REASON_STORE_DAMAGED, "the differential is of no use, a full backup is needed");
     else
         verdict_set(v, CHAIN_REASON_BASE_MOVED, "the differential is of no use, a full backup is needed");
 }

@@ -90,6 +90,8 @@ static void diagnose_foreign_log(const struct chain_view *v, struct lsn from, st
     const struct chain_foreign *f = chain_foreign_log(v->foreign, v->foreign_count, &v->tip->path, from,
                                                       v->server->last_log_backup_lsn);
     enum chain_reason reason = CHAIN_REASON_LOG_MISSING;
+    if (lsn_cmp(v->tip->unreadable_lsn, from) > 0)
+        reason = CHAIN_REASON_STORE_DAMAGED;
     if (f)
         reason = chain_foreign_is_nul(f) ? CHAIN_REASON_FOREIGN_LOG_NUL : CHAIN_REASON_FOREIGN_LOG;
     d->reason = reason;
@@ -121,6 +123,11 @@ static void diagnose_log(const struct chain_view *v, struct chain_diagnosis *d) 
     bool reached = chain_tip_reach(t, &reach);
     if (s->full_only && reached)
         return;
+    if (!reached && t->bad == CHAIN_HOLE_STORE_DAMAGED) { /* also where there are no logs */
+        d->reason = CHAIN_REASON_STORE_DAMAGED;
+        hole_open(v, d);
+        return;
+    }
     if (s->model == CHAIN_MODEL_SIMPLE && !s->full_only) {
         d->reason = CHAIN_REASON_SIMPLE;
         if (t->has_log)
@@ -157,7 +164,9 @@ static void diagnose_diff(const struct chain_view *v, struct chain_diagnosis *d)
     for (unsigned i = 0; i < v->tip->base_count; i++) {
         if (guid_eq(&v->tip->bases[i].set, base)) {
             d->diff_heals = v->tip->bases[i].usable;
-            d->diff_reason = d->diff_heals ? CHAIN_REASON_NONE : CHAIN_REASON_DAMAGED_BASE;
+            d->diff_reason = d->diff_heals                    ? CHAIN_REASON_NONE
+                             : v->tip->bases[i].unreadable ? CHAIN_REASON_STORE_DAMAGED
+                                                           : CHAIN_REASON_DAMAGED_BASE;
             return;
         }
     }

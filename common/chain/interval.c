@@ -64,7 +64,7 @@ static void builder_span(void *user, const struct chain_span *span) {
 
 /* Can the end of this set be reached, given that its LSN lies in an interval of its path? */
 static bool set_is_stop(const struct builder *b, const struct backup *set) {
-    if (backup_has(set, BACKUP_FOREIGN) || !backup_has_lsns(set))
+    if (set->flags & (BACKUP_FOREIGN | BACKUP_UNREADABLE) || !backup_has_lsns(set))
         return false;
     if (set->kind == BACKUP_LOG)
         return true;

@@ -90,7 +90,8 @@ void plan_rules_done(struct plan_rules *rules) {
 }
 
 bool plan_set_usable(const struct plan_rules *rules, uint32_t position) {
-    if (rules->history->order[position].flags & BACKUP_FOREIGN || !backup_has_lsns(chain_history_peek(rules->history, position)))
+    if (rules->history->order[position].flags & (BACKUP_FOREIGN | BACKUP_UNREADABLE) ||
+        !backup_has_lsns(chain_history_peek(rules->history, position)))
         return false;
     return !rules->avoided_count || !bsearch(&position, rules->avoided, rules->avoided_count, sizeof(uint32_t), position_cmp);
 }

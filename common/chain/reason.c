@@ -58,6 +58,8 @@ static const struct reason_row reasons[CHAIN_REASON_COUNT] = {
                                  CHAIN_HOLE_INCOMPLETE},
     [CHAIN_REASON_DAMAGED] = {"damaged", "the backup was taken over damaged pages and is no base for a restore", CHAIN_HOLE_NONE},
     [CHAIN_REASON_FULL_ONLY] = {"full_only", "this database allows full backups only", CHAIN_HOLE_NONE},
+    [CHAIN_REASON_STORE_DAMAGED] = {"store_damaged", "a backup that the chain needs is damaged or missing in the store",
+                                    CHAIN_HOLE_STORE_DAMAGED},
 };
 
 struct cause_row {
@@ -87,6 +89,7 @@ static const struct cause_row causes[CHAIN_HOLE_COUNT] = {
                                  CHAIN_REASON_DAMAGED_BASE},
     [CHAIN_HOLE_BASE_MISSING] = {"base_missing", "there is no usable full backup before it", CHAIN_REASON_BASE_MISSING},
     [CHAIN_HOLE_INCOMPLETE] = {"incomplete", "a backup set without usable header", CHAIN_REASON_INCOMPLETE},
+    [CHAIN_HOLE_STORE_DAMAGED] = {"store_damaged", "a backup is damaged or missing in the store", CHAIN_REASON_STORE_DAMAGED},
 };
 
 const char *chain_hole_cause_word(enum chain_hole_cause cause) {

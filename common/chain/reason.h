@@ -35,6 +35,7 @@ enum chain_hole_cause {
     CHAIN_HOLE_DAMAGED_BASE, /* the only full before it was taken over bad pages */
     CHAIN_HOLE_BASE_MISSING, /* logs or a differential whose full we do not have */
     CHAIN_HOLE_INCOMPLETE, /* a set without usable header */
+    CHAIN_HOLE_STORE_DAMAGED, /* what the store has of a set cannot be read any more */
     CHAIN_HOLE_COUNT,
 };
 
@@ -74,6 +75,7 @@ enum chain_reason {
     CHAIN_REASON_INCOMPLETE, /* check: header without LSNs */
     CHAIN_REASON_DAMAGED, /* check: taken over bad pages */
     CHAIN_REASON_FULL_ONLY, /* system database that allows full backups only */
+    CHAIN_REASON_STORE_DAMAGED, /* a backup that the chain needs is damaged or missing in the store */
     CHAIN_REASON_COUNT,
 };
 

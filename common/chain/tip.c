@@ -56,7 +56,7 @@ static bool off_base(const struct chain_tip *t, const struct backup *set) {
 }
 
 void chain_off_add(struct chain_tip *tip, const struct backup *set) {
-    if (!backup_has(set, BACKUP_OFF_VOLUME))
+    if (!backup_has(set, BACKUP_OFF_VOLUME) || backup_has(set, BACKUP_UNREADABLE))
         return;
     if (set->kind == BACKUP_LOG) {
         off_log(tip, set);
@@ -97,6 +97,11 @@ bool chain_tip_reach(const struct chain_tip *tip, struct lsn *ret_lsn) {
     return true;
 }
 
+bool chain_tip_end_is_unreadable(const struct chain_tip *tip) {
+    struct lsn reach;
+    return !lsn_is_zero(tip->unreadable_lsn) && chain_tip_reach(tip, &reach) && lsn_cmp(tip->unreadable_lsn, reach) > 0;
+}
+
 bool chain_tip_fork_is_past(const struct chain_tip *tip, const struct guid *fork) {
     for (unsigned i = 0; i < tip->past_fork_count; i++) {
         if (guid_eq(&tip->past_forks[i], fork))
@@ -130,6 +135,8 @@ bool chain_tip_base_usable(const struct chain_tip *tip, const struct guid *base)
 
 void chain_tip_window(const struct chain_tip *tip, int64_t quiet_until_at, struct chain_window *ret_window) {
     struct chain_window w = {0};
+    if (chain_tip_end_is_unreadable(tip))
+        quiet_until_at = 0; /* it is said of the log that was lost */
     const struct chain_point *last = tip->pending_count ? &tip->pending[tip->pending_count - 1] : NULL;
     w.any = tip->open || last;
     w.broken = tip->has_log && !w.any;
@@ -180,7 +187,8 @@ static bool interval_eq(const struct chain_tip *a, const struct chain_tip *b) {
     }
     for (unsigned i = 0; i < a->base_count; i++) {
         if (!guid_eq(&a->bases[i].set, &b->bases[i].set) || a->bases[i].usable != b->bases[i].usable ||
-            lsn_cmp(a->bases[i].last_lsn, b->bases[i].last_lsn) || a->bases[i].off_volume != b->bases[i].off_volume)
+            a->bases[i].unreadable != b->bases[i].unreadable || lsn_cmp(a->bases[i].last_lsn, b->bases[i].last_lsn) ||
+            a->bases[i].off_volume != b->bases[i].off_volume)
             return false;
     }
     return true;
@@ -207,6 +215,6 @@ bool chain_tip_eq(const struct chain_tip *a, const struct chain_tip *b) {
            a->path_at == b->path_at && segment_eq(a, b) && interval_eq(a, b) && forks_eq(a, b) &&
            !lsn_cmp(a->log_lsn, b->log_lsn) && !lsn_cmp(a->max_lsn, b->max_lsn) && mark_eq(&a->last_full, &b->last_full) &&
            mark_eq(&a->last_diff, &b->last_diff) && mark_eq(&a->last_log, &b->last_log) &&
-           !lsn_cmp(a->foreign_lsn, b->foreign_lsn) && a->foreign_at == b->foreign_at && off_eq(a, b) && a->holes == b->holes &&
-           a->sets == b->sets;
+           !lsn_cmp(a->foreign_lsn, b->foreign_lsn) && a->foreign_at == b->foreign_at &&
+           !lsn_cmp(a->unreadable_lsn, b->unreadable_lsn) && off_eq(a, b) && a->holes == b->holes && a->sets == b->sets;
 }

@@ -45,6 +45,7 @@ struct chain_base {
     struct lsn last_lsn; /* zero: of another fork */
     struct lsn checkpoint_lsn;
     bool usable;
+    bool unreadable; /* that is why it is not usable */
     bool off_volume;
 };
 
@@ -97,6 +98,8 @@ struct chain_tip {
     struct lsn foreign_lsn; /* LastLSN of the newest foreign log known on this path */
     int64_t foreign_at;
 
+    struct lsn unreadable_lsn; /* LastLSN of the newest log on this path that the store lost; zero: none */
+
     struct lsn off_lsn; /* highest point that copies on another volume alone reach; zero: none */
     int64_t off_until_at;
     bool off_has_log; /* as the segment, of logs with such a copy */
@@ -134,6 +137,8 @@ bool chain_tip_eq(const struct chain_tip *a, const struct chain_tip *b);
 
 /* The newest reachable point; false when nothing is reachable. */
 bool chain_tip_reach(const struct chain_tip *tip, struct lsn *ret_lsn);
+/* Did the store lose the log behind that point? */
+bool chain_tip_end_is_unreadable(const struct chain_tip *tip);
 /* Is this full the one that differentials of the server would build on, usable for us? */
 bool chain_tip_base_usable(const struct chain_tip *tip, const struct guid *base);
 /* Was the database on this recovery fork before it came to the present one? Only a reverted volume goes back there. */

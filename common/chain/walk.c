@@ -93,6 +93,8 @@ static void pending_add(struct chain_walk *w, const struct chain_point *point) {
 static enum chain_hole_cause gap_cause(const struct chain_tip *t, struct lsn before) {
     if (lsn_cmp(t->foreign_lsn, before) > 0)
         return CHAIN_HOLE_FOREIGN_LOG;
+    if (lsn_cmp(t->unreadable_lsn, before) > 0)
+        return CHAIN_HOLE_STORE_DAMAGED;
     return t->begins ? CHAIN_HOLE_NOT_FULL : CHAIN_HOLE_LOG_MISSING;
 }
 
@@ -152,6 +154,7 @@ static void bases_add(struct chain_tip *t, const struct backup *b) {
                               .last_lsn = b->last_lsn,
                               .checkpoint_lsn = b->checkpoint_lsn,
                               .usable = backup_is_base(b),
+                              .unreadable = backup_has(b, BACKUP_UNREADABLE),
                               .off_volume = backup_has(b, BACKUP_OFF_VOLUME)};
     unsigned i = t->base_count;
     if (i == CHAIN_BASES_MAX) {
@@ -169,6 +172,8 @@ static void bases_add(struct chain_tip *t, const struct backup *b) {
 
 /* Why this differential cannot be restored; NONE when it can. */
 static enum chain_hole_cause diff_refusal(const struct chain_walk *w, const struct backup *b) {
+    if (backup_has(b, BACKUP_UNREADABLE))
+        return CHAIN_HOLE_STORE_DAMAGED;
     if (b->flags & (BACKUP_DAMAGED | BACKUP_SNAPSHOT))
         return CHAIN_HOLE_DAMAGED_BASE;
     if (w->history) {
@@ -178,11 +183,16 @@ static enum chain_hole_cause diff_refusal(const struct chain_walk *w, const stru
         struct backup base = chain_history_at(w->history, at);
         if (backup_is_base(&base) && base.incarnation == b->incarnation && guid_eq(&base.family_guid, &b->family_guid))
             return CHAIN_HOLE_NONE;
+        if (backup_has(&base, BACKUP_UNREADABLE))
+            return CHAIN_HOLE_STORE_DAMAGED;
         return backup_has(&base, BACKUP_DAMAGED) ? CHAIN_HOLE_DAMAGED_BASE : CHAIN_HOLE_BASE_MISSING;
     }
     for (unsigned i = 0; i < w->tip->base_count; i++) {
-        if (guid_eq(&w->tip->bases[i].set, &b->diff_base_guid))
-            return w->tip->bases[i].usable ? CHAIN_HOLE_NONE : CHAIN_HOLE_DAMAGED_BASE;
+        const struct chain_base *base = &w->tip->bases[i];
+        if (guid_eq(&base->set, &b->diff_base_guid))
+            return base->usable       ? CHAIN_HOLE_NONE
+                   : base->unreadable ? CHAIN_HOLE_STORE_DAMAGED
+                                      : CHAIN_HOLE_DAMAGED_BASE;
     }
     return CHAIN_HOLE_BASE_MISSING;
 }
@@ -290,7 +300,9 @@ static void log_add(struct chain_walk *w, const struct backup *n) {
     struct chain_tip *t = w->tip;
     if (!backup_has(n, BACKUP_COPY_ONLY))
         t->log_lsn = lsn_max(t->log_lsn, n->last_lsn);
-    if (!t->has_log) {
+    if (backup_has(n, BACKUP_UNREADABLE)) { /* it was taken, so the server goes on behind it; nothing can be restored from it */
+        t->unreadable_lsn = lsn_max(t->unreadable_lsn, n->last_lsn);
+    } else if (!t->has_log) {
         segment_begin(w, n, false, (struct lsn){0});
     } else if (lsn_cmp(n->first_lsn, t->seg_last) <= 0) {
         segment_extend(w, n, false);
@@ -396,7 +408,7 @@ static void data_add(struct chain_walk *w, const struct backup *set) {
             mark_set(&w->tip->last_full, set);
         }
         if (!backup_is_base(set))
-            refusal = CHAIN_HOLE_DAMAGED_BASE;
+            refusal = backup_has(set, BACKUP_UNREADABLE) ? CHAIN_HOLE_STORE_DAMAGED : CHAIN_HOLE_DAMAGED_BASE;
     } else {
         mark_set(&w->tip->last_diff, set);
         refusal = diff_refusal(w, set);

@@ -13,7 +13,7 @@
 
 #define SAME_SET_DEPTH 64 /* what a replayed journal may bring again */
 #define RELEASE_EVERY (2u * 1024 * 1024 / CATALOG_RECORD) /* records */
-#define MUTABLE_FLAGS ((uint32_t)(BACKUP_HELD | BACKUP_OFF_VOLUME))
+#define MUTABLE_FLAGS ((uint32_t)(BACKUP_HELD | BACKUP_OFF_VOLUME | BACKUP_UNREADABLE))
 
 /* ---- opening ---- */
 
@@ -208,11 +208,17 @@ static void fill_entry(const struct record *r, struct catalog_entry *ret_entry) 
         .index = r->self, .database = r->database, .sequence = r->sequence, .backup = r->set.backup, .note = r->set.note};
     ret_entry->behind = behind;
     ret_entry->backup.flags &= ~MUTABLE_FLAGS;
-    ret_entry->backup.flags |= (bits & STATE_HELD ? BACKUP_HELD : 0u) | (bits & STATE_OFF_VOLUME ? BACKUP_OFF_VOLUME : 0u);
+    ret_entry->backup.flags |= catalog_flags_of(bits);
+}
+
+uint32_t catalog_flags_of(uint32_t bits) {
+    return (bits & STATE_HELD ? BACKUP_HELD : 0u) | (bits & STATE_OFF_VOLUME ? BACKUP_OFF_VOLUME : 0u) |
+           (bits & STATE_UNREADABLE ? BACKUP_UNREADABLE : 0u);
 }
 
 static uint32_t bits_of_flags(uint32_t flags) {
-    return (flags & BACKUP_HELD ? STATE_HELD : 0u) | (flags & BACKUP_OFF_VOLUME ? STATE_OFF_VOLUME : 0u);
+    return (flags & BACKUP_HELD ? STATE_HELD : 0u) | (flags & BACKUP_OFF_VOLUME ? STATE_OFF_VOLUME : 0u) |
+           (flags & BACKUP_UNREADABLE ? STATE_UNREADABLE : 0u);
 }
 
 /* The record before `at` of this database, removed ones included. 1, 0 or -1. */
@@ -414,7 +420,7 @@ int catalog_remove(struct catalog *c, uint32_t index, struct err *err) {
 
 int catalog_mark(struct catalog *c, uint32_t index, uint32_t set_flags, uint32_t clear_flags, struct err *err) {
     if ((set_flags | clear_flags) & ~MUTABLE_FLAGS)
-        return err_set(err, ERR_INTERNAL, "only 'held' and 'off the volume' change in a catalog");
+        return err_set(err, ERR_INTERNAL, "only 'held', 'off the volume' and 'unreadable' change in a catalog");
     const struct record *r;
     if (set_record(c, index, &r, err) < 0)
         return -1;

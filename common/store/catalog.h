@@ -52,7 +52,7 @@ struct catalog_entry {
     uint32_t index; /* place in the file: names the entry until the next compaction */
     uint32_t database;
     uint64_t sequence;
-    struct backup backup; /* with BACKUP_HELD and BACKUP_OFF_VOLUME as they are now */
+    struct backup backup; /* with BACKUP_HELD, BACKUP_OFF_VOLUME and BACKUP_UNREADABLE as they are now */
     struct catalog_note note;
     uint32_t behind; /* of catalog_previous(): pages from this record on were given back */
 };
@@ -125,7 +125,7 @@ int catalog_load(const struct catalog *catalog, uint32_t database, struct backup
 
 /* A pruned set: durable when it returns 0. Removing it again is success. Call before the manifest is removed from the store. */
 int catalog_remove(struct catalog *catalog, uint32_t index, struct err *err) ERR_CHECK;
-/* BACKUP_HELD and BACKUP_OFF_VOLUME come and go; other bits are refused. */
+/* BACKUP_HELD, BACKUP_OFF_VOLUME and BACKUP_UNREADABLE come and go; other bits are refused. */
 int catalog_mark(struct catalog *catalog, uint32_t index, uint32_t set_flags, uint32_t clear_flags, struct err *err) ERR_CHECK;
 
 struct catalog_stats {

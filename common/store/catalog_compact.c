@@ -39,7 +39,7 @@ static int copy_sets(const struct catalog *from, struct catalog *to, struct err 
             return err_set(err, ERR_CORRUPT, "catalog %s: record %u is of no database. It can be made again from the store",
                            from->path, i);
         struct backup b = r->set.backup;
-        b.flags |= (bits & STATE_HELD ? BACKUP_HELD : 0u) | (bits & STATE_OFF_VOLUME ? BACKUP_OFF_VOLUME : 0u);
+        b.flags |= catalog_flags_of(bits);
         if (catalog_append_unchecked(to, db, &b, &r->set.note, r->sequence, err) < 0)
             return -1;
     }

@@ -7,7 +7,7 @@
  *
  * Sets of one database are linked backwards. Every CHECKPOINT_EVERY records all tips are written down, so that opening
  * reads the end of the file only. Each record has a CRC and its own index. One word of a set is outside the CRC and is
- * changed in place: whether it was removed, is held, is off the volume; it is stored twice, the second time inverted.
+ * changed in place: whether it was removed, is held, is off the volume, cannot be read any more; it is stored twice, the second time inverted.
  */
 #ifndef MSSQL_STORE_CATALOG_INT_H
 #define MSSQL_STORE_CATALOG_INT_H
@@ -26,7 +26,7 @@
 enum record_type { RECORD_SET = 1, RECORD_DATABASE, RECORD_NAME, RECORD_CHECKPOINT, RECORD_REMOVED };
 
 /* The word outside the CRC. */
-enum record_state { STATE_REMOVED = 1, STATE_HELD = 2, STATE_OFF_VOLUME = 4 };
+enum record_state { STATE_REMOVED = 1, STATE_HELD = 2, STATE_OFF_VOLUME = 4, STATE_UNREADABLE = 8 };
 
 struct record_set {
     struct backup backup;
@@ -117,6 +117,7 @@ int catalog_maybe_checkpoint(struct catalog *c, struct err *err) ERR_CHECK;
 int catalog_write_state(struct catalog *c, uint32_t index, uint32_t bits, struct err *err) ERR_CHECK;
 uint32_t record_state(uint32_t bits); /* the word of these bits */
 uint32_t record_bits(const struct record *r); /* of the state; damage reads as none */
+uint32_t catalog_flags_of(uint32_t bits); /* as enum backup_flag */
 int catalog_identity(const char *identity, const char *scope, struct hash *ret_hash, struct err *err) ERR_CHECK;
 /* A new file with a header only, open for writing without a lock; for rebuild and compaction. */
 int catalog_create(const char *path, const struct hash *identity, uint64_t generation, struct catalog **ret_catalog,

@@ -46,8 +46,7 @@ static bool parse(const json_t *root, struct position *p) {
                 number(root, "kind", &kind) && kind <= BACKUP_KIND_COUNT &&
                 text(root, "after", p->cursor.after, sizeof(p->cursor.after)) && number(root, "sets", &p->totals.sets) &&
                 number(root, "objects", &p->totals.objects) && number(root, "storedBytes", &p->totals.stored_bytes) &&
-                counts(root, "findings", p->totals.findings) && counts(root, "before", p->before) &&
-                text(root, "first", p->first, sizeof(p->first));
+                counts(root, "findings", p->totals.findings) && counts(root, "before", p->before);
     p->cursor.kind = (unsigned)kind;
     return good;
 }
@@ -95,7 +94,6 @@ int position_save(const char *path, const struct position *p, struct err *err) {
     json_object_set_new(root, "storedBytes", json_integer((json_int_t)p->totals.stored_bytes));
     put_counts(root, "findings", p->totals.findings);
     put_counts(root, "before", p->before);
-    json_object_set_new(root, "first", json_string(p->first));
     char *out = json_dumps(root, JSON_INDENT(1));
     json_decref(root);
     if (!out)

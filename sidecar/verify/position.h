@@ -13,7 +13,6 @@ struct position {
     struct store_cursor cursor; /* at the end: the names of the folder were checked, too */
     struct scrub_totals totals; /* of the newest pass */
     uint64_t before[SCRUB_KIND_COUNT]; /* findings of the whole pass before it */
-    char first[STORE_NAME_MAX]; /* the first loss of the newest pass, else of the one before */
 };
 
 /* ERR_NOT_FOUND: none yet. ERR_CORRUPT. */

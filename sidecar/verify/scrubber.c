@@ -11,11 +11,13 @@
 #include "common/store/lineage.h"
 #include "sidecar/job/job.h"
 #include "sidecar/restore/runs.h"
+#include "sidecar/verify/damage.h"
 #include "sidecar/verify/position.h"
 
 #define FIRST_AFTER CLOCK_HOUR /* of a sidecar's life: there is better to do at its beginning */
 #define PAUSE_US CLOCK_SECOND /* between two sets */
 #define RETRY_US CLOCK_MINUTE
+#define AGAIN_US CLOCK_HOUR /* a damaged backup is read again so often: it may have been repaired */
 #define TRIES 5 /* then a set that cannot be read is a finding, if the store is there otherwise */
 #define FLOOR_BYTES_S (UINT64_C(4) << 20)
 #define PLAIN_PER_STORED 8 /* the rate is of plain bytes, and with room for a store that grows */
@@ -28,6 +30,8 @@ struct step {
     char scope[NAME_SCOPE_MAX];
     char newest[STORE_NAME_MAX]; /* what the catalog has as the newest commit of the folder */
     bool last_try;
+    bool again; /* `set` alone, which is known to be damaged; the position stays */
+    bool names; /* the names of the folder were checked */
     struct rate rate;
     struct position position; /* before the step, then behind it */
     char set[STORE_NAME_MAX];
@@ -58,8 +62,6 @@ static uint64_t losses(const uint64_t findings[SCRUB_KIND_COUNT]) {
 
 static void on_finding(void *user, const struct scrub_finding *finding) {
     struct step *s = user;
-    if (scrub_kind_is_loss(finding->kind) && losses(s->position.totals.findings) == 1) /* counted before it is told */
-        str_copy(s->position.first, sizeof(s->position.first), finding->name);
     if (s->found_count < FOUND_MAX)
         s->found[s->found_count++] = *finding;
 }
@@ -92,13 +94,35 @@ static int give_up(struct step *s, const struct scrub_options *options) {
     return 0;
 }
 
+static bool found_loss(const struct step *s) {
+    for (size_t i = 0; i < s->found_count; i++)
+        if (scrub_kind_is_loss(s->found[i].kind))
+            return true;
+    return false;
+}
+
+/* What looks bad is read twice: bits that were turned on the way here are not in the store. */
+static int read_set(struct step *s, const struct scrub_options *options) {
+    struct position before = s->position;
+    int rc = store_scrub_set(s->store, s->set, options, &s->position.totals, &s->err);
+    if (rc == 0 && found_loss(s)) {
+        s->position = before;
+        s->found_count = 0;
+        rc = store_scrub_set(s->store, s->set, options, &s->position.totals, &s->err);
+    }
+    return rc == 0 ? 0 : give_up(s, options);
+}
+
 static int read_next(struct step *s) {
     struct position *p = &s->position;
     struct scrub_options options = {.rate = &s->rate, .cancel = &s->agent->stopping, .finding = on_finding, .user = s};
+    if (s->again)
+        return read_set(s, &options);
     if (store_list_manifests(s->store, s->scope, p->folder, &p->cursor, 1, take_name, s, &s->err) < 0)
         return -1;
     if (s->set[0])
-        return store_scrub_set(s->store, s->set, &options, &p->totals, &s->err) == 0 ? 0 : give_up(s, &options);
+        return read_set(s, &options);
+    s->names = true;
     const struct scrub_known known = {.newest = s->newest};
     return store_scrub_names(s->store, s->scope, p->folder, &known, clock_wall(), &options, &p->totals, &s->err);
 }
@@ -109,6 +133,8 @@ static void step_work(struct pool_item *item) {
         return;
     if (s->found_count && store_is_there(s, &s->err) < 0)
         return;
+    if (s->again || found_loss(s))
+        return; /* what is damaged is remembered first: see step_done() */
     _cleanup_free_ char *path = file_join(s->agent->config->paths.state, "scrub.json");
     (void)!position_save(path, &s->position, &s->save_err); /* the class says whether it was */
 }
@@ -116,7 +142,7 @@ static void step_work(struct pool_item *item) {
 /* ---- on the loop ---- */
 
 static void tell(const struct step *s) {
-    for (size_t i = 0; i < s->found_count; i++) {
+    for (size_t i = 0; i < s->found_count && !s->again; i++) {
         const struct scrub_finding *f = &s->found[i];
         log_error(scrub_kind_is_loss(f->kind) ? LOG_ERROR : LOG_WARN, &f->err, "scrub of the store found something", "problem",
                   scrub_kind_word(f->kind), "object", f->name, NULL);
@@ -129,18 +155,79 @@ static void save(struct scrubber *sc) {
         log_error(LOG_WARN, &err, "the position of the scrub could not be written", NULL);
 }
 
+/* Manifests of this folder that were missing, and that no other names any more, or that are back. */
+static void forget_missing(struct step *s) {
+    struct damage *all = &s->agent->damage;
+    for (size_t i = all->count; i-- > 0 && s->found_count < FOUND_MAX;) {
+        const struct damaged *d = &all->items[i];
+        bool missing = d->problem == SCRUB_MANIFEST_MISSING || d->problem == SCRUB_NEWEST_MISSING, found = false;
+        for (size_t k = 0; k < s->found_count && !found; k++)
+            found = str_ends(s->found[k].name, d->manifest);
+        if (missing && !found && !strcmp(d->folder, s->position.folder))
+            damage_forget(s->agent, i, "it is not missing any more");
+    }
+}
+
+/* The set was read and nothing was wrong with it, or it is gone and nobody misses it. */
+static void forget_good(struct step *s, size_t index) {
+    struct damaged *d = &s->agent->damage.items[index];
+    bool gone = s->found_count && s->found[0].kind == SCRUB_MANIFEST_MISSING;
+    bool missed = d->problem == SCRUB_MANIFEST_MISSING || d->problem == SCRUB_NEWEST_MISSING || damage_is_known(s->agent, d);
+    d->asked_us = clock_mono_us();
+    if (!found_loss(s))
+        damage_forget(s->agent, index, "it was read again, and is good");
+    else if (gone && !missed)
+        damage_forget(s->agent, index, "it is gone, and nothing needs it");
+}
+
+/* First what is damaged, then that this was read: a kill between the two finds it once more. */
+static int remember(struct step *s, struct err *err) {
+    struct agent *agent = s->agent;
+    for (size_t i = 0; i < s->found_count && !s->again; i++) {
+        const struct scrub_finding *f = &s->found[i];
+        if (scrub_kind_is_loss(f->kind))
+            damage_found(agent, s->set[0] ? s->set : f->name, f);
+    }
+    if (s->set[0]) {
+        size_t inside = strlen(s->scope) + 1 + strlen(s->position.folder) + 1;
+        size_t index = strlen(s->set) > inside ? damage_find(agent, s->position.folder, s->set + inside) : SIZE_MAX;
+        if (index != SIZE_MAX)
+            forget_good(s, index);
+    }
+    if (s->names)
+        forget_missing(s);
+    return damage_save(agent, err);
+}
+
+static void step_good(struct step *s) {
+    struct scrubber *sc = s->agent->scrubber;
+    struct err err;
+    if (remember(s, &err) < 0) {
+        log_error(LOG_WARN, &err, "damaged backups could not be written down; tried again", NULL);
+        sc->next_us = clock_mono_us() + RETRY_US;
+        return;
+    }
+    sc->failures = 0;
+    if (s->again)
+        return;
+    if (s->save_err.class != ERR_NONE)
+        log_error(LOG_WARN, &s->save_err, "the position of the scrub could not be written", NULL);
+    sc->position = s->position;
+    if (found_loss(s))
+        save(sc);
+    tell(s);
+}
+
 static void step_done(struct pool_item *item) {
     struct step *s = container_of(item, struct step, item);
     struct agent *agent = s->agent;
     struct scrubber *sc = agent->scrubber;
     sc->busy = false;
     sc->next_us = clock_mono_us() + PAUSE_US;
-    if (s->err.class == ERR_NONE) {
-        if (s->save_err.class != ERR_NONE)
-            log_error(LOG_WARN, &s->save_err, "the position of the scrub could not be written", NULL);
-        sc->position = s->position;
-        sc->failures = 0;
-        tell(s);
+    if (atomic_load(&agent->stopping)) {
+        /* the position stays where it was, or is written already */
+    } else if (s->err.class == ERR_NONE) {
+        step_good(s);
     } else if (s->err.class != ERR_CANCELLED) {
         sc->next_us = clock_mono_us() + RETRY_US;
         if (!sc->failures++)
@@ -165,20 +252,18 @@ static const struct catalog_database *folder_behind(const struct catalog *catalo
 }
 
 static uint64_t rate_for(const struct agent *agent) {
-    uint64_t stored = 0, seconds = (uint64_t)agent->policy->scrub_days * 86400;
+    uint64_t stored = 0, days = (uint64_t)agent->policy->scrub_days, seconds = (days ? days : 1) * 86400;
     for (size_t i = 0; i < agent->database_count; i++)
         stored += agent->databases[i]->stored_bytes;
     uint64_t needed = stored / seconds * PLAIN_PER_STORED;
     return needed > FLOOR_BYTES_S ? needed : FLOOR_BYTES_S;
 }
 
-static void begin_step(struct scrubber *sc, const struct catalog_database *cd) {
+static struct step *new_step(struct scrubber *sc) {
     struct agent *agent = sc->agent;
-    struct catalog_entry newest = {.index = CATALOG_NONE};
-    struct err err;
     struct store *store = keeper_take_store(agent->keeper);
     if (!store)
-        return;
+        return NULL;
     struct step *s = mem_alloc(sizeof(*s));
     s->agent = agent;
     s->store = store;
@@ -186,15 +271,50 @@ static void begin_step(struct scrubber *sc, const struct catalog_database *cd) {
     s->last_try = sc->failures + 1 >= TRIES;
     s->item = (struct pool_item){.work = step_work, .done = step_done};
     str_copy(s->scope, sizeof(s->scope), agent->scope);
-    if (catalog_previous(keeper_catalog(agent->keeper), cd->id, &newest, &err) > 0)
-        name_manifest(s->newest, &newest.backup);
     rate_init(&s->rate, rate_for(agent));
+    return s;
+}
+
+static void submit(struct scrubber *sc, struct step *s) {
     sc->busy = pool_submit(sc->pool, &s->item);
     if (!sc->busy) {
-        keeper_put_store(agent->keeper, store);
+        keeper_put_store(sc->agent->keeper, s->store);
         rate_done(&s->rate);
         mem_free(s);
     }
+}
+
+static void begin_step(struct scrubber *sc, const struct catalog_database *cd) {
+    struct catalog_entry newest = {.index = CATALOG_NONE};
+    struct err err;
+    struct step *s = new_step(sc);
+    if (!s)
+        return;
+    if (catalog_previous(keeper_catalog(sc->agent->keeper), cd->id, &newest, &err) > 0)
+        name_manifest(s->newest, &newest.backup);
+    submit(sc, s);
+}
+
+/* The damaged one that was not read for the longest time, when that is long enough. */
+static const struct damaged *again_due(const struct scrubber *sc, int64_t now_us) {
+    const struct damage *all = &sc->agent->damage;
+    const struct damaged *oldest = NULL;
+    for (size_t i = 0; i < all->count; i++)
+        if (!oldest || all->items[i].asked_us < oldest->asked_us)
+            oldest = &all->items[i];
+    return oldest && (!oldest->asked_us || now_us - oldest->asked_us >= AGAIN_US) ? oldest : NULL;
+}
+
+static void begin_again(struct scrubber *sc, const struct damaged *d) {
+    struct err err;
+    struct step *s = new_step(sc);
+    if (!s)
+        return;
+    s->again = true;
+    str_copy(s->position.folder, sizeof(s->position.folder), d->folder);
+    if (name_join(s->set, s->scope, d->folder, d->manifest, &err) < 0)
+        s->set[0] = 0; /* cannot be: it was such a name before */
+    submit(sc, s);
 }
 
 static bool runs(const struct position *p) {
@@ -219,8 +339,6 @@ static void end_pass(struct scrubber *sc, int64_t now) {
     struct position *p = &sc->position;
     bool loss = losses(p->totals.findings) > 0;
     memset(p->before, 0, sizeof(p->before));
-    if (!loss)
-        p->first[0] = 0;
     p->ended_at = now > p->begun_at ? now : p->begun_at;
     log_event(LOG_INFO, "scrub of the store ended", "damage", loss ? "found" : "none", NULL);
     save(sc);
@@ -244,12 +362,13 @@ void scrubber_tick(struct agent *agent, int64_t now, int64_t *next_at) {
     struct position *p = &sc->position;
     const struct catalog *catalog = agent->opened ? keeper_catalog(agent->keeper) : NULL;
     int64_t now_us = clock_mono_us();
-    if (!sc->open || sc->busy || !agent->policy->scrub_days || agent->draining || !catalog ||
-        !keeper_state(agent->keeper)->usable)
+    if (!sc->open || sc->busy || agent->draining || !catalog || !keeper_state(agent->keeper)->usable)
         return;
     if (p->begun_at > now)
         p->begun_at = now; /* the clock was set back */
-    if (!runs(p) && now < due_at(sc))
+    const struct damaged *again = again_due(sc, now_us);
+    bool due = agent->policy->scrub_days && (runs(p) || now >= due_at(sc));
+    if (!again && !due)
         return;
     if (now_us < sc->next_us) {
         int64_t at = now + (sc->next_us - now_us);
@@ -258,6 +377,10 @@ void scrubber_tick(struct agent *agent, int64_t now, int64_t *next_at) {
     }
     if (job_unshipped(agent, NULL) || restores_busy(agent))
         return; /* they go before; the next tick asks again */
+    if (again) {
+        begin_again(sc, again);
+        return;
+    }
     if (!runs(p))
         begin_pass(p, now);
     const struct catalog_database *cd = next_folder(p, catalog);
@@ -281,8 +404,6 @@ void scrubber_progress(const struct agent *agent, struct scrub_progress *ret_pro
         uint64_t now = p->totals.findings[kind], before = p->before[kind];
         r.findings[kind] = now > before ? now : before;
     }
-    r.losses = losses(r.findings);
-    str_copy(r.first, sizeof(r.first), p->first);
     *ret_progress = r;
 }
 

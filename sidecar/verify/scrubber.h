@@ -16,8 +16,6 @@ struct scrub_progress {
     int64_t ended_at; /* of the last whole pass, 0 none */
     uint64_t sets, stored_bytes; /* read by the pass that runs, or by the last one */
     uint64_t findings[SCRUB_KIND_COUNT]; /* the same; what the last whole pass found stays until this one ends */
-    uint64_t losses; /* of these, those that make a backup unusable */
-    char first[STORE_NAME_MAX]; /* the first of them */
 };
 
 void scrubber_start(struct agent *agent);

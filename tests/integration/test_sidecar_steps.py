@@ -100,7 +100,7 @@ SCENARIOS: dict[str, dict[str, tuple]] = {
     "catalog.rename": {"first": FIRST, "rebuild": (True, first_start, lost_catalog)},
 }
 FAULTS = {"kill-before": "before:kill", "kill-after": "after:kill", "full-disk": "before:enospc"}
-RESTORES = ("restore.", "store.small.")  # test_sidecar_restore_kills.py has them
+RESTORES = ("restore.", "store.small.", "verify.")  # test_sidecar_restore_kills.py and test_sidecar_damage.py have them
 STEPS = [step for step in steps() if not step.startswith(RESTORES)]
 
 
