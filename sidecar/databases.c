@@ -155,7 +155,8 @@ static void load_holes(struct database *db, const struct chain_history *history)
     struct chain_intervals intervals;
     chain_intervals_build(&input, &intervals);
     load_window(db, &intervals);
-    for (size_t i = 0; i < intervals.hole_count; i++)
+    bool fresh = !db->hole_count; /* else they are known, and who made them */
+    for (size_t i = 0; i < intervals.hole_count && fresh; i++)
         if (intervals.holes[i].cause != CHAIN_HOLE_LOG_PENDING)
             databases_keep_hole(db, &intervals.holes[i]);
     chain_intervals_done(&intervals);
@@ -185,8 +186,7 @@ void databases_load_tips(struct agent *agent, struct database *db) {
         str_copy(db->folder, sizeof(db->folder), cd->folder);
         chain_history_init(&history, sets, count);
         chain_tip_from_history(&db->committed, &history);
-        if (!db->hole_count)
-            load_holes(db, &history);
+        load_holes(db, &history);
         chain_history_done(&history);
         db->sets = count;
         for (size_t i = 0; i < count; i++)

@@ -14,7 +14,6 @@
 #include "common/base/str.h"
 
 #define FILE_BYTES_MAX (8u << 20)
-#define TEXT_KEPT 300
 
 const char *const *damage_fault_points(void) {
     static const char *const points[] = {"verify.damaged", NULL};
@@ -107,9 +106,10 @@ int damage_save(struct agent *agent, struct err *err) {
     json_t *root = json_array();
     for (size_t i = 0; i < all->count; i++) {
         const struct damaged *d = &all->items[i];
+        bool text = str_is_clean_utf8(d->text, strlen(d->text));
         json_array_append_new(root, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "folder", d->folder, "manifest", d->manifest,
                                               "object", d->object, "problem", scrub_kind_word(d->problem), "foundAt",
-                                              clock_format(at, d->found_at), "message", d->text));
+                                              clock_format(at, d->found_at), "message", text ? d->text : ""));
     }
     char *out = json_dumps(root, JSON_INDENT(1));
     json_decref(root);
@@ -159,6 +159,7 @@ static void judge_again(struct agent *agent, const char *folder) {
     struct database *db = database_of(agent, folder);
     if (!db || !db->tips_known)
         return;
+    db->last_window = (struct chain_window){0}; /* it may have needed what is lost */
     databases_load_tips(agent, db);
     databases_judge(agent, db, NULL, 0);
     scheduler_wake(agent);
@@ -226,15 +227,6 @@ unsigned damage_count_of(const struct agent *agent, const char *folder) {
 
 /* ---- coming and going ---- */
 
-/* Cut, and not inside of a character. */
-static char *cut_text(const char *text) {
-    char *s = mem_strndup(text, TEXT_KEPT);
-    size_t len = strlen(s);
-    while (strlen(text) > len && len && (unsigned char)s[len - 1] >= 0x80)
-        s[--len] = 0;
-    return s;
-}
-
 void damage_found(struct agent *agent, const char *manifest, const struct scrub_finding *finding) {
     struct damage *all = &agent->damage;
     size_t inside = strlen(agent->scope) + 1 + strlen(finding->folder) + 1;
@@ -248,7 +240,7 @@ void damage_found(struct agent *agent, const char *manifest, const struct scrub_
     *d = (struct damaged){.folder = mem_strdup(finding->folder),
                           .manifest = mem_strdup(manifest + inside),
                           .object = mem_strdup(finding->name),
-                          .text = cut_text(finding->err.text),
+                          .text = mem_strdup(finding->err.text),
                           .problem = finding->kind,
                           .found_at = clock_wall(),
                           .asked_us = clock_mono_us()};

@@ -62,7 +62,7 @@ def healed(lab: Lab, sidecar: Sidecar, before: list[str]) -> list[str]:
 
     def look(s: Sidecar) -> Any:
         state = s.database(lab.database)
-        return state.get("chainState") == "CHAIN_STATE_INTACT" and len(lab.kinds(s)) > len(before) and lab.kinds(s)
+        return state.get("chainState") == "Intact" and len(lab.kinds(s)) > len(before) and lab.kinds(s)
 
     return sidecar.wait_until("the chain to be whole again", look)[len(before) :]
 
@@ -133,7 +133,7 @@ def test_the_budget_holds(lab: Lab) -> None:
     due(sidecar)
     sidecar.start()
     found(sidecar)
-    seen = sidecar.wait_until("it to be said", lambda s: (d := s.database(lab.database)).get("chainState") == "CHAIN_STATE_BROKEN" and d)
+    seen = sidecar.wait_until("it to be said", lambda s: (d := s.database(lab.database)).get("chainState") == "Broken" and d)
     assert seen["chainReason"] == "store_damaged", seen
     assert sidecar.condition("LogChainIntact")["reason"] == "store_damaged"
     asked = len(sidecar.events())
@@ -178,7 +178,7 @@ def test_a_lost_catalog_does_not_forget_it(lab: Lab) -> None:
     taken = lab.kinds(sidecar)
     (sidecar.state / "catalog").unlink()
     sidecar.start()
-    sidecar.wait_until("the catalog to be made", lambda s: s.database(lab.database).get("chainState") == "CHAIN_STATE_INTACT")
+    sidecar.wait_until("the catalog to be made", lambda s: s.database(lab.database).get("chainState") == "Intact")
     assert "UNREADABLE" in sidecar.ctl("backups").stdout and len(known(sidecar)) == 1
     assert lab.kinds(sidecar)[: len(taken)] == taken and "full" not in lab.kinds(sidecar)[len(taken) :]
     assert sidecar.stop() == 0
