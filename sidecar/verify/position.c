@@ -48,6 +48,7 @@ static bool parse(const json_t *root, struct position *p) {
                 number(root, "objects", &p->totals.objects) && number(root, "storedBytes", &p->totals.stored_bytes) &&
                 counts(root, "findings", p->totals.findings) && counts(root, "before", p->before);
     p->cursor.kind = (unsigned)kind;
+    p->names = json_is_true(json_object_get(root, "names"));
     return good;
 }
 
@@ -89,6 +90,7 @@ int position_save(const char *path, const struct position *p, struct err *err) {
     json_object_set_new(root, "folder", json_string(p->folder));
     json_object_set_new(root, "kind", json_integer(p->cursor.kind));
     json_object_set_new(root, "after", json_string(p->cursor.after));
+    json_object_set_new(root, "names", json_boolean(p->names));
     json_object_set_new(root, "sets", json_integer((json_int_t)p->totals.sets));
     json_object_set_new(root, "objects", json_integer((json_int_t)p->totals.objects));
     json_object_set_new(root, "storedBytes", json_integer((json_int_t)p->totals.stored_bytes));

@@ -10,7 +10,8 @@ struct position {
     int64_t begun_at; /* of the newest pass, 0 none */
     int64_t ended_at; /* of the newest whole pass, 0 none; before begun_at: one runs */
     char folder[NAME_FOLDER_MAX]; /* that is being read, "" before the first */
-    struct store_cursor cursor; /* at the end: the names of the folder were checked, too */
+    struct store_cursor cursor; /* of its manifests */
+    bool names; /* and behind them, its names were checked, too: the next folder */
     struct scrub_totals totals; /* of the newest pass */
     uint64_t before[SCRUB_KIND_COUNT]; /* findings of the whole pass before it */
 };

@@ -118,11 +118,12 @@ static int read_next(struct step *s) {
     struct scrub_options options = {.rate = &s->rate, .cancel = &s->agent->stopping, .finding = on_finding, .user = s};
     if (s->again)
         return read_set(s, &options);
-    if (store_list_manifests(s->store, s->scope, p->folder, &p->cursor, 1, take_name, s, &s->err) < 0)
+    if (p->cursor.kind < BACKUP_KIND_COUNT &&
+        store_list_manifests(s->store, s->scope, p->folder, &p->cursor, 1, take_name, s, &s->err) < 0)
         return -1;
     if (s->set[0])
         return read_set(s, &options);
-    s->names = true;
+    s->names = p->names = true;
     const struct scrub_known known = {.newest = s->newest};
     return store_scrub_names(s->store, s->scope, p->folder, &known, clock_wall(), &options, &p->totals, &s->err);
 }
@@ -330,6 +331,7 @@ static void begin_pass(struct position *p, int64_t now) {
     memcpy(p->before, p->totals.findings, sizeof(p->before));
     p->totals = (struct scrub_totals){0};
     p->cursor = (struct store_cursor){0};
+    p->names = false;
     p->folder[0] = 0;
     p->begun_at = now;
     log_event(LOG_INFO, "scrub of the store begins", NULL);
@@ -347,12 +349,13 @@ static void end_pass(struct scrubber *sc, int64_t now) {
 /* The folder that is to be read now; NULL: the pass has read all. */
 static const struct catalog_database *next_folder(struct position *p, const struct catalog *catalog) {
     const struct catalog_database *cd = p->folder[0] ? catalog_database_by_folder(catalog, p->folder) : NULL;
-    if (cd && p->cursor.kind != BACKUP_KIND_COUNT)
+    if (cd && !p->names)
         return cd;
     cd = folder_behind(catalog, p->folder);
     if (cd) {
         str_copy(p->folder, sizeof(p->folder), cd->folder);
         p->cursor = (struct store_cursor){0};
+        p->names = false;
     }
     return cd;
 }

@@ -87,7 +87,7 @@ def test_the_store_is_read_again(lab: Lab) -> None:
 
 
 def test_damage_is_found_and_a_kill_changes_nothing(lab: Lab) -> None:
-    sidecar = lab.protected()
+    sidecar = lab.protected(policy={"healing": {"maxFullsPerDay": 0}})  # what heals would be read, too
     lab.write()
     sidecar.force(lab.database)
     lab.load.stop()
