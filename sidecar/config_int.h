@@ -11,6 +11,8 @@
 
 /* config_sources.c: the command line and the environment, kept as they are; --config and the actions are taken out. */
 int sidecar_sources_read(struct sidecar_config *config, int argc, char *const *argv, char **env, struct err *err) ERR_CHECK;
+/* Empties the variables that hold passwords. */
+void sidecar_sources_wipe(char **env);
 /* Sets the keys that variables and flags give. */
 int sidecar_sources_apply(struct sidecar_config *config, struct err *err) ERR_CHECK;
 /* config_check.c: compares values with each other and derives what follows from them. `root` may be NULL. */

@@ -72,6 +72,7 @@ void sidecar_config_help(struct buf *out) {
     (void)buf_puts(out, "usage: mssql-sidecar [--config FILE] [--KEY VALUE]...\n\n"
                         "Keeps the databases of one SQL Server restorable to any moment.\n\n"
                         "  --config FILE        configuration (" SIDECAR_CONFIG_FILE ")\n"
+                        "  --wait-for-config ADDRESS  stay and answer probes there while the configuration is bad: for pods\n"
                         "  --check-config       read and check the configuration, then exit\n"
                         "  --print-config       print what holds, then exit\n"
                         "  --config-reference   print every key with its default (Markdown)\n"

@@ -111,6 +111,12 @@ static void take_secret(char *variable, struct secret **ret_secret) {
     explicit_bzero(value, strlen(value)); /* readable in /proc otherwise */
 }
 
+void sidecar_sources_wipe(char **env) {
+    for (; env && *env; env++)
+        if (str_starts(*env, SIDECAR_ENV_PASSWORD "=") || str_starts(*env, SIDECAR_ENV_ADMIN_PASSWORD "="))
+            explicit_bzero(strchr(*env, '=') + 1, strlen(strchr(*env, '=') + 1));
+}
+
 static int read_env(struct sidecar_config *config, char **env) {
     for (; env && *env; env++) {
         if (!str_starts(*env, SIDECAR_ENV) || !strchr(*env, '='))
@@ -138,8 +144,10 @@ static int read_flag(struct sidecar_config *config, int argc, char *const *argv,
     struct group groups[2], group;
     groups_of(config, groups);
     bool config_flag = len == strlen("--config") && !strncmp(arg, "--config", len);
-    const struct conf_key *key = config_flag ? NULL : key_named(groups, conf_key_flag, arg, len, &group);
-    if (!config_flag && !key) {
+    bool wait_flag = len == strlen("--wait-for-config") &&
+                     !strncmp(arg, "--wait-for-config", len); /* main's, see config_wait.h */
+    const struct conf_key *key = config_flag || wait_flag ? NULL : key_named(groups, conf_key_flag, arg, len, &group);
+    if (!config_flag && !wait_flag && !key) {
         _cleanup_free_ char *name = mem_strndup(arg, len);
         _cleanup_free_ char *near = nearest_name(groups, conf_key_flag, name);
         return err_set(err, ERR_USAGE, "%.80s: unknown flag%s%s%s, see --help", name, near ? ", did you mean " : "",
@@ -157,7 +165,7 @@ static int read_flag(struct sidecar_config *config, int argc, char *const *argv,
     if (config_flag) {
         mem_free(config->file);
         config->file = mem_strdup(value);
-    } else {
+    } else if (!wait_flag) {
         conf_list_addf(&config->flag_args, "%.*s=%s", (int)len, arg, value);
     }
     return 0;

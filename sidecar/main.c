@@ -12,6 +12,7 @@
 #include "common/base/mem.h"
 #include "common/net/rpc_loop.h"
 #include "sidecar/agent.h"
+#include "sidecar/config_wait.h"
 #include "sidecar/instruments.h"
 #include "sidecar/job/job.h"
 #include "sidecar/prepare.h"
@@ -212,12 +213,21 @@ static void harden(void) {
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
+static int load(int argc, char **argv, struct sidecar_config *ret_config, struct err *err) {
+    const char *wait_at = config_wait_address(argc, argv);
+    if (!wait_at)
+        return sidecar_config_load(argc, argv, environ, ret_config, err);
+    harden();
+    log_setup(LOG_INFO, LOG_LOGFMT, "mssql-sidecar");
+    return config_wait(argc, argv, environ, wait_at, ret_config, err);
+}
+
 int main(int argc, char **argv) {
     struct err err;
     mem_setup();
     struct program p = {.config = mem_alloc(sizeof(*p.config))};
     rpc_setup();
-    if (fault_init(&err) < 0 || sidecar_config_load(argc, argv, environ, p.config, &err) < 0) {
+    if (fault_init(&err) < 0 || load(argc, argv, p.config, &err) < 0) {
         mem_free(p.config);
         return complain(&err);
     }

@@ -50,7 +50,8 @@ The sidecar, for this chart's StatefulSet and for one of your own (docs/guide/ow
 - name: mssql-sidecar
   image: {{ include "mssql-helm.sidecarImage" .root }}
   imagePullPolicy: {{ $v.image.pullPolicy }}
-  args: [--config, /etc/mssql-sidecar/config.yaml]
+  # a bad configuration must not end it: SQL Server would not start, and leave its Service
+  args: [--config, /etc/mssql-sidecar/config.yaml, --wait-for-config, "0.0.0.0:{{ $v.http.port }}"]
   env:
     - {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
     - {name: POD_NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
