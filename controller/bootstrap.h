@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the chart needs before its pods can start: Secrets with random passwords, and the Service by which sidecars of a
- * namespace find its controllers. A hook Job of the chart runs it before each install and upgrade:
+ * What the chart needs before its pods can start: Secrets with random passwords, the certificate of the controllers, and the
+ * Service by which sidecars of a namespace find them. A hook Job of the chart runs it before each install and upgrade:
  *
- *     mssql-controller --bootstrap --secret NAME/KEY [--secret ...] [--service NAME:PORT --select KEY=VALUE ...]
+ *     mssql-controller --bootstrap --secret NAME/KEY [--certificate NAME] [--bundle NAME] [--service NAME:PORT --select KEY=VALUE] ...
  *
  * It creates what is missing and never changes what is there, so it can run any number of times. Templates that make
- * passwords give another one at each rendering; this does not. The one thing that it adds to a Secret that Helm made is
- * the word "keep": else an upgrade to a chart that no longer renders the Secret deletes the password of a running server.
+ * passwords give another one at each rendering; this does not. Two things are more than creating. A Secret that Helm made gets
+ * the word "keep": else an upgrade to a chart that no longer renders it deletes the password of a running server. And the
+ * certificate is renewed, by the same authority, long before it ends.
  */
 #ifndef MSSQL_CONTROLLER_BOOTSTRAP_H
 #define MSSQL_CONTROLLER_BOOTSTRAP_H
@@ -19,10 +20,19 @@
 #define BOOTSTRAP_ITEMS_MAX 16
 #define BOOTSTRAP_PASSWORD_LEN 32
 
+enum bootstrap_kind {
+    BOOTSTRAP_SECRET, /* a password under `key` */
+    BOOTSTRAP_CERTIFICATE, /* a Secret: tls.crt, tls.key, and the authority: ca.crt, ca.key */
+    BOOTSTRAP_AUTHORITY, /* a Secret of somebody else, of which only ca.crt is read */
+    BOOTSTRAP_BUNDLE, /* a ConfigMap with the ca.crt of the item before, for those who shall trust it */
+    BOOTSTRAP_SERVICE,
+};
+
 struct bootstrap_item {
+    enum bootstrap_kind kind;
     char *name;
-    char *key; /* of a Secret; NULL: a Service */
-    unsigned port; /* of a Service */
+    char *key; /* of SECRET */
+    unsigned port; /* of SERVICE */
 };
 
 struct bootstrap {

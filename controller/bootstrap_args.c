@@ -16,15 +16,16 @@ static bool is_key(const char *s) {
     return len && len <= 253 && !s[len] && strcmp(s, ".") && strcmp(s, "..");
 }
 
-static int add(struct bootstrap *plan, const char *name, const char *key, unsigned port, struct err *err) {
+static int add(struct bootstrap *plan, enum bootstrap_kind kind, const char *name, const char *key, unsigned port,
+               struct err *err) {
     if (!is_name(name))
         return err_set(err, ERR_USAGE, "'%s' is no name of an object: lower-case letters, digits, - and .", name);
     for (unsigned i = 0; i < plan->count; i++)
-        if (!strcmp(plan->items[i].name, name) && !plan->items[i].key == !key)
-            return err_set(err, ERR_USAGE, "%s %s is named twice", key ? "Secret" : "Service", name);
+        if (!strcmp(plan->items[i].name, name) && plan->items[i].kind == kind)
+            return err_set(err, ERR_USAGE, "%s is named twice", name);
     if (plan->count == BOOTSTRAP_ITEMS_MAX)
-        return err_set(err, ERR_USAGE, "more than %d Secrets and Services", BOOTSTRAP_ITEMS_MAX);
-    plan->items[plan->count++] = (struct bootstrap_item){mem_strdup(name), key ? mem_strdup(key) : NULL, port};
+        return err_set(err, ERR_USAGE, "more than %d things", BOOTSTRAP_ITEMS_MAX);
+    plan->items[plan->count++] = (struct bootstrap_item){kind, mem_strdup(name), key ? mem_strdup(key) : NULL, port};
     return 0;
 }
 
@@ -45,7 +46,7 @@ static int add_secret(struct bootstrap *plan, const char *word, struct err *err)
         return -1;
     if (!is_key(key))
         return err_set(err, ERR_USAGE, "'%s' is no key of a Secret: letters, digits, -, _ and .", key);
-    return add(plan, name, key, 0, err);
+    return add(plan, BOOTSTRAP_SECRET, name, key, 0, err);
 }
 
 static int add_service(struct bootstrap *plan, const char *word, struct err *err) {
@@ -56,7 +57,14 @@ static int add_service(struct bootstrap *plan, const char *word, struct err *err
         return -1;
     if (!str_to_i64(text, 1, 65535, &port))
         return err_set(err, ERR_USAGE, "'%s' is no port: 1 to 65535", text);
-    return add(plan, name, NULL, (unsigned)port, err);
+    return add(plan, BOOTSTRAP_SERVICE, name, NULL, (unsigned)port, err);
+}
+
+static int add_bundle(struct bootstrap *plan, const char *name, struct err *err) {
+    enum bootstrap_kind before = plan->count ? plan->items[plan->count - 1].kind : BOOTSTRAP_SECRET;
+    if (before != BOOTSTRAP_CERTIFICATE && before != BOOTSTRAP_AUTHORITY)
+        return err_set(err, ERR_USAGE, "--bundle %s needs --certificate or --authority right before it", name);
+    return add(plan, BOOTSTRAP_BUNDLE, name, NULL, 0, err);
 }
 
 static int add_pair(json_t *map, const char *word, struct err *err) {
@@ -74,6 +82,12 @@ static int take(struct bootstrap *plan, const char *flag, const char *value, str
         return add_secret(plan, value, err);
     if (!strcmp(flag, "--service"))
         return add_service(plan, value, err);
+    if (!strcmp(flag, "--certificate"))
+        return add(plan, BOOTSTRAP_CERTIFICATE, value, NULL, 0, err);
+    if (!strcmp(flag, "--authority"))
+        return add(plan, BOOTSTRAP_AUTHORITY, value, NULL, 0, err);
+    if (!strcmp(flag, "--bundle"))
+        return add_bundle(plan, value, err);
     if (!strcmp(flag, "--label"))
         return add_pair(plan->labels, value, err);
     if (!strcmp(flag, "--select"))
@@ -95,7 +109,7 @@ int bootstrap_parse(int argc, char **argv, struct bootstrap *ret_plan, struct er
             goto fail;
     }
     for (unsigned i = 0; i < plan.count; i++)
-        services |= !plan.items[i].key;
+        services |= plan.items[i].kind == BOOTSTRAP_SERVICE;
     if (services && !json_object_size(plan.selector)) {
         err_set(err, ERR_USAGE, "--service needs --select KEY=VALUE: else it leads nowhere");
         goto fail;

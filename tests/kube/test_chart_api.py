@@ -131,8 +131,10 @@ def test_bootstrap_makes_what_is_missing_once(kube, tmp_path):
     service = kube.get("service", "mssql-controller")
     labels = find(template(), "Deployment", "mssql-src-mssql-helm-operator")["spec"]["template"]["metadata"]["labels"]
     assert service["spec"]["selector"].items() <= labels.items() and service["spec"]["ports"][0]["port"] == 8443
+    trusted = kube.get("configmap", "mssql-controller-ca")["data"]["ca.crt"]
+    assert [trusted] == passwords(kube, ("mssql-controller-tls", "ca.crt"))
     again = bootstrap.good()
-    assert passwords(kube, *SECRETS) == first and again.count("there already") == 3
+    assert passwords(kube, *SECRETS) == first and again.count("there already") == 5
     kube("delete", "secret", SECRETS[1][0])
     bootstrap.good()
     second = passwords(kube, *SECRETS)
@@ -146,7 +148,8 @@ def test_two_bootstraps_at_once_agree(kube, tmp_path):
                                 stderr=subprocess.PIPE, text=True) for _ in range(4)]
     logs = [process.communicate(timeout=120)[1] for process in running]
     assert [process.returncode for process in running] == [0] * 4, logs
-    assert sum(log.count("msg=made") for log in logs) == 3, logs
+    assert sum(log.count("msg=made") for log in logs) == 5, logs
+    assert kube.get("configmap", "mssql-controller-ca")["data"]["ca.crt"] == passwords(kube, ("mssql-controller-tls", "ca.crt"))[0]
 
 
 def test_bootstrap_never_changes_a_secret(kube, tmp_path):
@@ -160,6 +163,46 @@ def test_bootstrap_never_changes_a_secret(kube, tmp_path):
     kube("delete", "secret", SECRETS[1][0])
     bootstrap.good()
     assert kube.get("secret", SECRETS[0][0]) == before
+
+
+def openssl(*args: str, text: str) -> str:
+    return subprocess.run(["openssl", *args], input=text, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+def test_the_certificate_is_renewed_by_the_same_authority(kube, tmp_path):
+    bootstrap, tls = Bootstrap(kube, tmp_path), "mssql-controller-tls"
+    bootstrap.good()
+    authority, key, first = passwords(kube, (tls, "ca.crt"), (tls, "ca.key"), (tls, "tls.crt"))
+    names = openssl("x509", "-noout", "-ext", "subjectAltName", text=first)
+    assert f"*.{kube.namespace}.svc" in names
+    # one that ends soon, as an old release has it
+    (tmp_path / "ca.crt").write_text(authority, encoding="utf-8")
+    (tmp_path / "ca.key").write_text(key, encoding="utf-8")
+    (tmp_path / "key").write_text(openssl("ecparam", "-genkey", "-name", "prime256v1", "-noout", text=""), encoding="utf-8")
+    request = openssl("req", "-new", "-key", str(tmp_path / "key"), "-subj", "/CN=old", text="")
+    old = openssl("x509", "-req", "-CA", str(tmp_path / "ca.crt"), "-CAkey", str(tmp_path / "ca.key"), "-days", "30", text=request)
+    kube("patch", "secret", tls, "--type=merge", "-p", json.dumps({"stringData": {"tls.crt": old}}))
+    assert "renewed by the same authority" in bootstrap.good()
+    after, renewed = passwords(kube, (tls, "ca.crt"), (tls, "tls.crt"))
+    assert after == authority and renewed not in (first, old)
+    (tmp_path / "new.crt").write_text(renewed, encoding="utf-8")
+    assert "OK" in openssl("verify", "-CAfile", str(tmp_path / "ca.crt"), str(tmp_path / "new.crt"), text="")
+    assert kube.get("configmap", "mssql-controller-ca")["data"]["ca.crt"] == authority
+    assert "renewed" not in bootstrap.good()
+
+
+def test_a_certificate_of_somebody_else_is_only_published(kube, tmp_path):
+    kube("create", "secret", "generic", "my-tls", "--from-literal=tls.crt=c", "--from-literal=tls.key=k", "--from-literal=ca.crt=theirs")
+    before = kube.get("secret", "my-tls")
+    bootstrap = Bootstrap(kube, tmp_path, "--set", "operator.tls.existingSecret=my-tls")
+    bootstrap.good()
+    assert kube.get("secret", "my-tls") == before and kube.get("configmap", "mssql-controller-ca")["data"] == {"ca.crt": "theirs"}
+    kube("patch", "secret", "my-tls", "--type=merge", "-p", '{"stringData": {"ca.crt": "another"}}')
+    assert "has another authority now" in bootstrap.good()
+    assert kube.get("configmap", "mssql-controller-ca")["data"] == {"ca.crt": "another"}
+    kube("patch", "secret", "my-tls", "--type=merge", "-p", '{"data": {"ca.crt": null}}')
+    done = bootstrap.run()
+    assert done.returncode == 10 and "it has no key ca.crt" in done.stderr
 
 
 def test_bootstrap_says_which_right_is_missing(kube, tmp_path):
@@ -331,7 +374,7 @@ MATRIX = [  # (verb, resource, always, needs)
     ("get", "secrets", True, ""), ("list", "secrets", False, ""), ("watch", "secrets", False, ""), ("delete", "secrets", False, ""),
     ("create", "persistentvolumeclaims", True, ""), ("create", "events", True, ""), ("create", "leases.coordination.k8s.io", True, ""),
     ("update", "leases.coordination.k8s.io/mssql-controller", True, ""), ("update", "leases.coordination.k8s.io/other", False, ""),
-    ("patch", "configmaps/mssql-controller-ca", True, ""), ("patch", "configmaps/other", False, ""),
+    ("get", "configmaps", False, ""), ("create", "configmaps", False, "provision"), ("create", "secrets", False, "provision"),
     ("patch", "pods", False, "upgradePods"), ("create", "statefulsets.apps", False, "provision"), ("delete", "statefulsets.apps", False, "provision"),
     ("create", "services", False, "provision"), ("delete", "persistentvolumeclaims", False, "provision"),
     ("create", "tokenreviews.authentication.k8s.io", False, "clusterAuth"), ("create", "subjectaccessreviews.authorization.k8s.io", False, "clusterAuth"),

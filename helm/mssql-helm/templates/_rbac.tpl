@@ -38,13 +38,6 @@
 {{- define "mssql-helm.rulesOwn" -}}
 - {apiGroups: [coordination.k8s.io], resources: [leases], verbs: [create]}
 - {apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, update], resourceNames: [{{ include "mssql-helm.wellKnown" . }}]}
-- {apiGroups: [""], resources: [configmaps], verbs: [create]}
-- {apiGroups: [""], resources: [configmaps], verbs: [get, update, patch], resourceNames: [{{ include "mssql-helm.wellKnown" . }}-ca]}
-{{- if not .Values.operator.tls.existingSecret }}
-- {apiGroups: [""], resources: [secrets], verbs: [create]}
-- {apiGroups: [""], resources: [secrets], verbs: [get, update, patch], resourceNames: [{{ include "mssql-helm.wellKnown" . }}-tls]}
-{{- end }}
-- {apiGroups: [""], resources: [events], verbs: [create, patch]}
 {{- end -}}
 
 {{/* Objects without a namespace are told apart by release and namespace. */}}

@@ -22,10 +22,13 @@ static void what_is_wanted(void **state) {
     struct bootstrap plan;
     struct err err = {0};
     assert_int_equal(parse("--namespace lab --secret a-sa/SA_PASSWORD --secret a-login/PASSWORD --service mssql-controller:8443 "
+                           "--certificate tls --bundle ca "
                            "--label app=x --select app.kubernetes.io/component=operator --kubeconfig /k",
                            &plan, &err),
                      0);
-    assert_int_equal(plan.count, 3);
+    assert_int_equal(plan.count, 5);
+    assert_int_equal(plan.items[3].kind, BOOTSTRAP_CERTIFICATE);
+    assert_int_equal(plan.items[4].kind, BOOTSTRAP_BUNDLE);
     assert_string_equal(plan.items[0].name, "a-sa");
     assert_string_equal(plan.items[0].key, "SA_PASSWORD");
     assert_string_equal(plan.items[1].name, "a-login");
@@ -55,12 +58,15 @@ static void what_is_wrong(void **state) {
         {"--secret a/..", "'..' is no key of a Secret"},
         {"--secret A/K", "'A' is no name of an object"},
         {"--secret .a/K", "'.a' is no name of an object"},
-        {"--secret a/K --secret a/L", "Secret a is named twice"},
+        {"--secret a/K --secret a/L", "a is named twice"},
         {"--service a:1", "--service needs --select"},
         {"--service a:0 --select a=b", "'0' is no port"},
         {"--service a:65536 --select a=b", "'65536' is no port"},
         {"--service a:x --select a=b", "'x' is no port"},
         {"--service a --select a=b", "'a' is not NAME:PORT"},
+        {"--bundle b", "needs --certificate or --authority right before it"},
+        {"--certificate c --secret a/K --bundle b", "needs --certificate or --authority"},
+        {"--certificate C", "'C' is no name"},
         {"--label ab", "'ab' is not KEY=VALUE"},
         {"--what x", "unknown flag --what"},
     };
@@ -84,7 +90,7 @@ static void too_many(void **state) {
         words[2 * i + 1] = mem_printf("s%d/K", i);
     }
     assert_int_equal(bootstrap_parse(2 * (BOOTSTRAP_ITEMS_MAX + 1), words, &plan, &err), -1);
-    assert_non_null(strstr(err.text, "more than 16"));
+    assert_non_null(strstr(err.text, "more than 16 things"));
     assert_int_equal(bootstrap_parse(2 * BOOTSTRAP_ITEMS_MAX, words, &plan, &err), 0);
     bootstrap_done(&plan);
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
