@@ -28,7 +28,7 @@ static void end(struct bootstrap_run *run, int result) {
     ev_break(run->ev, EVBREAK_ALL);
 }
 
-void bootstrap_fail(struct bootstrap_run *run, const struct err *err) {
+static void fail(struct bootstrap_run *run, const struct err *err) {
     const struct bootstrap_item *item = bootstrap_item(run);
     err_copy(run->err, err);
     err_context(run->err, "%s %s", kind_of(item)->kind, item->name);
@@ -65,7 +65,7 @@ static void created(void *user, const struct kube_result *result) {
     else if ((class == ERR_EXISTS || err_class_transient(class)) && run->looks < LOOKS_MAX)
         look(run); /* somebody else made it, or we did and did not hear of it */
     else
-        bootstrap_fail(run, &result->err);
+        fail(run, &result->err);
 }
 
 static void create(struct bootstrap_run *run) {
@@ -73,7 +73,7 @@ static void create(struct bootstrap_run *run) {
     struct err err = {0};
     json_t *body = bootstrap_body(run, &err);
     if (!body) {
-        bootstrap_fail(run, &err);
+        fail(run, &err);
         return;
     }
     json_object_set_new(body, "apiVersion", json_string("v1"));
@@ -89,7 +89,7 @@ static void create(struct bootstrap_run *run) {
 static void patched(void *user, const struct kube_result *result) {
     struct bootstrap_run *run = user;
     if (result->err.class)
-        bootstrap_fail(run, &result->err);
+        fail(run, &result->err);
     else
         bootstrap_next(run, run->patch);
 }
@@ -109,11 +109,11 @@ static void looked(void *user, const struct kube_result *result) {
     struct err err = {0};
     if (!result->err.class) {
         if (bootstrap_found(run, result->object, &err) < 0)
-            bootstrap_fail(run, &err);
+            fail(run, &err);
     } else if (result->err.class == ERR_NOT_FOUND && bootstrap_item(run)->kind != BOOTSTRAP_AUTHORITY)
         create(run);
     else
-        bootstrap_fail(run, &result->err);
+        fail(run, &result->err);
 }
 
 static void look(struct bootstrap_run *run) {

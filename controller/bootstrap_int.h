@@ -27,7 +27,6 @@ static inline const struct bootstrap_item *bootstrap_item(const struct bootstrap
 
 /* The item is done: what became of it, for the log. */
 void bootstrap_next(struct bootstrap_run *run, const char *what);
-void bootstrap_fail(struct bootstrap_run *run, const struct err *err);
 /* Takes body; `what` for the log when it is done. */
 void bootstrap_patch(struct bootstrap_run *run, json_t *body, const char *what);
 void bootstrap_keep(struct bootstrap_run *run);

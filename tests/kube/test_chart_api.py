@@ -106,7 +106,7 @@ class Bootstrap:
 
     def run(self) -> subprocess.CompletedProcess:
         args = self.job["spec"]["template"]["spec"]["containers"][0]["args"]
-        return subprocess.run([f"{BUILD}/tests/integration/tools/hookprobe", *args, "--kubeconfig", str(self.account.path)],
+        return subprocess.run([f"{BUILD}/controller/mssql-controller", *args, "--kubeconfig", str(self.account.path)],
                               capture_output=True, text=True, timeout=120, check=False)
 
     def good(self) -> str:
@@ -144,7 +144,7 @@ def test_bootstrap_makes_what_is_missing_once(kube, tmp_path):
 def test_two_bootstraps_at_once_agree(kube, tmp_path):
     bootstrap = Bootstrap(kube, tmp_path)
     args = bootstrap.job["spec"]["template"]["spec"]["containers"][0]["args"]
-    running = [subprocess.Popen([f"{BUILD}/tests/integration/tools/hookprobe", *args, "--kubeconfig", str(bootstrap.account.path)],
+    running = [subprocess.Popen([f"{BUILD}/controller/mssql-controller", *args, "--kubeconfig", str(bootstrap.account.path)],
                                 stderr=subprocess.PIPE, text=True) for _ in range(4)]
     logs = [process.communicate(timeout=120)[1] for process in running]
     assert [process.returncode for process in running] == [0] * 4, logs
@@ -228,7 +228,7 @@ class Proof:
         self.user = account.user
         until(kube, account.user, "create", "mssqlbackups.dbaas.cozy.io", True)
         kube.apply(find(text, "MSSQLInstance", "mssql-src-mssql-helm-instance"))
-        self.process = subprocess.Popen([f"{BUILD}/tests/integration/tools/hookprobe", *args, *flags, "--kubeconfig", str(account.path)],
+        self.process = subprocess.Popen([f"{BUILD}/controller/mssql-controller", *args, *flags, "--kubeconfig", str(account.path)],
                                         stderr=subprocess.PIPE, text=True)
         self.log = ""
 

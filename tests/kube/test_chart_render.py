@@ -42,6 +42,32 @@ def test_the_sidecar_takes_its_configuration(case, tmp_path):
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_the_controller_takes_its_configuration(case, tmp_path):
+    text = render(case)
+    deployments = [o for o in objects(text) if o["kind"] == "Deployment"]
+    assert len(deployments) == (0 if case in ("core-managed", "target", "least-rights", "no-sidecar") else 1)
+    for deployment in deployments:
+        name, spec = deployment["metadata"]["name"], deployment["spec"]["template"]["spec"]
+        config = tmp_path / "config.yaml"
+        config.write_text(find(text, "ConfigMap", name)["data"]["config.yaml"], encoding="utf-8")
+        done = subprocess.run([f"{BUILD}/controller/mssql-controller", "--check-config", "--config", str(config)],
+                              capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        keys = yaml.safe_load(config.read_text(encoding="utf-8"))
+        ports = {p["name"]: p["containerPort"] for p in spec["containers"][0]["ports"]}
+        assert keys["grpc"]["listen"] == [f"0.0.0.0:{ports['grpc']}"] and keys["http"]["listen"] == f"0.0.0.0:{ports['http']}"
+        mounts = {m["name"]: m["mountPath"] for m in spec["containers"][0]["volumeMounts"]}
+        assert keys["grpc"]["tls"] == {"cert": mounts["tls"] + "/tls.crt", "key": mounts["tls"] + "/tls.key"}
+        tls = [v["secret"] for v in spec["volumes"] if v["name"] == "tls"][0]
+        assert {i["path"] for i in tls["items"]} == {"tls.crt", "tls.key"}  # never the key of the authority
+        token = [s["serviceAccountToken"] for _, pod in pod_specs(text) for v in pod.get("volumes", []) for s in v.get("projected", {}).get("sources", [])
+                 if "serviceAccountToken" in s]
+        assert all(t["audience"] == keys["trust"]["audience"] for t in token)
+        service = find(text, "Service", name)
+        assert {p["name"] for p in service["spec"]["ports"]} == set(ports)
+
+
 def test_names_that_scripts_rely_on():
     text = render("bundled-operator")
     full = "mssql-src-mssql-helm"
