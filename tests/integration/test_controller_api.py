@@ -14,8 +14,8 @@ from fixtures.sidecar import BUILD, SANITIZER, wait_for
 pytestmark = pytest.mark.simulator("it is about Kubernetes, not SQL Server")
 
 
-def test_an_instance_gets_its_policy_and_its_claim(namespace, controllers):
-    controllers().leads()
+def test_an_instance_gets_its_policy_and_its_claim(namespace, replicas):
+    replicas().leads()
     namespace.apply(secret(), service(), pod(), instance(retentionDays=7, fullBackupSchedule="0 3 * * *", logBackupIntervalMinutes=2, storage={"backupData": {"size": "3Gi"}}))
     found = namespace.condition("MSSQLInstance", "src", "SidecarConnected", "False", "NotConnected")
     assert found["status"]["backupPolicyName"] == "src-backup-policy" and found["status"]["backupPVCName"] == "src-backup-store"
@@ -28,8 +28,8 @@ def test_an_instance_gets_its_policy_and_its_claim(namespace, controllers):
     wait_for("an event", lambda: "ClaimCreated" in namespace.events("src"))
 
 
-def test_edits_of_the_policy_are_taken_back_and_changes_of_the_instance_arrive(namespace, controllers):
-    controllers().leads()
+def test_edits_of_the_policy_are_taken_back_and_changes_of_the_instance_arrive(namespace, replicas):
+    replicas().leads()
     namespace.apply(secret(), service(), instance(retentionDays=7, timeZone="Europe/Berlin"))
     namespace.wait("MSSQLBackupPolicy", "src-backup-policy", lambda o: o["spec"]["retentionDays"] == 7, "7 days")
     namespace.patch("MSSQLBackupPolicy", "src-backup-policy", {"spec": {"retentionDays": 3}})
@@ -38,8 +38,8 @@ def test_edits_of_the_policy_are_taken_back_and_changes_of_the_instance_arrive(n
     namespace.wait("MSSQLBackupPolicy", "src-backup-policy", lambda o: o["spec"]["retentionDays"] == 9 and "timeZone" not in o["spec"], "9 days, no zone")
 
 
-def test_a_secret_that_comes_later(namespace, controllers):
-    controllers().leads()
+def test_a_secret_that_comes_later(namespace, replicas):
+    replicas().leads()
     namespace.apply(service(), instance())
     found = namespace.phase("MSSQLInstance", "src", "Pending")
     found = namespace.condition("MSSQLInstance", "src", "Accepted", "False", "SecretNotFound")
@@ -50,12 +50,12 @@ def test_a_secret_that_comes_later(namespace, controllers):
     namespace.wait("MSSQLBackupPolicy", "src-backup-policy", lambda o: True, "is there")
 
 
-def test_two_instances_of_one_server(namespace, controllers):
+def test_two_instances_of_one_server(namespace, replicas):
     namespace.apply(secret(), secret("b-sa"), service(), instance())
     first = namespace.get("MSSQLInstance", "src")["metadata"]["creationTimestamp"]
     wait_for("another second", lambda: namespace.kubectl("create", "configmap", "clock", "-o", "jsonpath={.metadata.creationTimestamp}", "--dry-run=server") != first)
     namespace.apply(instance("b", connection={"host": "src-db"}))
-    controllers().leads()
+    replicas().leads()
     late = namespace.phase("MSSQLInstance", "b", "Conflict")
     assert "src" in late["status"]["message"]
     namespace.wait("MSSQLBackupPolicy", "src-backup-policy", lambda o: True, "is there")
@@ -65,8 +65,8 @@ def test_two_instances_of_one_server(namespace, controllers):
     namespace.wait("MSSQLBackupPolicy", "b-backup-policy", lambda o: True, "is there")
 
 
-def test_objects_that_lead_nowhere_say_so_and_end(namespace, controllers):
-    controllers().leads()
+def test_objects_that_lead_nowhere_say_so_and_end(namespace, replicas):
+    replicas().leads()
     namespace.apply(
         secret(), service(), instance(),
         custom("MSSQLBackup", "b", {"policyRef": {"name": "nope"}, "backupType": "full"}),
@@ -89,14 +89,14 @@ def test_objects_that_lead_nowhere_say_so_and_end(namespace, controllers):
     assert namespace.list("MSSQLRestoreJob")[0]["metadata"]["name"] == "j"  # nobody made another one
 
 
-def test_finished_objects_go_after_their_time(namespace, controllers):
-    controllers().leads()
+def test_finished_objects_go_after_their_time(namespace, replicas):
+    replicas().leads()
     namespace.apply(custom("MSSQLBackup", "b", {"policyRef": {"name": "nope"}, "backupType": "full", "ttlSecondsAfterFinished": 1}))
     wait_for("its end", lambda: namespace.get("MSSQLBackup", "b") is None)
 
 
-def test_a_quiet_cluster_costs_nothing(namespace, controllers):
-    controller = controllers().leads()
+def test_a_quiet_cluster_costs_nothing(namespace, replicas):
+    controller = replicas().leads()
     namespace.apply(secret(), service(), pod(), instance())
     namespace.condition("MSSQLInstance", "src", "SidecarConnected", "False", "NotConnected")
     namespace.phase("MSSQLBackupPolicy", "src-backup-policy", "Pending")
@@ -108,9 +108,9 @@ def test_a_quiet_cluster_costs_nothing(namespace, controllers):
     assert after == before
 
 
-def test_the_second_replica_takes_over(namespace, controllers):
-    first = controllers("first").leads()
-    second = controllers("second")
+def test_the_second_replica_takes_over(namespace, replicas):
+    first = replicas("first").leads()
+    second = replicas("second")
     namespace.apply(secret(), service(), instance())
     namespace.phase("MSSQLInstance", "src", "Pending")
     assert "leading: no" in second.get("/readyz")
@@ -120,14 +120,14 @@ def test_the_second_replica_takes_over(namespace, controllers):
     namespace.phase("MSSQLBackup", "b", "Failed")
 
 
-def test_a_killed_leader_is_followed(namespace, controllers):
-    first = controllers("first").leads()
-    second = controllers("second")
+def test_a_killed_leader_is_followed(namespace, replicas):
+    first = replicas("first").leads()
+    second = replicas("second")
     first.kill()
     second.leads(40)
 
 
-def test_missing_rights_are_named_and_the_rest_goes_on(namespace, controllers, api, tmp_path):
+def test_missing_rights_are_named_and_the_rest_goes_on(namespace, replicas, api, tmp_path):
     """An account that may read everything and write statuses, but make no claims."""
     api.kubectl("create", "serviceaccount", "poor", "-n", namespace.name)
     role = {
@@ -146,7 +146,7 @@ def test_missing_rights_are_named_and_the_rest_goes_on(namespace, controllers, a
     }  # fmt: skip
     namespace.apply(role, binding, secret(), service(), instance())
     token = api.kubectl("-n", namespace.name, "create", "token", "poor").strip()
-    controller = controllers(kubeconfig=api.login(tmp_path / "poor.kubeconfig", {"token": token})).leads()
+    controller = replicas(kubeconfig=api.login(tmp_path / "poor.kubeconfig", {"token": token})).leads()
     found = namespace.condition("MSSQLInstance", "src", "Reconciled", "False", "Forbidden")
     assert "create persistentvolumeclaims" in conditions(found)["Reconciled"]["message"] and namespace.name in conditions(found)["Reconciled"]["message"]
     assert "pods: " in controller.get("/readyz")
@@ -180,8 +180,8 @@ def test_the_reference_is_the_programs():
     assert printed.stdout == (ROOT / "docs/reference/controller.md").read_text(encoding="utf-8")
 
 
-def test_a_controller_that_lost_the_lead_ends(namespace, controllers, api):
-    controller: Controller = controllers().leads()
+def test_a_controller_that_lost_the_lead_ends(namespace, replicas, api):
+    controller: Controller = replicas().leads()
     lease = namespace.get("lease", "mssql-controller")
     # another one took it, with a record that is newer than ours
     namespace.patch("lease", "mssql-controller", {"spec": {"holderIdentity": "thief", "leaseTransitions": lease["spec"].get("leaseTransitions", 0) + 1}})
