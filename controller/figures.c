@@ -59,7 +59,7 @@ static void collect(void *user) {
     metric_set(f->commands, s.commands_open);
     metric_set(f->status_bytes, (double)s.status_bytes);
     if (s.cert_not_after_at)
-        metric_set(f->certificate, (double)s.cert_not_after_at / 1e6, "grpc");
+        metric_set(f->certificate, (double)s.cert_not_after_at / 1e6);
 }
 
 struct figures *figures_new(void) {

@@ -5,8 +5,11 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 import yaml
@@ -211,6 +214,93 @@ def test_bootstrap_says_which_right_is_missing(kube, tmp_path):
     until(kube, bootstrap.account.user, "create", "services", False)
     done = bootstrap.run()
     assert done.returncode != 0 and "cannot get secrets" in done.stderr and kube.namespace in done.stderr
+
+
+class Controller:
+    """The controller with what the chart gives it: configuration, certificate, and the rights of its account."""
+
+    def __init__(self, kube: Kube, folder, *values):
+        name = "mssql-src-mssql-helm-operator"
+        text = template(*values, namespace=kube.namespace)
+        Bootstrap(kube, folder, *values).good()
+        self.roles = [o for o in objects(text) if o["kind"] in ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
+                      and "helm.sh/hook" not in o["metadata"].get("annotations", {})]
+        kube("apply", "-f", "-", stdin=listed(self.roles))
+        account = Account(kube, name, folder)
+        until(kube, account.user, "watch", "mssqlinstances.dbaas.cozy.io", True)
+        until(kube, account.user, "create", "leases.coordination.k8s.io", True)
+        config = yaml.safe_load(find(text, "ConfigMap", name)["data"]["config.yaml"])
+        for key, file in (("cert", "tls.crt"), ("key", "tls.key")):
+            config["grpc"]["tls"][key] = str(folder / file)
+            (folder / file).write_text(passwords(kube, ("mssql-controller-tls", file))[0], encoding="utf-8")
+        self.port = free_port()
+        config["grpc"]["listen"], config["http"]["listen"] = [f"127.0.0.1:{free_port()}"], f"127.0.0.1:{self.port}"
+        config["kube"], config["identity"] = {"kubeconfig": str(account.path)}, {"namespace": kube.namespace, "name": "controller-0"}
+        config["namespaces"] = [kube.namespace]  # not those of the tests beside this one
+        (folder / "controller.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+        self.log = open(folder / "controller.log", "w+", encoding="utf-8")  # pylint: disable=consider-using-with
+        self.process = subprocess.Popen([f"{BUILD}/controller/mssql-controller", "--config", str(folder / "controller.yaml")],
+                                        stderr=self.log, env={**os.environ, "ASAN_OPTIONS": "detect_leaks=1"})
+
+    def get(self, path: str) -> str:
+        assert self.process.poll() is None, self.said()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+                return answer.read().decode()
+        except (urllib.error.URLError, ConnectionError):
+            return ""
+
+    def said(self) -> str:
+        self.log.seek(0)
+        return self.log.read()[-4000:]
+
+    def wait(self, what: str, wanted) -> None:
+        end = time.monotonic() + 60
+        while not wanted():
+            assert time.monotonic() < end and self.process.poll() is None, f"{what}: {self.said()}"
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        assert self.process.wait(timeout=60) == 0, self.said()
+        self.log.close()
+        for role in self.roles:
+            if role["kind"].startswith("Cluster"):
+                Kube()("delete", role["kind"], role["metadata"]["name"])
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def exists(kube: Kube, kind: str, name: str) -> bool:
+    try:
+        return bool(kube.get(kind, name))
+    except Refused:
+        return False
+
+
+@pytest.mark.parametrize("values", [[], ["--set", "operator.rbac.provision=true"], ["--set", "operator.namespaces={*}"]], ids=["namespace", "provision", "cluster"])
+def test_the_controller_needs_no_more_rights_than_it_has(kube, tmp_path, values):
+    controller = Controller(kube, tmp_path, *values)
+    try:
+        controller.wait("ready", lambda: controller.get("/readyz").startswith("ok\nleading: yes\n"))
+        controller.wait("leads", lambda: "mssql_controller_leader 1\n" in controller.get("/metrics"))
+        instance = find(template(*values, namespace=kube.namespace), "MSSQLInstance", "mssql-src-mssql-helm-instance")
+        kube.apply(instance)
+        name = instance["metadata"]["name"]
+        controller.wait("a policy", lambda: exists(kube, "mssqlbp", f"{name}-backup-policy"))
+        controller.wait("a claim", lambda: exists(kube, "pvc", f"{name}-backup-store"))
+        controller.wait("a status", lambda: kube.get("mssqli", name).get("status", {}).get("backupPolicyName"))
+        assert "may not" not in controller.get("/readyz") and "cannot" not in controller.get("/readyz"), controller.get("/readyz")
+        metrics = controller.get("/metrics")
+        assert "mssql_controller_kube_forbidden{" not in metrics, metrics
+        assert 'code="403"' not in metrics
+        assert re.search(r"^mssql_controller_certificate_expiry_timestamp_seconds [1-9]", metrics, re.M)
+    finally:
+        controller.stop()
 
 
 TIME = "2026-11-21T02:47:00Z"
