@@ -26,14 +26,14 @@ static size_t begins_with(const struct cli_command *c, char *const *words, size_
     return 0;
 }
 
-const struct cli_command *cli_command_match(char *const *words, size_t count, size_t *ret_used) {
+const struct cli_command *cli_command_match(const struct cli_set *set, char *const *words, size_t count, size_t *ret_used) {
     const struct cli_command *found = NULL;
     size_t used = 0;
-    for (size_t i = 0; i < cli_command_count; i++) {
-        size_t n = begins_with(&cli_commands[i], words, count);
+    for (size_t i = 0; i < set->command_count; i++) {
+        size_t n = begins_with(&set->commands[i], words, count);
         if (n > used) {
             used = n;
-            found = &cli_commands[i];
+            found = &set->commands[i];
         }
     }
     *ret_used = used;
@@ -51,9 +51,10 @@ static const struct cli_option *find_in(const struct cli_option *options, size_t
     return NULL;
 }
 
-const struct cli_option *cli_option_find(const struct cli_command *command, const char *name, size_t name_bytes) {
+const struct cli_option *cli_option_find(const struct cli_set *set, const struct cli_command *command, const char *name,
+                                         size_t name_bytes) {
     const struct cli_option *o = command ? find_in(command->options, command->option_count, name, name_bytes) : NULL;
-    return o ? o : find_in(cli_globals, cli_global_count, name, name_bytes);
+    return o ? o : find_in(set->globals, set->global_count, name, name_bytes);
 }
 
 bool cli_choice(const char *choices, const char *value) {
@@ -69,12 +70,12 @@ bool cli_choice(const char *choices, const char *value) {
 
 /* ---- what is wrong ---- */
 
-static int unknown_command(char *const *words, size_t count, struct err *err) {
+static int unknown_command(const struct cli_set *set, char *const *words, size_t count, struct err *err) {
     const char *names[64];
     size_t n = 0;
-    for (size_t i = 0; i < cli_command_count && n < ARRAY_LEN(names); i++)
-        if (!(cli_commands[i].flags & CLI_HIDDEN))
-            names[n++] = cli_commands[i].name;
+    for (size_t i = 0; i < set->command_count && n < ARRAY_LEN(names); i++)
+        if (!(set->commands[i].flags & CLI_HIDDEN))
+            names[n++] = set->commands[i].name;
     for (size_t i = 0; i < n; i++) {
         size_t len = strlen(words[0]);
         if (count == 1 && !strncmp(names[i], words[0], len) && names[i][len] == ' ') {
@@ -93,13 +94,14 @@ static int unknown_command(char *const *words, size_t count, struct err *err) {
     return near ? err_hint(err, "Did you mean '%s'?", near) : err_hint(err, "'help' lists what there is");
 }
 
-static int unknown_option(const struct cli_command *command, const char *text, size_t len, struct err *err) {
+static int unknown_option(const struct cli_set *set, const struct cli_command *command, const char *text, size_t len,
+                          struct err *err) {
     const char *names[64];
     size_t n = 0;
     for (size_t i = 0; command && i < command->option_count && n < ARRAY_LEN(names); i++)
         names[n++] = command->options[i].name;
-    for (size_t i = 0; i < cli_global_count && n < ARRAY_LEN(names); i++)
-        names[n++] = cli_globals[i].name;
+    for (size_t i = 0; i < set->global_count && n < ARRAY_LEN(names); i++)
+        names[n++] = set->globals[i].name;
     _cleanup_free_ char *name = mem_strndup(text, len);
     const char *near = str_nearest(name, names, n);
     if (command)
@@ -135,9 +137,9 @@ static int take_option(struct parse *p, const struct cli_command *command, struc
     bool is_long = text[1] == '-';
     const char *equals = is_long ? strchr(text, '=') : NULL;
     size_t len = equals ? (size_t)(equals - text) : is_long ? strlen(text) : 2;
-    const struct cli_option *o = cli_option_find(command, text, len);
+    const struct cli_option *o = cli_option_find(p->args->set, command, text, len);
     if (!o)
-        return unknown_option(command, text, is_long ? len : strlen(text), err);
+        return unknown_option(p->args->set, command, text, is_long ? len : strlen(text), err);
     char *value = equals ? text + len + 1 : !is_long && text[2] ? text + 2 : NULL;
     if (!o->value)
         return value ? err_set(err, ERR_USAGE, "%s takes no value", o->name) : add(p, o, NULL, err);
@@ -166,7 +168,7 @@ static int take_command(struct parse *p, struct err *err) {
             continue;
         }
         words[count++] = text;
-        const struct cli_command *c = cli_command_match(words, count, &used);
+        const struct cli_command *c = cli_command_match(p->args->set, words, count, &used);
         if (p->args->command && used < count) /* this word does not belong to the name any more */
             break;
         p->args->command = c;
@@ -175,7 +177,7 @@ static int take_command(struct parse *p, struct err *err) {
             break;
     }
     if (count && !p->args->command)
-        return unknown_command(words, count, err);
+        return unknown_command(p->args->set, words, count, err);
     return 0;
 }
 
@@ -219,8 +221,9 @@ static int parse(struct parse *p, struct err *err) {
     return cli_given(a, "--help") ? 0 : check_words(a, err);
 }
 
-int cli_args_parse(int argc, char **argv, const char *(*env)(const char *name), struct cli_args *ret_args, struct err *err) {
-    struct cli_args args = {.env = env};
+int cli_args_parse(const struct cli_set *set, int argc, char **argv, const char *(*env)(const char *name),
+                   struct cli_args *ret_args, struct err *err) {
+    struct cli_args args = {.set = set, .env = env};
     struct parse p = {.argc = argc, .argv = argv, .args = &args};
     if (parse(&p, err) < 0) {
         cli_args_done(&args);
@@ -233,7 +236,7 @@ int cli_args_parse(int argc, char **argv, const char *(*env)(const char *name), 
 void cli_args_done(struct cli_args *args) {
     mem_free(args->given);
     mem_free(args->words);
-    *args = (struct cli_args){0};
+    *args = (struct cli_args){.set = args->set};
 }
 
 /* ---- asking ---- */
@@ -249,7 +252,7 @@ char *cli_value(const struct cli_args *args, const char *name) {
     for (size_t i = args->given_count; i-- > 0;)
         if (!strcmp(args->given[i].option->name, name))
             return args->given[i].value;
-    const struct cli_option *o = cli_option_find(args->command, name, strlen(name));
+    const struct cli_option *o = cli_option_find(args->set, args->command, name, strlen(name));
     if (!o)
         return NULL;
     const char *set = o->env && args->env ? args->env(o->env) : NULL;

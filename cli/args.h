@@ -41,12 +41,25 @@ struct cli_command {
     int (*run)(struct cli *cli, struct err *err);
 };
 
+/* The commands of a program; its name decides which program it is. */
+struct cli_set {
+    const char *program; /* as people call it: "mssqlctl", "kubectl mssql" */
+    const char *file; /* how its file is called: "mssqlctl", "kubectl-mssql" */
+    const char *summary; /* for the help: what it is about */
+    const char *reference; /* paragraph of the reference */
+    const struct cli_command *commands;
+    size_t command_count;
+    const struct cli_option *globals; /* options of every command */
+    size_t global_count;
+};
+
 struct cli_given {
     const struct cli_option *option;
     char *value; /* of argv; NULL for a flag */
 };
 
 struct cli_args {
+    const struct cli_set *set;
     const struct cli_command *command; /* NULL: none was named */
     struct cli_given *given;
     size_t given_count;
@@ -56,8 +69,8 @@ struct cli_args {
 };
 
 /* argv without the program's name. ERR_USAGE says what is wrong, with the nearest right thing as a hint. */
-int cli_args_parse(int argc, char **argv, const char *(*env)(const char *name), struct cli_args *ret_args,
-                   struct err *err) ERR_CHECK;
+int cli_args_parse(const struct cli_set *set, int argc, char **argv, const char *(*env)(const char *name),
+                   struct cli_args *ret_args, struct err *err) ERR_CHECK;
 void cli_args_done(struct cli_args *args);
 
 /* By the option's name: the last value given, else the environment's, else the fallback, else NULL. The name must be one of the
@@ -67,9 +80,10 @@ char *cli_value(const struct cli_args *args, const char *name);
 bool cli_given(const struct cli_args *args, const char *name);
 
 /* The command whose name the words begin with: the longest. NULL when there is none; *ret_used counts its words. */
-const struct cli_command *cli_command_match(char *const *words, size_t count, size_t *ret_used);
+const struct cli_command *cli_command_match(const struct cli_set *set, char *const *words, size_t count, size_t *ret_used);
 /* Of the command (may be NULL) or a global one; by "--name" or "-l". */
-const struct cli_option *cli_option_find(const struct cli_command *command, const char *name, size_t name_bytes);
+const struct cli_option *cli_option_find(const struct cli_set *set, const struct cli_command *command, const char *name,
+                                         size_t name_bytes);
 /* Is `value` among "a|b|c"? */
 bool cli_choice(const char *choices, const char *value);
 

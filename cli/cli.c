@@ -6,6 +6,7 @@
 
 #include "cli/ask.h"
 #include "cli/commands.h"
+#include "cli/kube/commands.h"
 #include "cli/out.h"
 #include "cli/text.h"
 #include "common/base/clock.h"
@@ -25,10 +26,12 @@ void cli_fail_later(struct cli *cli, const struct err *err) {
 }
 
 /* kubectl finds plugins by their file name and people call them with a space. */
-static void name_program(struct cli *cli, const char *path) {
+static const struct cli_set *name_program(struct cli *cli, const char *path) {
     const char *slash = path ? strrchr(path, '/') : NULL;
     const char *name = slash ? slash + 1 : path;
-    str_copy(cli->program, sizeof(cli->program), name && str_starts(name, "kubectl-mssql") ? "kubectl mssql" : "mssqlctl");
+    const struct cli_set *set = name && str_starts(name, kube_set.file) ? &kube_set : &cli_set;
+    str_copy(cli->program, sizeof(cli->program), set->program);
+    return set;
 }
 
 static int settle(struct cli *cli, struct err *err) {
@@ -36,7 +39,8 @@ static int settle(struct cli *cli, struct err *err) {
     const char *no_color = cli->io->env("NO_COLOR");
     cli->output = !strcmp(output, "json") ? CLI_JSON : !strcmp(output, "yaml") ? CLI_YAML : CLI_TABLE;
     cli->color = cli->io->out_terminal && !cli_given(&cli->args, "--no-color") && !(no_color && *no_color);
-    if (cli_duration_ms("--timeout", cli_value(&cli->args, "--timeout"), &cli->timeout_ms, err) < 0)
+    const char *timeout = cli_value(&cli->args, "--timeout");
+    if (timeout && cli_duration_ms("--timeout", timeout, &cli->timeout_ms, err) < 0)
         return -1;
     const struct cli_command *c = cli->args.command;
     if (c && cli_given(&cli->args, "--store") && !(c->flags & CLI_OFFLINE))
@@ -75,8 +79,8 @@ static int flush(struct cli *cli, struct err *err) {
 int cli_main(const struct cli_io *io, int argc, char **argv) {
     struct cli cli = {.io = io, .now = clock_wall()};
     struct err err = {0};
-    name_program(&cli, argc > 0 ? argv[0] : NULL);
-    int rc = cli_args_parse(argc > 0 ? argc - 1 : 0, argv + 1, io->env, &cli.args, &err);
+    const struct cli_set *set = name_program(&cli, argc > 0 ? argv[0] : NULL);
+    int rc = cli_args_parse(set, argc > 0 ? argc - 1 : 0, argv + 1, io->env, &cli.args, &err);
     if (rc == 0)
         rc = run(&cli, &err);
     ask_done(&cli);

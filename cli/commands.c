@@ -6,7 +6,7 @@
 
 #define MANY 1000000u
 
-const struct cli_option cli_globals[] = {
+static const struct cli_option globals[] = {
     {"--address", 'a', "ADDRESS", NULL, "MSSQLCTL_ADDRESS", CLI_ADDRESS_DEFAULT,
      "the sidecar: unix:///path, host:port or [v6]:port"},
     {"--tls-ca", 0, "FILE", NULL, NULL, NULL, "PEM roots that the sidecar's certificate must lead to"},
@@ -20,7 +20,6 @@ const struct cli_option cli_globals[] = {
     {"--no-color", 0, NULL, NULL, NULL, NULL, "no colours, as with NO_COLOR in the environment"},
     {"--help", 'h', NULL, NULL, NULL, NULL, "help of the program or of a command"},
 };
-const size_t cli_global_count = ARRAY_LEN(cli_globals);
 
 #define KINDS "full|diff|log"
 
@@ -167,7 +166,7 @@ static const struct cli_option version_options[] = {
 
 #define OPTIONS(list) .options = list, .option_count = ARRAY_LEN(list)
 
-const struct cli_command cli_commands[] = {
+static const struct cli_command commands[] = {
     {
         .name = "status",
         .words = "[DATABASE...]",
@@ -444,4 +443,17 @@ const struct cli_command cli_commands[] = {
      .summary = "durable steps of a restore, or of a trial"},
     {.name = "__reference", .words = "", .flags = CLI_HIDDEN, .run = cmd_reference, .summary = "docs/reference/mssqlctl.md"},
 };
-const size_t cli_command_count = ARRAY_LEN(cli_commands);
+
+const struct cli_set cli_set = {
+    .program = "mssqlctl",
+    .file = "mssqlctl",
+    .summary = "what a mssql-sidecar does, and what its backups hold",
+    .reference = "Asks a sidecar what it does, tells it what to do, and reads a backup store without one. Results go to standard "
+                 "output; progress and\nerrors (one line, `mssqlctl: ...`) to standard error. Times are UTC, RFC 3339. `-o json` "
+                 "and `-o yaml` hold the messages of\n`proto/mssql/v1` with their names in lowerCamelCase, and are what programs "
+                 "should read: tables may change.\n",
+    .commands = commands,
+    .command_count = ARRAY_LEN(commands),
+    .globals = globals,
+    .global_count = ARRAY_LEN(globals),
+};

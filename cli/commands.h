@@ -4,10 +4,7 @@
 
 #include "cli/cli.h"
 
-extern const struct cli_command cli_commands[];
-extern const size_t cli_command_count;
-extern const struct cli_option cli_globals[];
-extern const size_t cli_global_count;
+extern const struct cli_set cli_set;
 
 /* One file each. */
 int cmd_status(struct cli *cli, struct err *err) ERR_CHECK;

@@ -72,8 +72,9 @@ static void offer(const struct cli *cli, const char *begun, const char *word, co
 static void offer_options(const struct cli *cli, const char *begun, const struct cli_command *c) {
     for (size_t i = 0; c && i < c->option_count; i++)
         offer(cli, begun, c->options[i].name, c->options[i].help);
-    for (size_t i = 0; i < cli_global_count; i++)
-        offer(cli, begun, cli_globals[i].name, cli_globals[i].help);
+    const struct cli_set *set = cli->args.set;
+    for (size_t i = 0; i < set->global_count; i++)
+        offer(cli, begun, set->globals[i].name, set->globals[i].help);
 }
 
 /* `lead` is printed before each: "--output=". */
@@ -89,18 +90,19 @@ static void offer_choices(const struct cli *cli, const char *begun, const char *
 /* The next word of every command that begins with the words so far. */
 static void offer_commands(const struct cli *cli, const char *begun, const char *const *before, size_t count) {
     const char *last = "";
-    for (size_t i = 0; i < cli_command_count; i++) {
-        const char *p = cli_commands[i].name;
+    const struct cli_set *set = cli->args.set;
+    for (size_t i = 0; i < set->command_count; i++) {
+        const char *p = set->commands[i].name;
         size_t k = 0;
         for (; k < count && str_starts(p, before[k]) && p[strlen(before[k])] == ' '; k++)
             p += strlen(before[k]) + 1;
-        if (k < count || cli_commands[i].flags & CLI_HIDDEN)
+        if (k < count || set->commands[i].flags & CLI_HIDDEN)
             continue;
         _cleanup_free_ char *word = mem_strndup(p, strcspn(p, " "));
         if (!strcmp(word, last)) /* "hold" and "hold release" stand side by side */
             continue;
         last = p[strlen(word)] ? "" : p;
-        offer(cli, begun, word, cli_commands[i].summary);
+        offer(cli, begun, word, set->commands[i].summary);
     }
 }
 
@@ -127,15 +129,16 @@ struct typed {
     const char *address;
 };
 
-static void read_typed(char *const *argv, size_t count, struct typed *t) {
+static void read_typed(const struct cli_set *set, char *const *argv, size_t count, struct typed *t) {
     for (size_t i = 0; i + 1 < count && t->count < ARRAY_LEN(t->words); i++) {
         if (argv[i][0] != '-') {
             t->words[t->count++] = argv[i];
-            t->command = cli_command_match((char *const *)(uintptr_t)t->words, t->count, &t->used);
+            t->command = cli_command_match(set, (char *const *)(uintptr_t)t->words, t->count, &t->used);
             continue;
         }
         const char *equals = strchr(argv[i], '=');
-        const struct cli_option *o = cli_option_find(t->command, argv[i], equals ? (size_t)(equals - argv[i]) : strlen(argv[i]));
+        const struct cli_option *o = cli_option_find(set, t->command, argv[i],
+                                                     equals ? (size_t)(equals - argv[i]) : strlen(argv[i]));
         if (!o || !o->value || equals)
             continue;
         if (i + 2 < count)
@@ -150,9 +153,9 @@ int cmd_complete(struct cli *cli, struct err *err) {
     struct typed t = {0};
     size_t count = cli->args.word_count;
     const char *begun = count ? cli->args.words[count - 1] : "";
-    read_typed(cli->args.words, count, &t);
+    read_typed(cli->args.set, cli->args.words, count, &t);
     const char *equals = begun[0] == '-' ? strchr(begun, '=') : NULL;
-    const struct cli_option *o = equals ? cli_option_find(t.command, begun, (size_t)(equals - begun)) : NULL;
+    const struct cli_option *o = equals ? cli_option_find(cli->args.set, t.command, begun, (size_t)(equals - begun)) : NULL;
     _cleanup_free_ char *lead = o ? mem_printf("%s=", o->name) : mem_strdup("");
     if (o || t.open) {
         const struct cli_option *with = o ? o : t.open;

@@ -57,14 +57,14 @@ static void print_command(const struct cli *cli, const struct cli_command *c) {
 
 static void print_program(const struct cli *cli) {
     FILE *out = cli->io->out;
-    fprintf(out, "%s - what a mssql-sidecar does, and what its backups hold\n\nUsage: %s [FLAG...] COMMAND\n\nCommands:\n",
-            cli->program, cli->program);
-    for (size_t i = 0; i < cli_command_count; i++) {
-        const struct cli_command *c = &cli_commands[i];
+    const struct cli_set *set = cli->args.set;
+    fprintf(out, "%s - %s\n\nUsage: %s [FLAG...] COMMAND\n\nCommands:\n", cli->program, set->summary, cli->program);
+    for (size_t i = 0; i < set->command_count; i++) {
+        const struct cli_command *c = &set->commands[i];
         if (!(c->flags & CLI_HIDDEN))
             fprintf(out, "  %-*s%s\n", 16, c->name, c->summary);
     }
-    print_options(out, "Flags of every command", cli_globals, cli_global_count);
+    print_options(out, "Flags of every command", set->globals, set->global_count);
     fprintf(out, "\n'%s help COMMAND' says more. Exit codes: 0 success, 2 wrong usage, others by the class of the error.\n",
             cli->program);
 }
@@ -78,18 +78,19 @@ void help_print(const struct cli *cli, const struct cli_command *command) {
 
 int cmd_help(struct cli *cli, struct err *err) {
     const struct cli_args *a = &cli->args;
+    const struct cli_set *set = a->set;
     size_t used = 0;
-    const struct cli_command *c = a->word_count ? cli_command_match(a->words, a->word_count, &used) : NULL;
+    const struct cli_command *c = a->word_count ? cli_command_match(set, a->words, a->word_count, &used) : NULL;
     if (used == a->word_count) {
         help_print(cli, c);
         return 0;
     }
     bool any = false;
-    for (size_t i = 0; i < cli_command_count; i++) { /* "help backup": all that begin so */
+    for (size_t i = 0; i < set->command_count; i++) { /* "help backup": all that begin so */
         size_t len = strlen(a->words[0]);
-        if (a->word_count > 1 || strncmp(cli_commands[i].name, a->words[0], len) || cli_commands[i].name[len] != ' ')
+        if (a->word_count > 1 || strncmp(set->commands[i].name, a->words[0], len) || set->commands[i].name[len] != ' ')
             continue;
-        help_print(cli, &cli_commands[i]);
+        help_print(cli, &set->commands[i]);
         any = true;
     }
     if (any)
@@ -127,9 +128,9 @@ static void reference_options(FILE *out, const struct cli_option *options, size_
     }
 }
 
-static void reference_command(FILE *out, const struct cli_command *c) {
-    fprintf(out, "\n## mssqlctl %s\n\n```\nmssqlctl %s%s%s%s\n```\n\n", c->name, c->name, c->option_count ? " [FLAG...]" : "",
-            *c->words ? " " : "", c->words);
+static void reference_command(FILE *out, const struct cli_set *set, const struct cli_command *c) {
+    fprintf(out, "\n## %s %s\n\n```\n%s %s%s%s%s\n```\n\n", set->program, c->name, set->program, c->name,
+            c->option_count ? " [FLAG...]" : "", *c->words ? " " : "", c->words);
     fprintf(out, "%c%s.\n", c->summary[0] - 'a' + 'A', c->summary + 1);
     if (c->text)
         fprintf(out, "\n%s", c->text);
@@ -137,7 +138,7 @@ static void reference_command(FILE *out, const struct cli_command *c) {
         reference_options(out, c->options, c->option_count);
     if (c->examples) {
         fputs("\n```\n", out);
-        print_examples(out, "mssqlctl", c->examples, "");
+        print_examples(out, set->program, c->examples, "");
         fputs("```\n", out);
     }
 }
@@ -154,18 +155,13 @@ static void reference_exit_codes(FILE *out) {
 int cmd_reference(struct cli *cli, struct err *err) {
     (void)err;
     FILE *out = cli->io->out;
-    fputs("<!-- Made by `mssqlctl __reference`; a test compares. -->\n# mssqlctl\n\n"
-          "Asks a sidecar what it does, tells it what to do, and reads a backup store without one. Results go to standard "
-          "output; progress and\n"
-          "errors (one line, `mssqlctl: ...`) to standard error. Times are UTC, RFC 3339. `-o json` and `-o yaml` hold the "
-          "messages of\n"
-          "`proto/mssql/v1` with their names in lowerCamelCase, and are what programs should read: tables may change.\n\n## "
-          "Every command\n",
-          out);
-    reference_options(out, cli_globals, cli_global_count);
-    for (size_t i = 0; i < cli_command_count; i++)
-        if (!(cli_commands[i].flags & CLI_HIDDEN))
-            reference_command(out, &cli_commands[i]);
+    const struct cli_set *set = cli->args.set;
+    fprintf(out, "<!-- Made by `%s __reference`; a test compares. -->\n# %s\n\n%s\n## Every command\n", set->file, set->program,
+            set->reference);
+    reference_options(out, set->globals, set->global_count);
+    for (size_t i = 0; i < set->command_count; i++)
+        if (!(set->commands[i].flags & CLI_HIDDEN))
+            reference_command(out, set, &set->commands[i]);
     reference_exit_codes(out);
     return 0;
 }

@@ -134,7 +134,7 @@ static int open_store(struct cli *cli, struct origin *o, struct err *err) {
 }
 
 static bool has_option(struct cli *cli, const char *name) {
-    return cli_option_find(cli->args.command, name, strlen(name)) && cli_given(&cli->args, name);
+    return cli_option_find(cli->args.set, cli->args.command, name, strlen(name)) && cli_given(&cli->args, name);
 }
 
 int origin_open(struct cli *cli, struct origin *ret_origin, struct err *err) {
@@ -144,8 +144,10 @@ int origin_open(struct cli *cli, struct origin *ret_origin, struct err *err) {
         return err_set(err, ERR_USAGE, "--history stands alone, without --store and --catalog");
     if (!history && !store && !catalog)
         return err_set(err, ERR_USAGE, "'%s' needs to know where the backups are: --store URL%s", cli->args.command->name,
-                       cli_option_find(cli->args.command, "--history", 9) ? ", --catalog DIR or --history FILE" : "");
-    if (!history && cli_option_find(cli->args.command, "--utc-offset", 12) && cli_given(&cli->args, "--utc-offset"))
+                       cli_option_find(cli->args.set, cli->args.command, "--history", 9) ? ", --catalog DIR or --history FILE"
+                                                                                         : "");
+    if (!history && cli_option_find(cli->args.set, cli->args.command, "--utc-offset", 12) &&
+        cli_given(&cli->args, "--utc-offset"))
         return err_set(err, ERR_USAGE, "--utc-offset belongs to --history: manifests have theirs");
     int rc = history ? open_history(cli, cli_value(&cli->args, "--history"), &o, err) : open_store(cli, &o, err);
     if (rc < 0) {

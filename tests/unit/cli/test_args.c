@@ -30,7 +30,7 @@ static int parse(const char *line, struct cli_args *args, struct err *err) {
             *p++ = 0;
     }
     argv[argc] = NULL;
-    return cli_args_parse(argc, argv, no_env, args, err);
+    return cli_args_parse(&cli_set, argc, argv, no_env, args, err);
 }
 
 static void words_and_options_may_stand_in_any_order(void **state) {
@@ -143,7 +143,7 @@ static void nothing_is_a_command_line_too(void **state) {
     struct cli_args args;
     struct err err;
     char *argv[] = {NULL};
-    assert_succeeds(cli_args_parse(0, argv, no_env, &args, &err), err);
+    assert_succeeds(cli_args_parse(&cli_set, 0, argv, no_env, &args, &err), err);
     assert_null(args.command);
     assert_int_equal(args.word_count, 0);
     cli_args_done(&args);
@@ -155,13 +155,13 @@ static void the_command_line_beats_the_environment_beats_the_default(void **stat
     struct err err;
     char *plain[] = {(char[]){"status"}, NULL};
     char *given[] = {(char[]){"status"}, (char[]){"-a"}, (char[]){"one:1"}, (char[]){"--address=two:2"}, NULL};
-    assert_succeeds(cli_args_parse(1, plain, no_env, &args, &err), err);
+    assert_succeeds(cli_args_parse(&cli_set, 1, plain, no_env, &args, &err), err);
     assert_string_equal(cli_value(&args, "--address"), CLI_ADDRESS_DEFAULT);
     cli_args_done(&args);
-    assert_succeeds(cli_args_parse(1, plain, some_env, &args, &err), err);
+    assert_succeeds(cli_args_parse(&cli_set, 1, plain, some_env, &args, &err), err);
     assert_string_equal(cli_value(&args, "--address"), "10.0.0.1:9187");
     cli_args_done(&args);
-    assert_succeeds(cli_args_parse(4, given, some_env, &args, &err), err);
+    assert_succeeds(cli_args_parse(&cli_set, 4, given, some_env, &args, &err), err);
     assert_string_equal(cli_value(&args, "--address"), "two:2"); /* the last one */
     assert_null(cli_value(&args, "--tls-ca"));
     cli_args_done(&args);
@@ -210,20 +210,20 @@ static void choices(void **state) {
 /* The tables themselves: a name twice, or an option that hides a global one, would never be reached. */
 static void the_tables_are_sound(void **state) {
     (void)state;
-    for (size_t i = 0; i < cli_command_count; i++) {
-        const struct cli_command *c = &cli_commands[i];
+    for (size_t i = 0; i < cli_set.command_count; i++) {
+        const struct cli_command *c = &cli_set.commands[i];
         assert_non_null(c->run);
         assert_non_null(c->summary);
         assert_true(c->min <= c->max);
         for (size_t k = 0; k < i; k++)
-            assert_string_not_equal(c->name, cli_commands[k].name);
+            assert_string_not_equal(c->name, cli_set.commands[k].name);
         for (size_t k = 0; k < c->option_count; k++) {
             const struct cli_option *o = &c->options[k];
-            assert_ptr_equal(cli_option_find(c, o->name, strlen(o->name)), o);
-            assert_null(cli_option_find(NULL, o->name, strlen(o->name)));
+            assert_ptr_equal(cli_option_find(&cli_set, c, o->name, strlen(o->name)), o);
+            assert_null(cli_option_find(&cli_set, NULL, o->name, strlen(o->name)));
             char letter[3] = {'-', o->letter, 0};
             if (o->letter)
-                assert_null(cli_option_find(NULL, letter, 2));
+                assert_null(cli_option_find(&cli_set, NULL, letter, 2));
         }
     }
 }

@@ -137,20 +137,20 @@ static void nobody_answers(void **state) {
 
 static void help_comes_from_the_table(void **state) {
     (void)state;
-    for (size_t i = 0; i < cli_command_count; i++) {
-        if (cli_commands[i].flags & CLI_HIDDEN)
+    for (size_t i = 0; i < cli_set.command_count; i++) {
+        if (cli_set.commands[i].flags & CLI_HIDDEN)
             continue;
-        says(RUN("help"), cli_commands[i].summary);
+        says(RUN("help"), cli_set.commands[i].summary);
         char name[64];
-        str_copy(name, sizeof(name), cli_commands[i].name);
+        str_copy(name, sizeof(name), cli_set.commands[i].name);
         char *space = strchr(name, ' ');
         if (space)
             *space = 0;
         const char *words[] = {name, space ? space + 1 : "--help", space ? "--help" : NULL, NULL};
         struct ran r = run_as("mssqlctl", words);
         assert_int_equal(r.code, 0);
-        for (size_t k = 0; k < cli_commands[i].option_count; k++)
-            assert_non_null(strstr(r.out, cli_commands[i].options[k].help));
+        for (size_t k = 0; k < cli_set.commands[i].option_count; k++)
+            assert_non_null(strstr(r.out, cli_set.commands[i].options[k].help));
         ran_done(&r);
     }
     says(RUN("help", "backup"), "mssqlctl backup now - ");
