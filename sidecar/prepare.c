@@ -218,7 +218,7 @@ int prepare_directory(const char *spec, struct buf *said, struct err *err) {
     if (parse(spec, &path, &f.mode, err) < 0)
         return -1;
     f.path = path;
-    const char *name;
+    const char *name = NULL;
     _cleanup_(close_fd) int parent = -1;
     if (open_parent(path, &parent, &name, err) < 0)
         return -1;
