@@ -65,7 +65,8 @@ static const struct cli_option report_options[] = {
 
 #define ASKS_SIDECAR                                                                                                             \
     "It runs mssqlctl next to the sidecar with what stands behind the instance's name: flags and words are those of\n"           \
-    "'mssqlctl help'. The right to 'kubectl exec' into the pod is needed.\n"
+    "'mssqlctl help', so that --namespace stands in its long form there, or before the command. The right to 'kubectl exec'\n"   \
+    "into the pod is needed.\n"
 
 static const struct cli_command commands[] = {
     {
@@ -184,7 +185,7 @@ static const struct cli_command commands[] = {
         .name = "hold release",
         .words = "INSTANCE DATABASE ID",
         .min = 3,
-        .max = 3,
+        .max = MANY,
         .flags = CLI_VERBATIM,
         .run = kube_through,
         .summary = "let held backups go again",
@@ -194,7 +195,7 @@ static const struct cli_command commands[] = {
         .name = "preflight",
         .words = "INSTANCE",
         .min = 1,
-        .max = 1,
+        .max = MANY,
         .flags = CLI_VERBATIM,
         .run = kube_through,
         .summary = "check rights, versions, directories, clocks and space; changes nothing",

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/kube/follow.h"
 
+#include <poll.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/kube/kubectl.h"
 #include "cli/kube/object.h"
@@ -85,11 +85,13 @@ int follow_until(struct cli *cli, const char *kind, const json_t *made, const ch
         kubectl_watch_close(watch);
         if (rc > 0)
             return 0;
+        if (rc < 0 && err->class == ERR_NOT_FOUND)
+            return err_set(err, ERR_NOT_FOUND, "%s %s was deleted meanwhile", kind, object_name(made));
         if (rc < 0 && !err_class_transient(err->class))
             return -1;
         if (rc < 0)
             fprintf(cli->io->err, "%s; looking again in %u s\n", err->text, again);
-        sleep(again); /* the API server ended the stream, or is away */
+        (void)poll(NULL, 0, (int)again * 1000); /* the API server ended the stream, or is away */
         again = again * 2 > AGAIN_MAX_S ? AGAIN_MAX_S : again * 2;
     }
 }

@@ -42,7 +42,8 @@ void kubectl_begin(struct kubectl *k, const struct cli *cli, ...) {
 
 /* ---- errors ---- */
 
-enum err_class kubectl_class(const char *said) {
+/* Of the words that it printed on its error stream. */
+static enum err_class kubectl_class(const char *said) {
     static const struct {
         const char *word;
         enum err_class class;
@@ -151,7 +152,6 @@ int kubectl_through(const struct kubectl *k, int *ret_exit, struct err *err) {
 
 struct kubectl_watch {
     struct child *child;
-    const char *kind, *name;
 };
 
 int kubectl_watch_open(const struct cli *cli, const char *kind, const char *name, const char *namespace,
@@ -162,7 +162,6 @@ int kubectl_watch_open(const struct cli *cli, const char *kind, const char *name
     if (argv_of(&k, argv, err) < 0)
         return -1;
     struct kubectl_watch *watch = mem_alloc(sizeof(*watch));
-    *watch = (struct kubectl_watch){.kind = kind, .name = name};
     if (child_open(argv, &watch->child, err) < 0) {
         mem_free(watch);
         return -1;
@@ -186,7 +185,7 @@ int kubectl_watch_next(struct kubectl_watch *watch, json_t **ret_object, struct 
     json_t *object = json_object_get(event, "object");
     if (type && !strcmp(type, "DELETED")) {
         json_decref(event);
-        return err_set(err, ERR_NOT_FOUND, "%s %s was deleted meanwhile", watch->kind, watch->name);
+        return err_set(err, ERR_NOT_FOUND, "deleted");
     }
     if (!json_is_object(object) || (type && !strcmp(type, "ERROR"))) {
         json_decref(event);

@@ -42,12 +42,8 @@ int kubectl_json(struct kubectl *k, const char *input, json_t **ret_json, struct
 /* Its output goes where this program's goes. *ret_exit is its exit code. */
 int kubectl_through(const struct kubectl *k, int *ret_exit, struct err *err) ERR_CHECK;
 
-/* Of the words that kubectl printed on its error stream. */
-enum err_class kubectl_class(const char *said);
-
 /* ---- following one object ---- */
 struct kubectl_watch;
-/* `kind` and `name` are kept by the caller. */
 int kubectl_watch_open(const struct cli *cli, const char *kind, const char *name, const char *namespace,
                        struct kubectl_watch **ret_watch, struct err *err) ERR_CHECK;
 /* 1: *ret_object as it is now, json_decref() it. 0: the server ended the stream, open another one. ERR_NOT_FOUND: deleted. */

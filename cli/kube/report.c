@@ -170,7 +170,7 @@ static int fill(struct report *r, struct err *err) {
     const json_t *items = json_object_get(all, "items");
     const char *namespace = json_array_size(items) ? object_namespace(json_array_get(items, 0)) : "";
     if (mkdir(r->dir, 0700) < 0) {
-        err_os(err, ERR_NONE, errno, "%s", r->dir);
+        err_os(err, errno == EEXIST ? ERR_EXISTS : ERR_NONE, errno, "%s", r->dir);
     } else if (!*namespace) {
         err_set(err, ERR_NOT_FOUND, "there is no MSSQLInstance in this namespace; -n names another one");
     } else {

@@ -59,9 +59,13 @@ int kube_through(struct cli *cli, struct err *err) {
     int rc = object_pod(cli, instance, &pod, err);
     kubectl_begin(&k, cli, "exec", pod ? pod : "", "--container", OBJECT_CONTAINER, "--namespace", object_namespace(instance),
                   "--", "mssqlctl", NULL);
-    command = mem_strdup(cli->args.command->name);
-    for (char *word = strtok(command, " "); word; word = strtok(NULL, " "))
+    command = mem_strdup(cli->args.command->name); /* "hold release": a word each */
+    for (char *word = command; *word;) {
+        char *end = word + strcspn(word, " ");
         kubectl_add(&k, word);
+        word = *end ? end + 1 : end;
+        *end = '\0';
+    }
     for (size_t i = 1; i < cli->args.word_count; i++)
         kubectl_add(&k, cli->args.words[i]);
     if (rc == 0)

@@ -458,6 +458,14 @@ def test_the_reference_is_what_the_program_says() -> None:
     assert (ROOT / "docs/reference/mssqlctl.md").read_text() == run("__reference").stdout
 
 
+def test_the_reference_of_the_plugin(tmp_path: Path) -> None:
+    """The same program under another name."""
+    plugin = tmp_path / "kubectl-mssql"
+    plugin.symlink_to(CTL)
+    said = subprocess.run([plugin, "__reference"], capture_output=True, text=True, check=True).stdout
+    assert (ROOT / "docs/reference/kubectl-mssql.md").read_text() == said
+
+
 def test_bash_completes(orders: Sidecar, tmp_path: Path) -> None:
     (tmp_path / "mssqlctl").symlink_to(CTL)
     script = tmp_path / "completion"
