@@ -98,7 +98,8 @@ static bool add_header(struct curl_slist **headers, const char *text) {
 
 static bool setup_request(struct kube_transfer *t) {
     CURL *easy = t->easy;
-    bool ok = add_header(&t->headers, "Accept: application/json");
+    /* the second one is what key sets of service accounts are */
+    bool ok = add_header(&t->headers, "Accept: application/json, application/jwk-set+json");
     _cleanup_free_ char *url = mem_printf("%s%s", t->owner->url, t->path);
     SET(CURLOPT_URL, url);
     SET(CURLOPT_USERAGENT, t->owner->user_agent);

@@ -126,7 +126,8 @@ void reconcile_policy(const struct world *world, struct actions *actions) {
     if (policy_for_sidecar(look(world->object, "spec"), &policy, &err) < 0) {
         status_condition(&status, "Accepted", TRUTH_FALSE, err.class == ERR_UNSUPPORTED ? "Unsupported" : "Invalid", "%s",
                          err.text);
-        status_condition(&status, "Applied", TRUTH_FALSE, "Invalid", "it was not sent: the sidecar works on by the one before");
+        status_condition(&status, "Applied", TRUTH_FALSE, "Invalid",
+                         "%s. It was not sent: the sidecar works on by the one before", err.text);
         status_phase(&status, "Invalid", "%s", err.text);
     } else {
         settle(world, &status, actions, policy);
