@@ -4,7 +4,7 @@
 
 #include "common/base/mem.h"
 #include "common/base/str.h"
-#include "controller/reconcile/course.h"
+#include "controller/reconcile/backup_int.h"
 #include "controller/reconcile/look.h"
 #include "controller/reconcile/refer.h"
 
@@ -68,6 +68,7 @@ static void count(const json_t *r, bool named, const char *asked, struct tally *
 
 static void finish(const struct world *world, const struct found *found, const json_t *result, struct status *status,
                    struct actions *actions) {
+    char text[700];
     const json_t *spec = look(world->object, "spec"), *results = look(result, "runBackup.results");
     struct tally t = {0};
     json_t *list = json_array(), *r;
@@ -88,6 +89,8 @@ static void finish(const struct world *world, const struct found *found, const j
         mem_free(path);
     }
     const char *class = look_text(result, "errorClass");
+    bool taken = t.good && !t.bad && !*class;
+    enum backup_hold hold = taken ? backup_hold(world, found, results, actions, text, sizeof(text)) : BACKUP_HOLD_DONE;
     if (*class && !t.bad)
         course_fail(status, actions, "CommandFailed", "%s (%s)", look_text(result, "message"), class);
     else if (t.bad)
@@ -95,6 +98,10 @@ static void finish(const struct world *world, const struct found *found, const j
                     look_text(t.first_bad, "database"), look_text(t.first_bad, "message"));
     else if (!t.good)
         course_fail(status, actions, "NothingTaken", "no database could be backed up this way: see results");
+    else if (hold == BACKUP_HOLD_RUNS)
+        course_wait(status, actions, "Holding", "the backups are taken and are being held", world->settings->no_progress_ms);
+    else if (hold == BACKUP_HOLD_FAILED)
+        course_fail(status, actions, "NotHeld", "%s", text);
     else
         course_complete(status, actions, "%u databases are in the store%s", t.good,
                         t.escalated ? ", some with another kind of backup than asked for: see results" : "");
@@ -140,7 +147,11 @@ void reconcile_backup(const struct world *world, struct actions *actions) {
     struct world_command command;
     char id[COURSE_ID_MAX];
     (void)str_format(id, sizeof(id), "b-%.60s", world->uid);
-    if (course_is_over(world, id, actions) || look(world->object, "metadata.deletionTimestamp"))
+    if (course_is_over(world, id, actions)) {
+        backup_hold_forget(world, actions);
+        return;
+    }
+    if (look(world->object, "metadata.deletionTimestamp"))
         return;
     status_begin(&status, world, kept);
     const json_t *instance = instance_of(world, &status, actions);
