@@ -18,6 +18,7 @@
 #include "sidecar/request.h"
 #include "sidecar/restore/runs.h"
 #include "sidecar/verify/damage.h"
+#include "sidecar/uplink/uplink.h"
 #include "sidecar/verify/scrubber.h"
 #include "sidecar/volume.h"
 
@@ -175,6 +176,25 @@ static void close_all(struct agent *agent) {
     agent->journal = NULL;
 }
 
+static void take_policy(struct agent *agent, const struct policy *policy, const char *source, int64_t generation) {
+    if (agent->policy != policy)
+        agent->policy_at = clock_wall();
+    agent->policy = policy;
+    agent->policy_source = source;
+    agent->policy_generation = generation;
+    struct staging_limits limits = limits_of(agent->live, policy);
+    staging_limits_set(agent->staging, &limits);
+}
+
+/* What the controller pushed before goes on to hold, whether it can be reached or not. */
+static void open_uplink(struct agent *agent) {
+    int64_t generation;
+    uplink_open(agent->uplink);
+    const struct policy *pushed = uplink_policy(agent->uplink, &generation);
+    if (pushed)
+        take_policy(agent, pushed, "controller", generation);
+}
+
 /* Everything that needs the state directory. */
 static int open_all(struct agent *agent, struct err *err) {
     int rc = open_state(agent, err);
@@ -193,6 +213,7 @@ static int open_all(struct agent *agent, struct err *err) {
     open_sessions(agent);
     agent->opened = true;
     err_clear(&agent->state_err);
+    open_uplink(agent);
     restores_open(agent);
     damage_open(agent);
     scrubber_open(agent);
@@ -244,13 +265,15 @@ static void on_open(struct ev_loop *loop, ev_timer *w, int events) {
 int agent_new(struct ev_loop *loop, const struct sidecar_config *config, struct agent **ret_agent, struct err *err) {
     struct agent *agent = mem_alloc(sizeof(*agent));
     agent->loop = loop;
-    agent->config = config;
+    agent->config = agent->live = config;
     agent->policy = &config->policy;
     agent->policy_source = config->policy_given ? "file" : "default";
     agent->started_at = agent->policy_at = clock_wall();
     agent->started_us = clock_mono_us();
     agent->conditions = mem_array(CONDITION_COUNT, sizeof(struct condition));
     agent->instruments = instruments_new(agent);
+    if (config->controller.address)
+        agent->uplink = uplink_new(agent);
     ev_async_init(&agent->wake, on_wake);
     agent->wake.data = agent;
     ev_async_start(loop, &agent->wake);
@@ -322,6 +345,7 @@ void agent_free(struct agent *agent) {
     damage_free(agent);
     close_all(agent);
     staging_free(agent->staging);
+    uplink_free(agent->uplink);
     mem_free(agent->recover_known);
     instruments_free(agent->instruments);
     pauses_free(agent);
@@ -329,16 +353,22 @@ void agent_free(struct agent *agent) {
     mem_free(agent);
 }
 
-void agent_reload(struct agent *agent, const struct sidecar_config *fresh) {
-    agent->policy = &fresh->policy;
-    agent->policy_source = fresh->policy_given ? "file" : "default";
-    agent->policy_at = clock_wall();
-    log_setup(fresh->log.level, fresh->log.format, "mssql-sidecar");
-    if (agent->opened)
-        sessions_set_passwords(agent->sessions, fresh->sql.password, fresh->sql.admin_password);
-    struct staging_limits limits = limits_of(fresh, &fresh->policy);
-    staging_limits_set(agent->staging, &limits);
+void agent_set_policy(struct agent *agent, const struct policy *policy, const char *source, int64_t generation) {
+    take_policy(agent, policy, source, generation);
     databases_apply_policy(agent);
     scheduler_wake(agent);
     discover_soon(agent);
+}
+
+void agent_reload(struct agent *agent, const struct sidecar_config *fresh) {
+    agent->live = fresh;
+    log_setup(fresh->log.level, fresh->log.format, "mssql-sidecar");
+    if (agent->opened)
+        sessions_set_passwords(agent->sessions, fresh->sql.password, fresh->sql.admin_password);
+    int64_t generation;
+    const struct policy *pushed = uplink_policy(agent->uplink, &generation);
+    if (pushed)
+        agent_set_policy(agent, pushed, "controller", generation); /* limits of the file count all the same */
+    else
+        agent_set_policy(agent, &fresh->policy, fresh->policy_given ? "file" : "default", 0);
 }

@@ -19,6 +19,7 @@
  *   verify/       proving what is in the store
  *   status.c      what all this looks like from outside
  *   rpc/, web.c   who asks
+ *   uplink/       the session with the controller
  */
 #ifndef MSSQL_SIDECAR_AGENT_H
 #define MSSQL_SIDECAR_AGENT_H
@@ -51,6 +52,7 @@ struct past;
 struct volume;
 struct request;
 struct instruments;
+struct uplink;
 
 /* Results of runs. Only COMPLETED is success. */
 enum outcome { OUTCOME_NONE, OUTCOME_COMPLETED, OUTCOME_QUIET, OUTCOME_SKIPPED, OUTCOME_DEFERRED, OUTCOME_FAILED, OUTCOME_COUNT };
@@ -157,6 +159,7 @@ struct database {
 struct agent {
     struct ev_loop *loop;
     const struct sidecar_config *config; /* of the start; workers read it */
+    const struct sidecar_config *live; /* of the last reload: limits and log */
     char scope[NAME_SCOPE_MAX];
     char holder[256];
     char name_prefix[64]; /* NAME of our backups begins with it */
@@ -165,8 +168,9 @@ struct agent {
     bool store_asked; /* the store was reached, or is known to be away: the catalog is as good as it gets */
 
     const struct policy *policy; /* in force */
-    const char *policy_source;
+    const char *policy_source; /* "file", "controller", "default" */
     int64_t policy_at;
+    int64_t policy_generation; /* of a pushed one */
     struct pauses *pauses;
 
     bool opened; /* the state directory could be used: all below is there */
@@ -231,6 +235,7 @@ struct agent {
     struct condition *conditions;
     struct instruments *instruments;
 
+    struct uplink *uplink; /* NULL without a controller */
     struct rpc_loop *rpc_loop;
     struct rpc_server *rpc;
     struct http_server *http, *http_prestop; /* the second one only with http.prestopListen */
@@ -243,7 +248,9 @@ struct agent {
 int agent_new(struct ev_loop *loop, const struct sidecar_config *config, struct agent **ret_agent, struct err *err) ERR_CHECK;
 /* Ends workers, keeps what is staged for the next start. */
 void agent_free(struct agent *agent);
-/* A new configuration: policy, log and passwords take effect. It must live until the next one. */
+/* Another policy is in force. It must live until the next one. */
+void agent_set_policy(struct agent *agent, const struct policy *policy, const char *source, int64_t generation);
+/* A new configuration: policy (unless a controller has pushed one), log and passwords take effect. It must live until the next one. */
 void agent_reload(struct agent *agent, const struct sidecar_config *fresh);
 
 /* ---- drain.c ---- */

@@ -79,6 +79,13 @@ struct sidecar_config {
         char *prestop_listen; /* host:port; NULL: as listen */
     } http;
     struct {
+        char *address; /* host:port or unix:///path; NULL: no controller */
+        char *ca_file, *server_name, *token_file;
+        bool plaintext;
+        char *release;
+        char *fetch_address; /* NULL: no other sidecar can fetch from this one */
+    } controller;
+    struct {
         enum log_level level;
         enum log_format format;
     } log;

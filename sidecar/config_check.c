@@ -49,6 +49,23 @@ static int check_grpc(const struct sidecar_config *config, const struct conf_nod
     return config->http.listen ? 0 : FAIL("http.listen", "is empty");
 }
 
+static int check_controller(const struct sidecar_config *config, const struct conf_node *root, struct err *err) {
+    struct address address;
+    if (!config->controller.address)
+        return 0;
+    if (address_parse(config->controller.address, &address, err) < 0)
+        return err_context(err, "controller.address");
+    if (!address.is_unix && (!address.host[0] || !address.port))
+        return FAIL("controller.address", "'%s' needs a host and a port", config->controller.address);
+    if (config->controller.plaintext && !address.is_loopback)
+        return FAIL("controller.plaintext", "is for loopback addresses: '%s' is another machine", config->controller.address);
+    if (!config->controller.token_file)
+        return FAIL("controller.tokenFile", "is empty: the controller asks for a token");
+    if (config->controller.fetch_address && !config->grpc.tls_cert)
+        return FAIL("controller.fetchAddress", "has no effect without grpc.tls.cert and grpc.tls.key");
+    return 0;
+}
+
 /* Is `inner` the directory `outer` or below it? */
 static bool path_within(const char *inner, const char *outer) {
     size_t len = strlen(outer);
@@ -91,7 +108,8 @@ static int check_rest(struct sidecar_config *config, const struct conf_node *roo
 int sidecar_config_check(struct sidecar_config *config, const struct conf_node *root, struct err *err) {
     if (conf_keys_required(&sidecar_schema, config, config->file, err) < 0)
         return -1;
-    if (check_sql(config, root, err) < 0 || check_grpc(config, root, err) < 0 || check_paths(config, root, err) < 0)
+    if (check_sql(config, root, err) < 0 || check_grpc(config, root, err) < 0 || check_paths(config, root, err) < 0 ||
+        check_controller(config, root, err) < 0)
         return -1;
     return check_rest(config, root, err);
 }

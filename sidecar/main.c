@@ -18,6 +18,7 @@
 #include "sidecar/prepare.h"
 #include "sidecar/restore/runs.h"
 #include "sidecar/rpc/service.h"
+#include "sidecar/uplink/uplink.h"
 #include "sidecar/version.h"
 #include "sidecar/verify/damage.h"
 #include "sidecar/web.h"
@@ -189,6 +190,7 @@ static int run(struct program *p, struct err *err) {
     if (rc == 0)
         rc = web_start(p->agent, err);
     if (rc == 0) {
+        uplink_connect(p->agent->uplink);
         signals(p);
         log_event(LOG_INFO, "serving", "version", MSSQL_SIDECAR_VERSION, "grpc", p->config->grpc.listen, "http",
                   p->config->http.listen, "scope", p->agent->scope, NULL);
@@ -198,6 +200,7 @@ static int run(struct program *p, struct err *err) {
         ev_run(p->loop, 0);
     }
     if (p->agent) {
+        uplink_stop(p->agent->uplink);
         web_stop(p->agent);
         service_free(p->agent);
         agent_free(p->agent);

@@ -133,6 +133,7 @@ static Mssql__V1__Policy *policy(const struct agent *agent) {
     const struct policy_rules *r = &agent->policy->rules;
     m->source = mem_strdup(agent->policy_source);
     m->applied_at = agent->policy_at;
+    m->generation = agent->policy_generation;
     m->full_schedule = mem_strdup(r->full_enabled && r->full_schedule ? r->full_schedule : "");
     m->diff_schedule = mem_strdup(r->diff_enabled && r->diff_schedule ? r->diff_schedule : "");
     m->log_interval_seconds = r->log_enabled ? r->log_interval_ms / 1000 : 0;

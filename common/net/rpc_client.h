@@ -57,6 +57,8 @@ size_t rpc_stream_queued_bytes(const struct rpc_stream *stream);
 void rpc_stream_half_close(struct rpc_stream *stream);
 /* `end` still comes, with ERR_CANCELLED. */
 void rpc_stream_cancel(struct rpc_stream *stream);
+/* The same, and waits for `end`: for the end of a program, when the loop does not run any more. */
+void rpc_stream_finish(struct rpc_stream *stream);
 
 /* --- blocking --- */
 

@@ -33,6 +33,7 @@ struct rpc_stream {
     grpc_byte_buffer *received;
     struct err local; /* found on our side: an answer that cannot be read */
     bool cancelled, finished;
+    bool *gone; /* set when the stream is freed; NULL = nobody waits for that */
 
     bool bidi, sending, half_closing, half_closed;
     struct out_message *first, *last; /* bidi: not sent yet; one is under way at a time */
@@ -99,6 +100,7 @@ static void stream_settle(struct rpc_stream *s) {
     result_of(s, &result);
     struct rpc_stream_events events = s->events;
     void *user = s->user;
+    bool *gone = s->gone;
     grpc_metadata_array_destroy(&s->header);
     grpc_metadata_array_destroy(&s->trailer);
     grpc_slice_unref(s->details);
@@ -107,6 +109,8 @@ static void stream_settle(struct rpc_stream *s) {
     grpc_call_unref(s->core);
     mem_free(s);
     events.end(user, &result);
+    if (gone)
+        *gone = true;
 }
 
 static void on_status(struct rpc_tag *tag, bool ok) {
@@ -299,4 +303,12 @@ void rpc_stream_cancel(struct rpc_stream *s) {
         return;
     s->cancelled = true;
     grpc_call_cancel(s->core, NULL);
+}
+
+void rpc_stream_finish(struct rpc_stream *s) {
+    struct rpc_loop *loop = s->channel->loop;
+    bool gone = false;
+    s->gone = &gone;
+    rpc_stream_cancel(s);
+    rpc_loop_pump(loop, &gone);
 }

@@ -64,7 +64,8 @@ static void take_applied(struct peer *p, const Mssql__V1__PolicyApplied *a) {
     if (refused) {
         p->refused = peer_copy(&a->base);
         if (p->applied) { /* what stays in force: only its source can be another one now */
-            mem_free(p->applied->source);
+            if (p->applied->source != protobuf_c_empty_string)
+                mem_free(p->applied->source);
             p->applied->source = mem_strdup(a->source);
         }
     } else {

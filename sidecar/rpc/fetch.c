@@ -8,12 +8,14 @@
 
 #include "common/base/clock.h"
 #include "common/base/guid.h"
+#include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "common/store/backups.h"
 #include "mssql/v1/sidecar.pb-c.h"
 #include "sidecar/restore/runs_int.h"
 #include "sidecar/rpc/service.h"
+#include "sidecar/uplink/uplink.h"
 
 #define CHUNK_BYTES (128u * 1024)
 #define CHUNKS_WAITING 4
@@ -32,6 +34,8 @@ struct fetch {
     struct pool_item item;
     struct agent *agent;
     struct rpc_call *call; /* NULL: it was ended */
+    struct grant_use *use; /* NULL: the caller needed no grant */
+    bool sent; /* all of it */
     ev_async wake;
     struct store *store;
     char folder[NAME_FOLDER_MAX];
@@ -249,6 +253,7 @@ static void fetch_work(struct pool_item *item) {
 /* ---- on the loop ---- */
 
 static void drop(struct fetch *f) {
+    uplink_grant_end(f->use, f->sent);
     ev_async_stop(f->agent->loop, &f->wake);
     while (f->head) {
         struct chunk *c = f->head;
@@ -302,7 +307,7 @@ static void end_call(struct fetch *f) {
         end.verified = f->verified;
         event.event_case = MSSQL__V1__FETCH_BACKUP_EVENT__EVENT_END;
         event.end = &end;
-        (void)!rpc_call_send(f->call, &event.base, &ignored);
+        f->sent = rpc_call_send(f->call, &event.base, &ignored) == 0;
         rpc_call_end(f->call);
     }
     f->call = NULL;
@@ -409,13 +414,22 @@ static int begin(struct agent *agent, const Mssql__V1__FetchBackupRequest *q, st
 void service_fetch_backup(void *user, struct rpc_call *call, const ProtobufCMessage *request) {
     struct agent *agent = user;
     const Mssql__V1__FetchBackupRequest *q = (const void *)request;
+    struct grant_use *use = NULL;
     struct err err;
-    if (!service_opened(agent, call) || !service_trusted(call, "fetching a backup"))
+    if (!service_opened(agent, call))
+        return;
+    if (q->grant.len && uplink_grant_begin(agent->uplink, q, &use, &err) < 0) {
+        log_error(LOG_WARN, &err, "a fetch was refused", "peer", rpc_call_peer(call), "pod", q->pod_uid, NULL);
+        rpc_call_fail(call, &err);
+        return;
+    }
+    if (!use && !service_trusted(call, "fetching a backup"))
         return;
     struct fetch *f = mem_alloc(sizeof(*f));
     f->item = (struct pool_item){.work = fetch_work, .done = fetch_done};
     f->agent = agent;
     f->call = call;
+    f->use = use;
     f->stripe = q->stripe ? q->stripe : 1;
     f->as_stored = q->as_stored;
     f->begin = q->offset;

@@ -21,6 +21,11 @@ static const struct rpc_method methods[] = {
     {"/mssql.v1.Sidecar/FetchBackup", RPC_SERVER_STREAM, &mssql__v1__fetch_backup_request__descriptor, service_fetch_backup},
 };
 
+const struct rpc_method *service_methods(size_t *ret_count) {
+    *ret_count = sizeof(methods) / sizeof(methods[0]);
+    return methods;
+}
+
 static void on_end(void *user, const char *path, enum err_class class, int64_t us) {
     instruments_rpc(user, path, class, us);
 }

@@ -10,6 +10,8 @@ int service_start(struct agent *agent, struct err *err) ERR_CHECK;
 /* Ends calls within grace_ms; fn runs when that is done. */
 void service_stop(struct agent *agent, unsigned grace_ms, void (*fn)(void *user), void *user);
 void service_free(struct agent *agent);
+/* The table, for callers from inside (rpc_local_call()); its handlers want the agent. */
+const struct rpc_method *service_methods(size_t *ret_count);
 
 /* One file each. */
 void service_get_status(void *user, struct rpc_call *call, const ProtobufCMessage *request);

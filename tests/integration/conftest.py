@@ -10,6 +10,7 @@ import pytest  # noqa: E402
 
 from fixtures import real  # noqa: E402
 from fixtures.controller import crds, namespace, replicas  # noqa: E402,F401
+from fixtures.fleet import controllers, issuer  # noqa: E402,F401
 from fixtures.kube import api, misbehaving, probes  # noqa: E402,F401
 from fixtures.lab import lab, lab_servers, own_lab  # noqa: E402,F401
 from fixtures.real import real_server  # noqa: E402,F401
