@@ -10,6 +10,7 @@
 #include "sidecar/job/job.h"
 #include "sidecar/pause.h"
 #include "sidecar/restore/runs.h"
+#include "sidecar/uplink/uplink.h"
 #include "sidecar/verify/damage.h"
 #include "sidecar/verify/scrubber.h"
 #include "sidecar/version.h"
@@ -26,7 +27,8 @@ struct instruments {
     struct metric *up, *info, *condition, *databases, *chain_state, *chain_broken_since, *from, *until, *off_volume,
         *last_success, *log_age, *next, *staged, *staging_quota, *staging_free, *unshipped, *oldest_unshipped, *journal_used,
         *store_up, *store_bytes, *store_sets, *server_log_used, *paused, *clock_offset, *running, *progress, *rpo_target,
-        *restores_running, *restored_copies, *scrub_pass, *scrub_sets, *scrub_bytes, *scrub_findings, *damaged;
+        *restores_running, *restored_copies, *scrub_pass, *scrub_sets, *scrub_bytes, *scrub_findings, *damaged, *linked,
+        *sessions, *session_failures, *commands_open, *commands;
 };
 
 static void make_events(struct instruments *m) {
@@ -61,7 +63,19 @@ static void make_restore_events(struct instruments *m) {
                                        NULL);
 }
 
+static void make_controller(struct instruments *m) {
+    m->linked = metrics_gauge(m->reg, P "controller_connected", "1 while there is a session with the controller.", NULL);
+    m->sessions = metrics_counter(m->reg, P "controller_sessions_total", "Sessions with the controller that began.", NULL);
+    m->session_failures = metrics_counter(m->reg, P "controller_session_failures_total",
+                                          "Attempts to have a session that came to nothing.", NULL);
+    m->commands_open = metrics_gauge(m->reg, P "controller_commands",
+                                     "Commands whose result the controller has not acknowledged.", NULL);
+    m->commands = metrics_counter(m->reg, P "controller_commands_total", "Commands of the controller that ended by result.",
+                                  "result");
+}
+
 static void make_gauges(struct instruments *m) {
+    make_controller(m);
     m->restores_running = metrics_gauge(m->reg, P "restores", "Restores that are not over by state.", "state");
     m->restored_copies = metrics_gauge(m->reg, P "restored_copies", "Restored copies that will be dropped by themselves.", NULL);
     m->info = metrics_gauge(m->reg, P "build_info", "Constant 1; versions as labels.", "version", "server_version",
@@ -180,7 +194,19 @@ static void collect_restores(struct instruments *m, const struct agent *agent) {
     metric_set(m->restored_copies, n.copies);
 }
 
+static void collect_controller(struct instruments *m, const struct agent *agent) {
+    struct uplink_stats s;
+    uplink_get_stats(agent->uplink, &s);
+    metric_set(m->linked, s.connected);
+    metric_set(m->sessions, (double)s.sessions);
+    metric_set(m->session_failures, (double)s.failures);
+    metric_set(m->commands_open, s.commands);
+    metric_set(m->commands, (double)(s.commands_done - s.commands_failed), "carried_out");
+    metric_set(m->commands, (double)s.commands_failed, "failed");
+}
+
 static void collect_sidecar(struct instruments *m, struct agent *agent, int64_t now) {
+    collect_controller(m, agent);
     collect_restores(m, agent);
     int64_t oldest = 0;
     metric_clear(m->info);

@@ -188,16 +188,6 @@ bool fleet_session(const struct fleet *fleet, const char *pod_uid, struct fleet_
     return m != NULL;
 }
 
-void fleet_each(const struct fleet *fleet, void (*fn)(void *user, const struct fleet_session *session), void *user) {
-    _cleanup_free_ void **members = kube_map_values(&fleet->peers);
-    size_t count = fleet->peers.count;
-    for (size_t i = 0; i < count; i++) {
-        struct fleet_session s;
-        describe(((struct member *)members[i])->peer, &s);
-        fn(user, &s);
-    }
-}
-
 void fleet_forget(struct fleet *fleet, const char *pod_uid) {
     struct member *m = fleet_member(fleet, pod_uid);
     if (!m)
@@ -289,16 +279,6 @@ void fleet_command_ack(struct fleet *fleet, const char *pod_uid, const char *id)
     struct member *m = fleet_member(fleet, pod_uid);
     if (m)
         peer_ack(m->peer, id);
-}
-
-void fleet_commands_each(const struct fleet *fleet, const char *pod_uid,
-                         void (*fn)(void *user, const struct fleet_command *command), void *user) {
-    const struct member *m = fleet_member(fleet, pod_uid);
-    for (const struct peer_command *c = m ? m->peer->commands : NULL; c; c = c->next) {
-        struct fleet_command view;
-        describe_command(c, &view);
-        fn(user, &view);
-    }
 }
 
 /* ---- grants ---- */

@@ -100,7 +100,6 @@ struct fleet_session {
 
 /* False when nothing is known of such a pod. Strings live until the loop goes on. */
 bool fleet_session(const struct fleet *fleet, const char *pod_uid, struct fleet_session *ret_session);
-void fleet_each(const struct fleet *fleet, void (*fn)(void *user, const struct fleet_session *session), void *user);
 /* The pod is gone for good: session, status and commands are forgotten; commands that had no result get no event. */
 void fleet_forget(struct fleet *fleet, const char *pod_uid);
 /* The last status, as one message; NULL while there was none. mssql__v1__status__free_unpacked(status, NULL) it. */
@@ -145,8 +144,6 @@ bool fleet_command(const struct fleet *fleet, const char *pod_uid, const char *i
 void fleet_command_cancel(struct fleet *fleet, const char *pod_uid, const char *id);
 /* Its result is taken care of: forgotten here and at the sidecar. */
 void fleet_command_ack(struct fleet *fleet, const char *pod_uid, const char *id);
-void fleet_commands_each(const struct fleet *fleet, const char *pod_uid,
-                         void (*fn)(void *user, const struct fleet_command *command), void *user);
 
 /* ---- grants ---- */
 

@@ -82,7 +82,5 @@ int peer_give(struct peer *peer, const Mssql__V1__Command *command, int64_t now,
 void peer_cancel(struct peer *peer, const char *id, int64_t now);
 void peer_ack(struct peer *peer, const char *id);
 struct peer_command *peer_find(const struct peer *peer, const char *id);
-/* Letters, digits, '-', '_', '.': also a part of file names. */
-bool peer_id_valid(const char *id);
 
 #endif

@@ -11,7 +11,8 @@
 #define DONE MSSQL__V1__COMMAND_STATE__COMMAND_STATE_DONE
 #define ACKS_MAX 64
 
-bool peer_id_valid(const char *id) {
+/* Letters, digits, '-', '_', '.': the sidecar makes file names of them. */
+static bool id_valid(const char *id) {
     size_t len = strlen(id);
     return len && len <= PEER_ID_MAX && id[0] != '.' &&
            !id[strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")];
@@ -84,7 +85,7 @@ static bool is_acked(const struct peer *p, const char *id) {
  * sidecar has it. */
 static struct peer_command *adopt(struct peer *p, const char *id, int64_t now) {
     struct peer_command *c = peer_find(p, id);
-    if (c || is_acked(p, id) || !peer_id_valid(id) || p->command_count >= FLEET_COMMANDS_MAX)
+    if (c || is_acked(p, id) || !id_valid(id) || p->command_count >= FLEET_COMMANDS_MAX)
         return c;
     c = add(p, id, now);
     c->sent = true;
@@ -99,7 +100,7 @@ static void moved(struct peer *p, struct peer_command *c, int64_t now) {
 /* ---- from the caller ---- */
 
 int peer_give(struct peer *p, const Mssql__V1__Command *command, int64_t now, struct err *err) {
-    if (!peer_id_valid(command->id))
+    if (!id_valid(command->id))
         return err_set(err, ERR_USAGE, "'%.80s' is not the id of a command", command->id);
     if (command->request_case == MSSQL__V1__COMMAND__REQUEST__NOT_SET)
         return err_set(err, ERR_USAGE, "command '%s' asks for nothing", command->id);
@@ -265,7 +266,7 @@ void peer_command_progress(struct peer *p, const Mssql__V1__CommandProgress *pro
 }
 
 int peer_command_result(struct peer *p, const Mssql__V1__CommandResult *result, int64_t now, struct err *err) {
-    if (!peer_id_valid(result->id))
+    if (!id_valid(result->id))
         return err_set(err, ERR_PROTOCOL, "the result of a command without a proper id");
     struct peer_command *c = adopt(p, result->id, now);
     if (!c || c->state == DONE)

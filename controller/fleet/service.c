@@ -45,7 +45,7 @@ void ask_fail(struct ask *a, const struct err *err) {
     rpc_call_fail(ask_over(a), err);
 }
 
-void ask_end(struct ask *a) {
+static void ask_end(struct ask *a) {
     rpc_call_end(ask_over(a));
 }
 

@@ -19,9 +19,8 @@ struct ask {
     struct ask *next;
 };
 
-/* All three end the ask. */
+/* Both end the ask. */
 void ask_fail(struct ask *ask, const struct err *err);
-void ask_end(struct ask *ask);
 void ask_reply(struct ask *ask, const ProtobufCMessage *message);
 
 /* The connected one, else the one that was heard of last; NULL when there is none. */

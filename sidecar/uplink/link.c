@@ -174,7 +174,6 @@ static void welcome(struct uplink *u, const Mssql__V1__Welcome *w) {
     u->last_failure[0] = 0;
     u->stats.sessions++;
     u->stats.connected = true;
-    u->stats.since_at = clock_wall();
     u->heartbeat_s = w->heartbeat_seconds >= 1 && w->heartbeat_seconds <= 3600 ? w->heartbeat_seconds : 30;
     u->grant_key_known = w->grant_key.len == GRANT_KEY_BYTES;
     if (u->grant_key_known)
@@ -241,7 +240,6 @@ static void on_end(void *user, const struct err *err) {
     u->stream = NULL;
     u->welcomed = false;
     u->stats.connected = false;
-    u->stats.since_at = clock_wall();
     ev_timer_stop(u->agent->loop, &u->beat);
     ev_timer_stop(u->agent->loop, &u->look);
     ev_timer_stop(u->agent->loop, &u->patience);
@@ -414,10 +412,6 @@ void uplink_free(struct uplink *u) {
     grants_free(u);
     mem_free(u->follow);
     mem_free(u);
-}
-
-bool uplink_connected(const struct uplink *u) {
-    return u && u->welcomed;
 }
 
 void uplink_get_stats(const struct uplink *u, struct uplink_stats *ret_stats) {

@@ -23,7 +23,6 @@ void uplink_free(struct uplink *uplink);
 
 /* The pushed policy that is in force; NULL: none was ever pushed. It lives until the next one. */
 const struct policy *uplink_policy(const struct uplink *uplink, int64_t *ret_generation);
-bool uplink_connected(const struct uplink *uplink);
 
 /* A fetch that shows a grant (grants.c). 0: this set may be read; the use is told back with uplink_grant_end(). */
 struct grant_use;
@@ -37,7 +36,6 @@ struct uplink_stats {
     uint64_t sessions, failures; /* begun; attempts that came to nothing, and sessions that broke */
     unsigned commands; /* that the controller has not acknowledged the result of */
     uint64_t commands_done, commands_failed;
-    int64_t since_at; /* of `connected` */
 };
 void uplink_get_stats(const struct uplink *uplink, struct uplink_stats *ret_stats);
 
