@@ -3,12 +3,21 @@
 import json
 import os
 import subprocess
+import sys
 import uuid
+from pathlib import Path
 
 import pytest
 import yaml
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+sys.path[:0] = [os.path.join(ROOT, "tests"), os.path.join(ROOT, "tests", "integration"), os.path.join(ROOT, "tests", "kube")]
+
+from fixtures.sqlsim import Sim  # noqa: E402
+from fixtures.wire import certificate  # noqa: E402,F401
+from pods import Release  # noqa: E402
 
 
 class Refused(Exception):
@@ -54,10 +63,58 @@ def crds():
     return folder
 
 
-@pytest.fixture
-def kube():
-    """A namespace for one test, deleted after it."""
+def diagnose(kube, folder):
+    """What people look at when a pod is not as it should be; into files, and the ends of them into the report."""
+    commands = {"objects.txt": ("get", "all,pvc,configmaps,events", "-o", "wide"), "pods.txt": ("describe", "pods"), "objects.yaml": ("get", "pods,pvc", "-o", "yaml")}
+    for pod in json.loads(kube("get", "pods", "-o", "json"))["items"]:
+        spec, name = pod["spec"], pod["metadata"]["name"]
+        for container in spec.get("initContainers", []) + spec["containers"]:
+            logs = ("logs", name, "-c", container["name"])
+            commands |= {f"{name}.{container['name']}.log": logs, f"{name}.{container['name']}.before.log": (*logs, "--previous")}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, command in commands.items():
+        try:
+            text = kube(*command)
+        except (Refused, subprocess.TimeoutExpired) as err:
+            text = str(err)
+        (folder / name).write_text(text)
+        if not name.endswith((".yaml", ".before.log")):
+            yield f"{kube.namespace}: {name}", text[-4000:]
+    yield "all of it", str(folder)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows its namespace, which is still there."""
+    report = (yield).get_result()
+    if report.failed and "kube" in getattr(item, "funcargs", {}):
+        folder = Path(os.environ.get("MSSQL_BUILD", "/tmp")).parent / "e2e" / "failed" / item.name
+        report.sections += diagnose(item.funcargs["kube"], folder)
+
+
+def namespace():
     name = "t-" + uuid.uuid4().hex[:10]
     Kube()("create", "namespace", name)
     yield Kube(name)
     Kube()("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def kube():
+    """A namespace for one test, deleted after it."""
+    yield from namespace()
+
+
+@pytest.fixture
+def release(kube, tmp_path):
+    """The chart, not installed yet, in the test's namespace."""
+    return Release(kube, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def target(tmp_path_factory, certificate):  # noqa: F811
+    """A server that never saw a pod, to restore copies of stores to."""
+    sim = Sim(tmp_path_factory.mktemp("target"), certificate)
+    sim.start()
+    yield sim
+    sim.kill()
