@@ -84,20 +84,46 @@ static void refuse(const json_t *result, const json_t *window, int64_t at, json_
                  before ? clock_format(before_text, before) : "none", after ? clock_format(after_text, after) : "none");
 }
 
-static void databases(const json_t *response, int64_t at, struct status *status, struct plan *plan) {
-    json_t *list = json_array(), *r;
+static void one_database(const json_t *response, const json_t *r, int64_t at, json_t *list, struct plan *plan) {
+    bool bad = *look_text(r, "errorClass") && strcmp(look_text(r, "errorClass"), "data_loss") != 0;
+    json_t *entry = restore_database(r, bad ? "Refused" : "Pending");
+    if (bad)
+        refuse(r, window_of(look(response, "windows"), r), at, entry, plan);
+    else
+        look_put_time(entry, "reachesTime", at ? at : look_time(r, "reachedAt"));
+    plan->databases += !bad;
+    if (json_array_size(list) < ITEMS_MAX)
+        json_array_append(list, entry);
+    json_decref(entry);
+}
+
+static bool has_result(const json_t *results, const json_t *window) {
     size_t i;
-    json_array_foreach(look(response, "report.results"), i, r) {
-        bool bad = *look_text(r, "errorClass") && strcmp(look_text(r, "errorClass"), "data_loss") != 0;
-        json_t *entry = restore_database(r, bad ? "Refused" : "Pending");
-        if (bad)
-            refuse(r, window_of(look(response, "windows"), r), at, entry, plan);
-        else
-            look_put_time(entry, "reachesTime", at ? at : look_time(r, "reachedAt"));
-        plan->databases += !bad;
-        if (i < ITEMS_MAX)
-            json_array_append(list, entry);
-        json_decref(entry);
+    json_t *r;
+    json_array_foreach(results, i, r) {
+        if (!strcmp(look_text(r, "folder"), look_text(window, "folder")))
+            return true;
+    }
+    return false;
+}
+
+/* A target that no plan reaches has no result of its own: then the report says why, and the windows what can be reached. */
+static void databases(const json_t *response, int64_t at, struct status *status, struct plan *plan) {
+    const json_t *results = look(response, "report.results"), *report = look(response, "report");
+    const char *class = look_text(report, "errorClass");
+    json_t *list = json_array(), *item;
+    size_t i;
+    json_array_foreach(results, i, item) {
+        one_database(response, item, at, list, plan);
+    }
+    bool refused = *class && strcmp(class, "data_loss") != 0 && !err_class_transient(err_class_parse(class));
+    json_array_foreach(refused ? look(response, "windows") : NULL, i, item) {
+        if (has_result(results, item))
+            continue;
+        json_t *r = json_pack("{s:s, s:s, s:s, s:s}", "source", look_text(item, "database"), "folder", look_text(item, "folder"),
+                              "errorClass", class, "message", look_text(report, "message"));
+        one_database(response, r, at, list, plan);
+        json_decref(r);
     }
     json_object_set_new(status->fresh, "databases", list);
 }
