@@ -199,6 +199,8 @@ def test_rights_come_only_with_what_needs_them():
                                           ("least-rights", None)])
 def test_where_the_sidecar_finds_its_controller(case, address):
     text = render(case)
+    config = yaml.safe_load([o for o in objects(text) if o["kind"] == "ConfigMap" and o["metadata"]["name"].endswith("-sidecar")][0]["data"]["config.yaml"])
+    assert config.get("controller") == ({"address": address, "release": "mssql-src"} if address else None)
     volumes = [v for _, spec in pod_specs(text) for v in spec.get("volumes", []) if v["name"] == "sidecar-controller"]
     assert len(volumes) == (1 if address else 0)
     if case == "everything":
