@@ -161,9 +161,10 @@ static const char *notes_of(const Mssql__V1__Backup *b, struct buf *out) {
     const struct {
         bool is;
         const char *word;
-    } words[] = {{b->unreadable, "UNREADABLE"}, {b->damaged, "DAMAGED"}, {b->foreign, "foreign"}, {b->held, "held"},
-                 {b->copy_only, "copy-only"}, {b->tail, "tail"},          {b->bulk_logged, "bulk-logged"},
-                 {b->snapshot, "snapshot"},   {b->read_only, "read-only"}};
+    } words[] = {
+        {b->unreadable, "UNREADABLE"}, {b->damaged, "DAMAGED"}, {b->foreign, "foreign"},         {b->held, "held"},
+        {b->copy_only, "copy-only"},   {b->tail, "tail"},       {b->bulk_logged, "bulk-logged"}, {b->snapshot, "snapshot"},
+        {b->read_only, "read-only"}};
     buf_reset(out);
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
         if (words[i].is)

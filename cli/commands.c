@@ -386,6 +386,9 @@ static const struct cli_command commands[] = {
         OPTIONS(verify_options),
         .summary = "read a store again and say what has gone bad, or restore it for a trial",
         .text =
+            "Without --store the sidecar does it: it reads its own store again, its server reads backups (--verify-only) or "
+            "restores them for\n"
+            "a trial (--restore), one database at a time, on the instance that took them. With --store no sidecar is needed:\n"
             "Every manifest and every object of the store (--store) is read: names, sizes, hashes and records. Missing and "
             "exchanged objects and\n"
             "manifests are found, and objects that belong to nothing. Nothing is changed. It proves that the store gives back "
@@ -395,7 +398,8 @@ static const struct cli_command commands[] = {
             "room for the whole database, which is checked first. What a run that died left behind is dropped by the next one\n"
             "with the same --staging or --state, and nothing that the journal does not prove to be its own. The exit code is 0\n"
             "when all are verified, 25 when one is damaged. --verify-only takes the same options and makes no database.\n",
-        .examples = "verify --store file:///backup-store\nverify --store file:///backup-store --rate 50Mi -o json orders\n"
+        .examples = "verify orders\nverify --restore --check orders\nverify --store file:///backup-store\nverify --store "
+                    "file:///backup-store --rate 50Mi -o json orders\n"
                     "verify --restore --store file:///backup-store --server sql.example --password-file ./sa \\\n"
                     "    --staging /mnt/restore:/var/opt/mssql/restore --to random --check --probe 'orders:SELECT COUNT(*) FROM "
                     "dbo.orders:1' orders\n",

@@ -30,7 +30,7 @@ int status_ask(struct cli *cli, char **databases, size_t count, Mssql__V1__Statu
 
 static bool is_fine(const Mssql__V1__Condition *c) {
     bool bad_when_true = !strcmp(c->type, "Paused") || !strcmp(c->type, "Restoring");
-    if (!strcmp(c->type, "StoreVerified")) /* that the first pass goes on is no news */
+    if (!strcmp(c->type, "StoreVerified") || !strcmp(c->type, "RecoveryVerified")) /* that nothing is known yet is no news */
         return c->status != MSSQL__V1__CONDITION_STATUS__CONDITION_STATUS_FALSE;
     return c->status == (bad_when_true ? MSSQL__V1__CONDITION_STATUS__CONDITION_STATUS_FALSE
                                        : MSSQL__V1__CONDITION_STATUS__CONDITION_STATUS_TRUE);

@@ -113,6 +113,18 @@ static void print_job(const struct cli *cli, const Mssql__V1__Job *j, int64_t no
               text_ago(ago, j->started_at, now), j->why);
 }
 
+static void print_trial(const struct cli *cli, const Mssql__V1__Database *d, int64_t now) {
+    const Mssql__V1__Trial *t = d->last_trial;
+    char ago[TEXT_MAX], time[TEXT_MAX];
+    if (!t)
+        return;
+    if (t->verified)
+        cli_field(cli, "  last trial", CLI_GOOD, "verified %s, to %s%s, on the instance that took the backups",
+                  text_ago(ago, t->finished_at, now), text_time(time, t->reached_at), t->checked ? ", CHECKDB is good" : "");
+    else
+        cli_field(cli, "  last trial", CLI_BAD, "NOT verified %s: %s", text_ago(ago, t->finished_at, now), t->message);
+}
+
 void status_print_database(const struct cli *cli, const Mssql__V1__Status *s, const Mssql__V1__Database *d) {
     char word[160], from[TEXT_MAX], until[TEXT_MAX];
     int64_t now = s->now_at;
@@ -137,6 +149,7 @@ void status_print_database(const struct cli *cli, const Mssql__V1__Status *s, co
     print_moment(cli, "  next diff", d->next_diff_at, now);
     print_moment(cli, "  next log", d->next_log_at, now);
     print_job(cli, d->job, now);
+    print_trial(cli, d, now);
     print_sizes(cli, d);
     if (status_has_notes(d))
         status_print_notes(cli, d, now, "  !");

@@ -157,7 +157,7 @@ int cmd_verify(struct cli *cli, struct err *err) {
     const char *rate = cli_value(&cli->args, "--rate"), *url = cli_value(&cli->args, "--store");
     uint64_t bytes = 0;
     if (!url)
-        return err_set(err, ERR_USAGE, "verify reads a store: name it with --store");
+        return verify_remote(cli, err);
     if (cli_given(&cli->args, "--restore") || cli_given(&cli->args, "--verify-only"))
         return verify_restore(cli, err);
     if (rate && !str_to_bytes(rate, &bytes))

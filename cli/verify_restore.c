@@ -33,14 +33,20 @@ struct trials {
 
 /* ---- options ---- */
 
-/* DB:QUERY:ATLEAST; the query may have colons. */
-static int read_probe(struct probe *p, const char *text, struct err *err) {
+int verify_probe_read(const char *text, char **ret_database, char **ret_query, int64_t *ret_at_least, struct err *err) {
     const char *first = strchr(text, ':'), *last = strrchr(text, ':');
-    if (!first || first == text || last <= first + 1 || !str_to_i64(last + 1, INT64_MIN, INT64_MAX, &p->is.at_least))
+    if (!first || first == text || last <= first + 1 || !str_to_i64(last + 1, INT64_MIN, INT64_MAX, ret_at_least))
         return err_set(err, ERR_USAGE, "--probe takes DATABASE:QUERY:ATLEAST, not '%s'", text);
-    p->database = mem_strndup(text, (size_t)(first - text));
-    p->is.query = mem_strndup(first + 1, (size_t)(last - first - 1));
-    p->is.name = p->is.query;
+    *ret_database = mem_strndup(text, (size_t)(first - text));
+    *ret_query = mem_strndup(first + 1, (size_t)(last - first - 1));
+    return 0;
+}
+
+static int read_probe(struct probe *p, const char *text, struct err *err) {
+    char *query;
+    if (verify_probe_read(text, &p->database, &query, &p->is.at_least, err) < 0)
+        return -1;
+    p->is.query = p->is.name = query;
     return 0;
 }
 

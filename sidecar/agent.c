@@ -20,6 +20,7 @@
 #include "sidecar/verify/damage.h"
 #include "sidecar/uplink/uplink.h"
 #include "sidecar/verify/scrubber.h"
+#include "sidecar/verify/verifier.h"
 #include "sidecar/volume.h"
 
 #define LOG_SHARE_PERCENT 25
@@ -217,6 +218,7 @@ static int open_all(struct agent *agent, struct err *err) {
     restores_open(agent);
     damage_open(agent);
     scrubber_open(agent);
+    verifier_open(agent);
     discover_start(agent);
     return 0;
 }
@@ -284,6 +286,7 @@ int agent_new(struct ev_loop *loop, const struct sidecar_config *config, struct 
     agent->staging = staging_new(config->paths.staging, &limits);
     start_pools(agent);
     scrubber_start(agent);
+    verifier_start(agent);
     int rc = name_scope(agent->scope, config->identity.namespace_name, config->identity.instance, err);
     if (rc == 0 && open_all(agent, err) < 0) {
         rc = ends_the_program(err->class) ? -1 : 0;
@@ -324,6 +327,7 @@ void agent_free(struct agent *agent) {
     discover_stop(agent);
     ev_timer_stop(agent->loop, &agent->open_timer);
     cancel_all(agent);
+    verifier_stop(agent);
     restores_stop(agent);
     pool_free(agent->data);
     pool_free(agent->log);

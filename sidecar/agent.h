@@ -47,6 +47,7 @@ struct job;
 struct journal_found;
 struct restores;
 struct scrubber;
+struct verifier;
 struct parked;
 struct past;
 struct volume;
@@ -231,6 +232,7 @@ struct agent {
     bool preflighting;
     struct damage damage; /* backups of the store that cannot be used */
     struct scrubber *scrubber;
+    struct verifier *verifier;
     struct restores *restores; /* NULL before the state directory could be used */
     struct condition *conditions;
     struct instruments *instruments;

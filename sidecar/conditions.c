@@ -12,6 +12,7 @@
 #include "sidecar/restore/runs.h"
 #include "sidecar/verify/damage.h"
 #include "sidecar/verify/scrubber.h"
+#include "sidecar/verify/verifier.h"
 
 static const char *const names[CONDITION_COUNT] = {
     "Ready",
@@ -27,6 +28,7 @@ static const char *const names[CONDITION_COUNT] = {
     "Paused",
     "Restoring",
     "StoreVerified",
+    "RecoveryVerified",
 };
 
 const char *condition_type_name(enum condition_type type) {
@@ -231,6 +233,29 @@ static void verified(struct agent *agent) {
             clock_format(text, p.ended_at));
 }
 
+/* A trial on the instance that took the backups proves less than one elsewhere, and the condition says where it was. */
+static void recovery(struct agent *agent) {
+    struct verifier_sum s;
+    char when[CLOCK_TEXT_MAX], far[CLOCK_TEXT_MAX] = "its end";
+    verifier_sum(agent, &s);
+    if (s.failed) {
+        put(agent, CONDITION_RECOVERY_VERIFIED, CONDITION_FALSE, "TrialFailed", "%u of %u databases; '%s' at %s: %s", s.failed,
+            s.tried, s.failed_name, clock_format(when, s.failed_proof->finished_at),
+            s.failed_proof->text ? s.failed_proof->text : err_class_name(s.failed_proof->class));
+    } else if (s.tried) {
+        if (s.reached_at)
+            clock_format(far, s.reached_at);
+        put(agent, CONDITION_RECOVERY_VERIFIED, CONDITION_TRUE, "Verified",
+            "%u databases were restored for a trial on this instance, the oldest trial at %s, to %s", s.tried,
+            clock_format(when, s.oldest_at), far);
+    } else if (agent->policy->verify_target == POLICY_VERIFY_NONE) {
+        put(agent, CONDITION_RECOVERY_VERIFIED, CONDITION_UNKNOWN, "VerificationOff",
+            "verification.target is none, and no trial restore was asked for");
+    } else {
+        put(agent, CONDITION_RECOVERY_VERIFIED, CONDITION_UNKNOWN, "NotTriedYet", "no trial restore has ended yet");
+    }
+}
+
 void conditions_update(struct agent *agent) {
     int64_t now = clock_wall();
     server(agent);
@@ -245,6 +270,7 @@ void conditions_update(struct agent *agent) {
         put(agent, CONDITION_PAUSED, CONDITION_FALSE, "NotPaused", "backups run by schedule");
     restores(agent);
     verified(agent);
+    recovery(agent);
     static const enum condition_type needed[] = {CONDITION_STATE_WRITABLE, CONDITION_SQL_SERVER_REACHABLE,
                                                  CONDITION_STAGING_WRITABLE, CONDITION_STORE_REACHABLE,
                                                  CONDITION_LOGIN_SUFFICIENT};

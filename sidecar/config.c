@@ -149,6 +149,8 @@ void sidecar_config_diff(const struct sidecar_config *old, const struct sidecar_
     conf_keys_diff(&policy_schema, &old->policy, &new_config->policy, "policy.", reload, restart);
     if (reload && !policy_overrides_eq(&old->policy, &new_config->policy))
         conf_list_add(reload, "policy.overrides");
+    if (reload && !policy_probes_eq(&old->policy, &new_config->policy))
+        conf_list_add(reload, "policy.verification.probes");
     diff_secret(old->sql.password, new_config->sql.password, "sql.password", reload);
     if (old->sql.admin_password && new_config->sql.admin_password)
         diff_secret(old->sql.admin_password, new_config->sql.admin_password, "sql.adminPassword", reload);

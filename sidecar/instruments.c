@@ -13,6 +13,7 @@
 #include "sidecar/uplink/uplink.h"
 #include "sidecar/verify/damage.h"
 #include "sidecar/verify/scrubber.h"
+#include "sidecar/verify/verifier.h"
 #include "sidecar/version.h"
 
 #define P "mssql_sidecar_"
@@ -28,7 +29,8 @@ struct instruments {
         *last_success, *log_age, *next, *staged, *staging_quota, *staging_free, *unshipped, *oldest_unshipped, *journal_used,
         *store_up, *store_bytes, *store_sets, *server_log_used, *paused, *clock_offset, *running, *progress, *rpo_target,
         *restores_running, *restored_copies, *scrub_pass, *scrub_sets, *scrub_bytes, *scrub_findings, *damaged, *linked,
-        *sessions, *session_failures, *commands_open, *commands;
+        *sessions, *session_failures, *commands_open, *commands, *media_differs, *trials, *trial_at, *trial_verified,
+        *trial_reached, *trial_speed, *trial_log_seconds;
 };
 
 static void make_events(struct instruments *m) {
@@ -124,6 +126,20 @@ static void make_scrub_gauges(struct instruments *m) {
     m->scrub_findings = metrics_gauge(m->reg, P "scrub_findings", "What the running or last scrub found.", "problem");
     m->damaged = metrics_gauge(m->reg, P "damaged_backups", "Backups of a database that are damaged or missing in the store.",
                                "database");
+}
+
+static void make_trial_gauges(struct instruments *m) {
+    m->media_differs = metrics_counter(m->reg, P "media_mismatches_total",
+                                       "Backups of which the media reader says something else than SQL Server.", NULL);
+    m->trials = metrics_counter(m->reg, P "trial_restores_total", "Trial restores that ended, by error class.", "result");
+    m->trial_at = metrics_gauge(m->reg, P "trial_restore_timestamp_seconds", "When the last trial restore of a database ended.",
+                                "database");
+    m->trial_verified = metrics_gauge(m->reg, P "trial_restore_verified", "1 when it was verified, 0 when not.", "database");
+    m->trial_reached = metrics_gauge(m->reg, P "trial_restore_reached_timestamp_seconds",
+                                     "The moment that the last good trial restore came to.", "database");
+    m->trial_speed = metrics_gauge(m->reg, P "trial_restore_data_bytes_per_second",
+                                   "How fast its full and differential were fetched and restored.", "database");
+    m->trial_log_seconds = metrics_gauge(m->reg, P "trial_restore_seconds_per_log", "What each log took.", "database");
 }
 
 static double seconds(int64_t at) {
@@ -246,6 +262,26 @@ static void collect_scrub(struct instruments *m, const struct agent *agent) {
         metric_set(m->scrub_findings, (double)p.findings[kind], scrub_kind_word(kind));
 }
 
+static void collect_trials(struct instruments *m, const struct agent *agent) {
+    struct metric *const all[] = {m->trial_at, m->trial_verified, m->trial_reached, m->trial_speed, m->trial_log_seconds};
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        metric_clear(all[i]);
+    for (size_t i = 0; i < agent->database_count; i++) {
+        const struct database *db = agent->databases[i];
+        const struct proof *p = database_wanted(db) ? verifier_proof(agent, db->folder) : NULL;
+        if (!p)
+            continue;
+        metric_set(m->trial_at, seconds(p->finished_at), db->name);
+        metric_set(m->trial_verified, p->verified, db->name);
+        if (p->verified_reached_at)
+            metric_set(m->trial_reached, seconds(p->verified_reached_at), db->name);
+        if (p->data_mb_per_s > 0)
+            metric_set(m->trial_speed, p->data_mb_per_s * 1e6, db->name);
+        if (p->seconds_per_log > 0)
+            metric_set(m->trial_log_seconds, p->seconds_per_log, db->name);
+    }
+}
+
 static void collect(void *user) {
     struct instruments *m = user;
     struct agent *agent = m->agent;
@@ -265,6 +301,7 @@ static void collect(void *user) {
     metric_set(m->running, agent->data_running, "data");
     metric_set(m->running, log_running, "log");
     collect_scrub(m, agent);
+    collect_trials(m, agent);
 }
 
 struct instruments *instruments_new(struct agent *agent) {
@@ -275,6 +312,7 @@ struct instruments *instruments_new(struct agent *agent) {
     make_restore_events(m);
     make_gauges(m);
     make_scrub_gauges(m);
+    make_trial_gauges(m);
     metrics_add_process(m->reg);
     metrics_on_collect(m->reg, collect, m);
     return m;
@@ -306,6 +344,8 @@ void instruments_finished(struct agent *agent, const struct job *job) {
     const char *kind = job->entry.run_id[0] ? backup_kind_name(job->entry.kind) : job->lane == LANE_LOG ? "log" : "data";
     const char *name = job->entry.database[0] ? job->entry.database : job->info.name;
     metric_inc(m->backups, name, kind, outcome_name(job->outcome), job->reason);
+    if (job->media_differs)
+        metric_inc(m->media_differs);
     if (job->outcome != OUTCOME_COMPLETED || !job->committed)
         return;
     metric_observe(m->duration, seconds(clock_wall() - job->begun_at), kind);
@@ -366,6 +406,10 @@ void instruments_restored(struct agent *agent, const struct err *err, const Mssq
         if (finished && r->phases)
             observe_restore(m, r->phases);
     }
+}
+
+void instruments_trial(struct agent *agent, const struct err *why) {
+    metric_inc(agent->instruments->trials, why->class == ERR_NONE ? "verified" : err_class_name(why->class));
 }
 
 void instruments_reload(struct agent *agent, bool good) {

@@ -18,6 +18,8 @@ void instruments_ship_failed(struct agent *agent, const struct err *err);
 void instruments_rpc(struct agent *agent, const char *path, enum err_class class, int64_t us);
 /* A restore is over: with this error (class NONE: well), and this answer (NULL: nothing was begun). */
 void instruments_restored(struct agent *agent, const struct err *err, const Mssql__V1__RestoreReport *report);
+/* A trial restore ended (class NONE: verified). */
+void instruments_trial(struct agent *agent, const struct err *why);
 void instruments_reload(struct agent *agent, bool good);
 /* The database is gone or has another name: its series go. */
 void instruments_forget(struct agent *agent, const struct database *db);

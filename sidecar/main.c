@@ -21,6 +21,7 @@
 #include "sidecar/uplink/uplink.h"
 #include "sidecar/version.h"
 #include "sidecar/verify/damage.h"
+#include "sidecar/verify/proof.h"
 #include "sidecar/web.h"
 
 #define RPC_GRACE_MS 1000
@@ -55,6 +56,8 @@ static void list_steps(void) {
     size_t n = job_fault_points(points, POINTS_MAX);
     n += restores_fault_points(points + n, POINTS_MAX - n);
     for (const char *const *p = damage_fault_points(); *p && n < POINTS_MAX; p++)
+        points[n++] = *p;
+    for (const char *const *p = proof_fault_points(); *p && n < POINTS_MAX; p++)
         points[n++] = *p;
     for (size_t i = 0; i < n; i++)
         puts(points[i]);

@@ -19,6 +19,7 @@
 #include "sidecar/request.h"
 #include "sidecar/restore/runs.h"
 #include "sidecar/verify/scrubber.h"
+#include "sidecar/verify/verifier.h"
 #include "sidecar/volume.h"
 
 #define TICK_MAX_US (5 * CLOCK_SECOND)
@@ -316,6 +317,9 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int events) {
     look_at_all(agent, now, &next_at);
     job_ship_pending(agent);
     scrubber_tick(agent, now, &next_at);
+    verifier_tick(agent, now, &next_at);
+    if (verifier_busy(agent) && next_at > now + TICK_BUSY_US)
+        next_at = now + TICK_BUSY_US;
     conditions_update(agent);
     agent_drain_tick(agent);
     double wait = (double)(next_at - clock_wall()) / 1e6;

@@ -7,6 +7,8 @@
 #include "common/restore/trial.h"
 #include "sidecar/job/job.h"
 #include "sidecar/status_int.h"
+#include "sidecar/verify/damage.h"
+#include "sidecar/verify/verifier.h"
 
 Mssql__V1__ChainState status_chain_state(enum chain_state state) {
     static const Mssql__V1__ChainState states[CHAIN_STATE_COUNT] = {
@@ -114,6 +116,29 @@ static void chain(const struct database *db, Mssql__V1__Database *m) {
     m->fork_guid = message_guid(&db->server.recovery_fork_guid);
 }
 
+static void trial(const struct agent *agent, const struct database *db, Mssql__V1__Database *m) {
+    const struct proof *p = verifier_proof(agent, db->folder);
+    m->damaged_backups = *db->folder ? damage_count_of(agent, db->folder) : 0;
+    if (!p)
+        return;
+    Mssql__V1__Trial *t = mem_alloc(sizeof(*t));
+    mssql__v1__trial__init(t);
+    t->finished_at = p->finished_at;
+    t->verified = p->verified;
+    t->error_class = mem_strdup(p->verified ? "" : err_class_name(p->class));
+    t->message = mem_strdup(p->text ? p->text : "");
+    t->reached_at = p->reached_at;
+    t->label = mem_strdup("local");
+    t->checked = p->checked;
+    t->data_mb_per_second = p->data_mb_per_s;
+    t->seconds_per_log = p->seconds_per_log;
+    t->total_ms = p->total_ms;
+    t->trigger = mem_strdup(p->requested ? "request" : "schedule");
+    t->verified_at = p->verified_at;
+    t->verified_reached_at = p->verified_reached_at;
+    m->last_trial = t;
+}
+
 static void moments(const struct database *db, Mssql__V1__Database *m) {
     struct chain_window w;
     database_window(db, &w);
@@ -168,6 +193,7 @@ Mssql__V1__Database *status_database(const struct agent *agent, const struct dat
     if (job)
         m->job = job_message(job);
     m->last_result = last_result(db);
+    trial(agent, db, m);
     m->data_bytes = db->sizes.full_bytes;
     m->log_bytes = db->sizes.log_file_bytes;
     m->log_used_bytes = db->sizes.log_active_bytes;

@@ -50,6 +50,6 @@ bool backup_crosses_fork(const struct backup *b) {
 }
 
 bool backup_is_base(const struct backup *b) {
-    return b->kind == BACKUP_FULL && backup_has_lsns(b) && 
+    return b->kind == BACKUP_FULL && backup_has_lsns(b) &&
            !(b->flags & (BACKUP_DAMAGED | BACKUP_SNAPSHOT | BACKUP_FOREIGN | BACKUP_UNREADABLE));
 }

@@ -164,7 +164,7 @@ static void diagnose_diff(const struct chain_view *v, struct chain_diagnosis *d)
     for (unsigned i = 0; i < v->tip->base_count; i++) {
         if (guid_eq(&v->tip->bases[i].set, base)) {
             d->diff_heals = v->tip->bases[i].usable;
-            d->diff_reason = d->diff_heals                    ? CHAIN_REASON_NONE
+            d->diff_reason = d->diff_heals                 ? CHAIN_REASON_NONE
                              : v->tip->bases[i].unreadable ? CHAIN_REASON_STORE_DAMAGED
                                                            : CHAIN_REASON_DAMAGED_BASE;
             return;

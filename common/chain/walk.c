@@ -190,9 +190,7 @@ static enum chain_hole_cause diff_refusal(const struct chain_walk *w, const stru
     for (unsigned i = 0; i < w->tip->base_count; i++) {
         const struct chain_base *base = &w->tip->bases[i];
         if (guid_eq(&base->set, &b->diff_base_guid))
-            return base->usable       ? CHAIN_HOLE_NONE
-                   : base->unreadable ? CHAIN_HOLE_STORE_DAMAGED
-                                      : CHAIN_HOLE_DAMAGED_BASE;
+            return base->usable ? CHAIN_HOLE_NONE : base->unreadable ? CHAIN_HOLE_STORE_DAMAGED : CHAIN_HOLE_DAMAGED_BASE;
     }
     return CHAIN_HOLE_BASE_MISSING;
 }

@@ -34,6 +34,7 @@ static void overrides_done(struct policy *policy) {
 
 void policy_done(struct policy *policy) {
     overrides_done(policy);
+    policy_probes_done(policy);
     conf_keys_done(&policy_schema, policy);
     tz_free(policy->rules.tz);
     conf_list_done(&policy->warnings);
@@ -81,6 +82,8 @@ int policy_apply(struct policy *policy, const char *file, const char *prefix, co
     if (conf_keys_apply(&policy_schema, policy, file, prefix, map, err) < 0)
         return -1;
     policy->all_databases_given = conf_child(map, "allDatabases") != NULL;
+    if (policy_apply_probes(policy, file, prefix, map, err) < 0)
+        return -1;
     return policy_apply_overrides(policy, file, prefix, map, err);
 }
 
@@ -136,6 +139,10 @@ int policy_finish(struct policy *policy, struct err *err) {
         return -1;
     if (compile_windows(&policy->heal_window_texts, policy->heal_windows, &policy->heal_window_count, err) < 0)
         return err_context(err, "healing.window");
+    if (policy->verify_schedule && cron_parse(policy->verify_schedule, &policy->verify_cron, err) < 0)
+        return err_context(err, "verification.schedule");
+    if (policy->verify_target != POLICY_VERIFY_NONE && !policy->verify_schedule)
+        return err_set(err, ERR_CONFIG, "verification.target: needs verification.schedule, such as \"0 3 * * SUN\"");
     if (policy->paused_until && !policy->paused_reason)
         return err_set(err, ERR_CONFIG, "paused.until: is given without paused.reason, allowed: both or none");
     if (!policy->all_databases && !policy->databases.count && !policy->system_databases)
@@ -193,6 +200,7 @@ void policy_copy(struct policy *dst, const struct policy *src) {
     for (size_t i = 0; i < src->override_count; i++)
         conf_keys_copy(&policy_override_schema, &dst->overrides[i], &src->overrides[i]);
     dst->override_count = src->override_count;
+    policy_copy_probes(dst, src);
     struct err ignored = {0};
     (void)!policy_finish(dst, &ignored); /* src was finished: the same values are good again */
 }

@@ -24,6 +24,8 @@ enum policy_codec { POLICY_CODEC_AUTO, POLICY_CODEC_NONE, POLICY_CODEC_GZIP, POL
 /* AUTO: SQL Server compresses only when staging runs short. */
 enum policy_server_compression { POLICY_SERVER_AUTO, POLICY_SERVER_ON, POLICY_SERVER_OFF };
 enum policy_healing { POLICY_HEAL_AUTO, POLICY_HEAL_ALERT };
+enum policy_verify_target { POLICY_VERIFY_NONE, POLICY_VERIFY_LOCAL, POLICY_VERIFY_EPHEMERAL };
+enum policy_verify_moment { POLICY_MOMENT_LATEST, POLICY_MOMENT_RANDOM };
 enum policy_kind { POLICY_FULL, POLICY_DIFF, POLICY_LOG, POLICY_KIND_COUNT }; /* in the order of enum backup_kind */
 
 /* What holds for one database: the policy's own, or those of the override that matches it. */
@@ -59,6 +61,12 @@ struct policy_override {
     struct conf_list databases; /* names or patterns */
 };
 
+/* A query that must give at least that number in a database that was restored for a trial. */
+struct policy_probe {
+    char *name, *database, *query;
+    int64_t at_least;
+};
+
 struct policy {
     struct policy_rules rules; /* first: shares the offsets of the table */
     bool all_databases;
@@ -75,6 +83,14 @@ struct policy {
     int64_t rpo_target_ms, rto_target_ms; /* rto 0: none */
     int64_t msdb_history_days; /* 0: msdb's history is left alone */
     int64_t scrub_days; /* everything in the store is read again once in so many; 0: never */
+    enum policy_verify_target verify_target;
+    char *verify_schedule; /* NULL: none */
+    struct conf_list verify_databases;
+    enum policy_verify_moment verify_moment;
+    bool verify_check_db;
+    struct policy_probe *probes;
+    size_t probe_count;
+    struct cron verify_cron; /* made by policy_finish() of verify_schedule */
     char *paused_reason; /* not NULL: paused */
     int64_t paused_until; /* 0: until it is taken back */
     bool dry_run;
@@ -88,6 +104,7 @@ struct policy {
 
 extern const struct conf_schema policy_schema;
 extern const struct conf_schema policy_override_schema;
+extern const struct conf_schema policy_probe_schema;
 
 /* Defaults. */
 void policy_init(struct policy *policy);
@@ -129,6 +146,9 @@ void policy_due_rule(const struct policy_rules *rules, enum policy_kind kind, co
 /* With AUTO resolved: zstd, or none when SQL Server compresses by itself. */
 enum policy_codec policy_codec_of(const struct policy_rules *rules);
 const char *policy_codec_name(enum policy_codec codec);
+/* Does verification.databases mean this one? */
+bool policy_verifies(const struct policy *policy, const char *database);
+bool policy_probes_eq(const struct policy *a, const struct policy *b);
 /* Paused at that moment? */
 bool policy_paused(const struct policy *policy, int64_t now);
 /* May a healing full start now? False outside the windows of healing.window. */

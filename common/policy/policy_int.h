@@ -6,4 +6,10 @@
 
 extern const char *const policy_codec_words[];
 
+/* policy_probes.c */
+int policy_apply_probes(struct policy *policy, const char *file, const char *prefix, const struct conf_node *map,
+                        struct err *err) ERR_CHECK;
+void policy_copy_probes(struct policy *dst, const struct policy *src);
+void policy_probes_done(struct policy *policy);
+
 #endif

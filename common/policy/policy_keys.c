@@ -11,6 +11,8 @@ static const char *const policy_mode_words[] = {"native_url", "disk_then_upload"
 const char *const policy_codec_words[] = {"auto", "none", "gzip", "lz4", "zstd", NULL};
 static const char *const policy_server_words[] = {"auto", "on", "off", NULL};
 static const char *const policy_healing_words[] = {"auto", "alert", NULL};
+static const char *const policy_target_words[] = {"none", "local", "ephemeral", NULL};
+static const char *const policy_moment_words[] = {"latest", "random", NULL};
 
 static int policy_check_cron(const char *text, struct err *err) {
     struct cron cron;
@@ -69,6 +71,20 @@ static const struct conf_key policy_keys[] = {
      .doc = "msdb's backup history older than this is removed; 0: never"},
     {"verification.scrubDays", CONF_INT, CONF_RELOAD, AT(scrub_days), "30", 0, 3650,
      .doc = "each stored backup is read again, and its hashes are checked, once in so many days; 0: never"},
+    {"verification.target", CONF_ENUM, CONF_RELOAD, AT(verify_target), "none", .words = policy_target_words,
+     .doc = "trial restores by schedule; local: on this instance, which shares disks, memory and faults with the original"},
+    {"verification.schedule", CONF_TEXT, CONF_RELOAD, AT(verify_schedule), .check = policy_check_cron, .allowed = "a cron line",
+     .doc = "when databases are restored for a trial"},
+    {"verification.databases", CONF_TEXTS, CONF_RELOAD, AT(verify_databases),
+     .doc = "names or patterns of the databases to try; none: every one that is backed up, but the system's"},
+    {"verification.moment", CONF_ENUM, CONF_RELOAD, AT(verify_moment), "latest", .words = policy_moment_words,
+     .doc = "the moment that a trial restores to: the newest one, or one by chance"},
+    {"verification.checkDB", CONF_BOOL, CONF_RELOAD, AT(verify_check_db), "true",
+     .doc = "run DBCC CHECKDB on what a trial restored"},
+    {"verification.probes", CONF_OWN, CONF_RELOAD, 0,
+     .doc =
+         "queries of trials: each entry has `name`, `database` (a name or a pattern), `query` (gives one number) and `atLeast` "
+         "(1)"},
     {"paused.reason", CONF_TEXT, CONF_RELOAD, AT(paused_reason), .doc = "backups are paused, and why"},
     {"paused.until", CONF_TIME, CONF_RELOAD, AT(paused_until), .doc = "end of the pause; without it, until it is taken back"},
     {"dryRun", CONF_BOOL, CONF_RELOAD, AT(dry_run), "false", .doc = "decide and report, take no backup"},
@@ -94,12 +110,7 @@ static const struct conf_gap gaps[] = {
     {"compression.codec", "gzip", "gzip"},
     {"compression.codec", "lz4", "lz4"},
     {"encryption", NULL, "encryption of backups"},
-    {"verification.schedule", NULL, "verification by restoring"},
-    {"verification.target", NULL, "verification by restoring"},
-    {"verification.databases", NULL, "verification by restoring"},
-    {"verification.checkDB", NULL, "verification by restoring"},
-    {"verification.moment", NULL, "verification by restoring"},
-    {"verification.probes", NULL, "verification by restoring"},
+    {"verification.target", "ephemeral", "trial restores on an instance that is made for them"},
 };
 
 const struct conf_schema policy_schema = {policy_keys, ARRAY_LEN(policy_keys), gaps, ARRAY_LEN(gaps)};

@@ -107,6 +107,7 @@ int job_inspect(struct job *job, struct sql_session *session, const struct sql_c
         return err_context(err, "staged backup %s", job->entry.run_id);
 
     job->set = header.backup;
+    job_media_compare(job, header.database);
     job->set.incarnation = job->entry.incarnation;
     job->set.stripes = (uint16_t)job->entry.stripes;
     manifest_set(&job->manifest.valid_until_source, job->set.valid_until ? "server" : "");

@@ -99,6 +99,7 @@ struct job {
     double moved_percent;
     int64_t moved_us;
 
+    bool media_differs; /* the media reader says something else of the file than its header */
     bool drafted; /* its draft is on disk */
     bool taken; /* staged and inspected: set and manifest are good */
     bool ambiguous; /* the connection was lost during BACKUP: resume finds out */
@@ -133,6 +134,8 @@ void job_commit(struct job *job);
 /* Parts of take and resume (inspect.c): reads the header of the staged files, checks that they are this run's, fills set and
  * manifest. */
 int job_inspect(struct job *job, struct sql_session *session, const struct sql_clock *clock, struct err *err) ERR_CHECK;
+/* media.c: after the header was read. */
+void job_media_compare(struct job *job, const char *database);
 /* Paths of the staged files as SQL Server sees them; mem_free() each and the array. */
 char **job_server_paths(const struct job *job);
 void job_paths_free(char **paths);

@@ -18,6 +18,7 @@ static const struct rpc_method methods[] = {
     {"/mssql.v1.Sidecar/RunRestore", RPC_SERVER_STREAM, &mssql__v1__run_restore_request__descriptor, service_run_restore},
     {"/mssql.v1.Sidecar/CancelRestore", RPC_UNARY, &mssql__v1__cancel_restore_request__descriptor, service_cancel_restore},
     {"/mssql.v1.Sidecar/KeepRestore", RPC_UNARY, &mssql__v1__keep_restore_request__descriptor, service_keep_restore},
+    {"/mssql.v1.Sidecar/Verify", RPC_SERVER_STREAM, &mssql__v1__verify_request__descriptor, service_verify},
     {"/mssql.v1.Sidecar/FetchBackup", RPC_SERVER_STREAM, &mssql__v1__fetch_backup_request__descriptor, service_fetch_backup},
 };
 

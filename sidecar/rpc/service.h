@@ -26,6 +26,7 @@ void service_plan_restore(void *user, struct rpc_call *call, const ProtobufCMess
 void service_run_restore(void *user, struct rpc_call *call, const ProtobufCMessage *request);
 void service_cancel_restore(void *user, struct rpc_call *call, const ProtobufCMessage *request);
 void service_keep_restore(void *user, struct rpc_call *call, const ProtobufCMessage *request);
+void service_verify(void *user, struct rpc_call *call, const ProtobufCMessage *request);
 void service_fetch_backup(void *user, struct rpc_call *call, const ProtobufCMessage *request);
 
 /* What may destroy or give away data is for callers whose name is known: over the Unix socket, or with a client certificate. False:

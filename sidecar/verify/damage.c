@@ -154,6 +154,33 @@ static struct database *database_of(const struct agent *agent, const char *folde
     return NULL;
 }
 
+/* Holes that damage made: those that are there now are told, and none is left when nothing is damaged any more. */
+static void tell_holes(struct agent *agent, struct database *db) {
+    const struct catalog *catalog = keeper_catalog(agent->keeper);
+    struct chain_history history;
+    struct chain_intervals intervals;
+    struct backup *sets;
+    size_t count;
+    struct err ignored;
+    unsigned kept = 0;
+    for (unsigned i = 0; i < db->hole_count; i++)
+        if (db->holes[i].cause != CHAIN_HOLE_STORE_DAMAGED || damage_count_of(agent, db->folder))
+            db->holes[kept++] = db->holes[i];
+    db->hole_count = kept;
+    if (!catalog || db->catalog_id == CATALOG_NONE || catalog_load(catalog, db->catalog_id, &sets, &count, &ignored) < 0)
+        return;
+    chain_history_init(&history, sets, count);
+    const struct chain_interval_input input = {.history = &history};
+    chain_intervals_build(&input, &intervals);
+    for (size_t i = 0; i < intervals.hole_count; i++)
+        if (intervals.holes[i].cause == CHAIN_HOLE_STORE_DAMAGED)
+            databases_add_hole(agent, db, &intervals.holes[i]);
+    chain_intervals_done(&intervals);
+    chain_history_done(&history);
+    mem_free(sets);
+    catalog_release_pages(catalog);
+}
+
 /* The chain is looked at again with what can be read now. */
 static void judge_again(struct agent *agent, const char *folder) {
     struct database *db = database_of(agent, folder);
@@ -161,6 +188,7 @@ static void judge_again(struct agent *agent, const char *folder) {
         return;
     db->last_window = (struct chain_window){0}; /* it may have needed what is lost */
     databases_load_tips(agent, db);
+    tell_holes(agent, db);
     databases_judge(agent, db, NULL, 0);
     scheduler_wake(agent);
 }

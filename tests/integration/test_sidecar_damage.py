@@ -102,6 +102,7 @@ def test_a_log_goes_bad_and_one_backup_heals_it(lab: Lab) -> None:
     sidecar.start()
     sidecar.wait_until("it to be good again", lambda s: s.condition("StoreVerified")["status"] != "False")
     assert not known(sidecar) and "UNREADABLE" not in sidecar.ctl("backups").stdout
+    sidecar.wait_until("its hole to be gone", lambda s: (d := s.database(lab.database)).get("chainState") == "Intact" and not d.get("holes"))
     assert [m["kind"] for m in sidecar.manifests()].count("diff") == 1
     assert json.loads((sidecar.state / "damaged.json").read_text()) == []
     assert sidecar.stop() == 0

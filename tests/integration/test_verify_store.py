@@ -17,6 +17,7 @@ from fixtures.lab import Lab
 from fixtures.sidecar import BUILD, SANITIZER
 
 CORRUPT, NOT_FOUND, USAGE = 25, 11, 2
+CONNECT = 15
 
 
 def verify(store: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
@@ -152,7 +153,10 @@ def test_one_database(store: Path) -> None:
     assert code == NOT_FOUND and "nosuch" in errors
 
 
-def test_needs_a_store(store: Path) -> None:
-    done = subprocess.run([str(BUILD / "cli" / "mssqlctl"), "verify"], capture_output=True, text=True, timeout=60, env={**os.environ, **SANITIZER})
-    assert done.returncode == USAGE and "--store" in done.stderr
+def test_without_a_store_a_sidecar_is_asked(store: Path, tmp_path: Path) -> None:
+    nobody = [str(BUILD / "cli" / "mssqlctl"), "--address", f"unix://{tmp_path}/nobody.sock", "verify"]
+    for more, code in (([], CONNECT), (["--rate", "1Mi"], USAGE)):
+        done = subprocess.run([*nobody, *more], capture_output=True, text=True, timeout=60, env={**os.environ, **SANITIZER})
+        assert done.returncode == code, done
+    assert "--store" in done.stderr
     assert verify(store, "--rate", "fast")[0] == USAGE

@@ -135,7 +135,8 @@ static const char *plan(const struct backup *sets, size_t count, struct chain_ta
     text[0] = 0;
     if (chain_plan_build(&q, &p, &refusal)) {
         for (size_t i = 0; i < p.count; i++)
-            snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%u", i ? " " : "", sets[p.members[i].set].set_guid.bytes[3]);
+            snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%u", i ? " " : "",
+                     sets[p.members[i].set].set_guid.bytes[3]);
         if (p.has_hole)
             snprintf(text + strlen(text), sizeof(text) - strlen(text), " hole %s", chain_hole_cause_word(p.hole.cause));
         chain_plan_done(&p);
@@ -162,8 +163,8 @@ static void test_plans_go_around(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_newest_log),   cmocka_unit_test(test_log_in_the_middle), cmocka_unit_test(test_only_full),
-        cmocka_unit_test(test_newest_full),  cmocka_unit_test(test_differential),      cmocka_unit_test(test_plans_go_around),
+        cmocka_unit_test(test_newest_log),  cmocka_unit_test(test_log_in_the_middle), cmocka_unit_test(test_only_full),
+        cmocka_unit_test(test_newest_full), cmocka_unit_test(test_differential),      cmocka_unit_test(test_plans_go_around),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

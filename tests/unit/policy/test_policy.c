@@ -104,7 +104,15 @@ static void bad_policies(void **state) {
         {"compression: {codec: lz4}\n", ERR_UNSUPPORTED, "does not have lz4"},
         {"compression: {codec: zstd, level: 20}\n", ERR_CONFIG, "1 to 19"},
         {"encryption: {keyRef: {name: a, key: b}}\n", ERR_UNSUPPORTED, "encryption: this version does not have encryption"},
-        {"verification:\n  schedule: '@daily'\n", ERR_UNSUPPORTED, "this version does not have verification"},
+        {"verification: {target: ephemeral, schedule: '@daily'}\n", ERR_UNSUPPORTED,
+         "this version does not have trial restores on"},
+        {"verification: {target: local}\n", ERR_CONFIG, "verification.target: needs verification.schedule"},
+        {"verification: {schedule: 'whenever'}\n", ERR_CONFIG, "verification.schedule"},
+        {"verification: {probes: 5}\n", ERR_CONFIG, "verification.probes: is a value, allowed: a list"},
+        {"verification: {probes: [{name: a, database: x}]}\n", ERR_CONFIG, "verification.probes[0].query: is missing"},
+        {"verification: {probes: [{name: a, database: x, query: q}, {name: a, database: y, query: q}]}\n", ERR_CONFIG,
+         "verification.probes[1].name: 'a' is there twice"},
+        {"verification: {probes: [{name: a, database: x, query: q, most: 3}]}\n", ERR_CONFIG, "verification.probes[0].most"},
         {"stripes: 65\n", ERR_CONFIG, "1 to 64"},
         {"stripes: 0\n", ERR_CONFIG, "1 to 64"},
         {"overrides: [{databases: [a], compression: {codec: lz4}}]\n", ERR_UNSUPPORTED, "overrides[0].compression.codec"},
@@ -233,6 +241,9 @@ static const char *const full_text =
     "1, window: ['22:00-04:00']}\n"
     "targets: {rpoTarget: 1m, rtoTarget: 2h}\nmsdbHistoryDays: 90\npaused: {reason: 'moving: house', until: "
     "2026-12-01T00:00:00Z}\ndryRun: true\n"
+    "verification: {target: local, schedule: '0 3 * * SUN', databases: ['sales*'], moment: random, checkDB: false, scrubDays: "
+    "9,\n"
+    "  probes: [{name: 'a: b', database: 'sales*', query: \"SELECT 'x', 1\", atLeast: -3}, {name: c, database: d, query: q}]}\n"
     "overrides:\n  - databases: [a, b]\n    keep: {last: 9}\n    blackoutWindows: []\n  - databases: ['x*']\n    timeZone: "
     "Asia/Tokyo\n";
 
@@ -247,6 +258,12 @@ static void written_and_read_back(void **state) {
     assert_succeeds(parse(out.data, &q, &err), err);
     assert_true(policy_eq(&p, &q));
     assert_true(policy_overrides_eq(&p, &q));
+    assert_true(policy_probes_eq(&p, &q));
+    assert_int_equal(q.probe_count, 2);
+    assert_string_equal(q.probes[0].query, "SELECT 'x', 1");
+    assert_int_equal(q.probes[0].at_least, -3);
+    assert_int_equal(q.probes[1].at_least, 1);
+    assert_true(policy_verifies(&q, "sales_eu") && !policy_verifies(&q, "orders"));
     assert_int_equal(q.override_count, 2);
     assert_int_equal(q.overrides[0].rules.keep_last, 9);
     assert_int_equal(q.overrides[0].rules.blackout_count, 0);
@@ -256,6 +273,12 @@ static void written_and_read_back(void **state) {
     policy_to_json(&p, &out);
     assert_succeeds(policy_parse_json("p.json", out.data, out.len, &q, &err), err);
     assert_true(policy_eq(&p, &q));
+    struct policy copy;
+    policy_copy(&copy, &q);
+    assert_true(policy_probes_eq(&copy, &p));
+    copy.probes[1].at_least = 2;
+    assert_false(policy_probes_eq(&copy, &p) || policy_eq(&copy, &p));
+    policy_done(&copy);
     q.rules.retention_days = 3;
     assert_false(policy_eq(&p, &q));
     assert_true(policy_overrides_eq(&p, &q));
