@@ -278,13 +278,13 @@ static void first_checked(void *arg, const struct fleet_bearer *bearer, const st
         return;
     }
     if (!bearer) {
-        session_refuse(s, "TokenRefused", why, 30);
+        session_refuse(s, "TokenRefused", why, 5);
         return;
     }
     s->namespace_name = mem_strdup(bearer->namespace_name);
     s->pod = mem_strdup(bearer->pod);
     if (check_pod(s, bearer, &err) < 0) {
-        session_refuse(s, "WrongPod", &err, 30);
+        session_refuse(s, "WrongPod", &err, 10);
         return;
     }
     s->pod_uid = mem_strdup(bearer->pod_uid);
@@ -304,9 +304,9 @@ static void again_checked(void *arg, const struct fleet_bearer *bearer, const st
     }
     if (bearer && strcmp(bearer->pod_uid, s->pod_uid)) {
         err_set(&err, ERR_PERMISSION, "the new token is of another pod");
-        session_refuse(s, "WrongPod", &err, 30);
+        session_refuse(s, "WrongPod", &err, 10);
     } else if (!bearer) {
-        session_refuse(s, "TokenRefused", why, 30);
+        session_refuse(s, "TokenRefused", why, 5);
     } else {
         s->token_until_at = bearer->until_at;
     }

@@ -203,8 +203,9 @@ static void refused(struct uplink *u, const Mssql__V1__Refused *r) {
     err_set(&err, ERR_PERMISSION, "the controller refuses the session: %.80s: %.400s", r->reason, r->message);
     complain(u, &err);
     u->refused = true;
-    if (r->retry_after_seconds > u->pause_s)
-        u->pause_s = r->retry_after_seconds < PAUSE_MAX_S ? r->retry_after_seconds : PAUSE_MAX_S;
+    double wish = r->retry_after_seconds / 2.; /* later() doubles it */
+    if (wish > u->pause_s)
+        u->pause_s = wish < PAUSE_MAX_S ? wish : PAUSE_MAX_S;
 }
 
 static void on_message(void *user, const ProtobufCMessage *message) {
