@@ -96,9 +96,9 @@ def test_finished_objects_go_after_their_time(namespace, replicas):
 
 
 def test_a_quiet_cluster_costs_nothing(namespace, replicas):
-    controller = replicas().leads()
+    controller = replicas(waits={"missing": "2s", "reconnect": "1s"}).leads()
     namespace.apply(secret(), service(), pod(), instance())
-    namespace.condition("MSSQLInstance", "src", "SidecarConnected", "False", "NotConnected")
+    namespace.condition("MSSQLInstance", "src", "RPOMet", "Unknown", "SidecarNotConnected")
     namespace.phase("MSSQLBackupPolicy", "src-backup-policy", "Pending")
     wait_for("an empty queue", lambda: controller.metric("mssql_controller_queue_depth") == 0 or None)
     before = controller.metric("mssql_controller_status_writes_total"), controller.metric('mssql_controller_kube_requests_total{verb="patch"')
@@ -115,7 +115,7 @@ def test_the_second_replica_takes_over(namespace, replicas):
     namespace.phase("MSSQLInstance", "src", "Pending")
     assert "leading: no" in second.get("/readyz")
     assert first.stop() == 0  # releases the Lease
-    second.leads(20)
+    second.leads()
     namespace.apply(custom("MSSQLBackup", "b", {"policyRef": {"name": "nope"}, "backupType": "full"}))
     namespace.phase("MSSQLBackup", "b", "Failed")
 
@@ -124,7 +124,7 @@ def test_a_killed_leader_is_followed(namespace, replicas):
     first = replicas("first").leads()
     second = replicas("second")
     first.kill()
-    second.leads(40)
+    second.leads()
 
 
 def test_missing_rights_are_named_and_the_rest_goes_on(namespace, replicas, api, tmp_path):

@@ -56,7 +56,7 @@ class Site:
         self.namespace.apply(custom("MSSQLBackup", name, {"policyRef": {"name": "src-backup-policy"}, "backupType": kind, **spec}))
         return self.namespace.phase("MSSQLBackup", name, "Completed", "Failed")
 
-    def request(self, name: str, seconds: float = 90, **spec: Any) -> dict:
+    def request(self, name: str, seconds: float = 180, **spec: Any) -> dict:
         self.namespace.apply(custom("MSSQLRestoreRequest", name, {"instanceRef": {"name": "src"}, "databases": [self.lab.database], **spec}))
         return self.namespace.phase("MSSQLRestoreRequest", name, "Completed", "Failed", "Refused", "Planned", seconds=seconds)
 
@@ -138,19 +138,19 @@ def test_a_restored_cluster_does_not_restore_again(site: Site) -> None:
     assert marks(site) == {1, 7}, "a finished restore was executed again"
 
 
-def test_conditions_arrive_within_a_second(site: Site) -> None:
+def test_conditions_follow_the_sidecar(site: Site) -> None:
     site.controller().leads()
     site.objects()
     sidecar = site.sidecar()
     site.namespace.phase("MSSQLInstance", "src", "Ready")
     sidecar.ctl("pause", "--reason", "migration")
-    site.namespace.phase("MSSQLInstance", "src", "Paused", seconds=20)
+    site.namespace.phase("MSSQLInstance", "src", "Paused")
     sidecar.ctl("resume")
-    site.namespace.phase("MSSQLInstance", "src", "Ready", seconds=20)
+    site.namespace.phase("MSSQLInstance", "src", "Ready")
     sidecar.kill()
-    site.namespace.condition("MSSQLInstance", "src", "SidecarConnected", "False", "NotConnected", seconds=20)
+    site.namespace.condition("MSSQLInstance", "src", "SidecarConnected", "False", "NotConnected")
     sidecar.start()
-    site.namespace.condition("MSSQLInstance", "src", "SidecarConnected", "True", seconds=30)
+    site.namespace.condition("MSSQLInstance", "src", "SidecarConnected", "True")
 
 
 def test_a_killed_controller_loses_no_command(site: Site) -> None:
@@ -190,10 +190,10 @@ def test_forged_sidecars_are_refused(site: Site, wrong: str) -> None:
         token = "x.y.z"
     if wrong == "another pod that says so":  # let in as what it is: the sidecar of a pod that is of no instance
         site.sidecar(token, pod_name="other-0")
-        wait_for("its session", lambda: controller.metric('mssql_controller_sidecars{session="connected"') == 1)
+        wait_for("its session", lambda: controller.metric('mssql_controller_sidecars{session="connected"') == 1, 120)
     else:
         site.sidecar(token)
-        wait_for("its refusal", lambda: controller.metric('mssql_controller_sessions_total{result="refused"') >= 1)
+        wait_for("its refusal", lambda: controller.metric('mssql_controller_sessions_total{result="refused"') >= 1, 120)
         assert any(line["msg"] == "refused" and line["error"] for line in controller.lines())
     found = site.namespace.phase("MSSQLInstance", "src", "Pending")
     assert conditions(found)["SidecarConnected"]["status"] == "False"
