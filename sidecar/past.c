@@ -9,6 +9,7 @@
 #include "common/base/str.h"
 #include "common/store/backups.h"
 #include "sidecar/job/journal.h"
+#include "sidecar/verify/damage.h"
 
 #define QUESTIONS_MAX 512 /* more holes than that keep the cause that the backups alone show */
 #define WITNESSES_MAX 3
@@ -194,7 +195,9 @@ static void take_answer(struct agent *agent, const struct question *q) {
             str_copy(hole->who, sizeof(hole->who), q->answer.who);
             str_copy(hole->device, sizeof(hole->device), q->answer.device);
         }
-        if (!known)
+        /* what damage tore is whole again when nothing is damaged any more, whatever was written down then */
+        bool mended = q->answer.cause == CHAIN_HOLE_STORE_DAMAGED && !damage_count_of(agent, db->folder);
+        if (!known && !mended)
             databases_keep_hole(db, &q->answer);
     }
 }
