@@ -125,7 +125,8 @@ static const struct cli_option restore_options[] = {
     {"--move", 0, "LOGICAL=PATH", NULL, NULL, NULL, "this file to that path; may be given more than once"},
     {"--dry-run", 0, NULL, NULL, NULL, NULL, "plan and check everything, change nothing"},
     {"--acknowledge-data-loss", 0, "TOKEN", NULL, NULL, NULL,
-     "go on although something is lost: the token that the dry run printed"},
+     "go on although something is lost: the token that the dry run printed, over all databases or of one; may be given more than "
+     "once"},
     {"--leave-restoring", 0, NULL, NULL, NULL, NULL, "do not recover: more logs follow by hand"},
     {"--standby", 0, "DIR", NULL, NULL, NULL, "readable, and more logs may follow; undo files there, on the server"},
     {"--keep-cdc", 0, NULL, NULL, NULL, NULL, "keep change data capture"},

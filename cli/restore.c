@@ -56,10 +56,24 @@ static int add_numbers(const struct cli *cli, struct restore_request *r, struct 
     return cli_duration_ms("--stuck-after", value(cli, "--stuck-after"), &r->stuck_after_ms, err);
 }
 
+char *restore_given_tokens(const struct cli *cli) {
+    char *all = mem_strdup("");
+    for (size_t i = 0; i < cli->args.given_count; i++) {
+        const struct cli_given *g = &cli->args.given[i];
+        if (strcmp(g->option->name, "--acknowledge-data-loss") != 0)
+            continue;
+        char *more = mem_printf("%s%s%s", all, *all ? "," : "", g->value);
+        mem_free(all);
+        all = more;
+    }
+    return all;
+}
+
 static int make_request(const struct surroundings *s, struct restore_request *r, struct err *err) {
     const struct cli *cli = s->cli;
     const struct cli_args *a = &cli->args;
-    const char *token = value(cli, "--acknowledge-data-loss"), *to = NULL;
+    const char *to = NULL;
+    _cleanup_free_ char *tokens = restore_given_tokens(cli);
     if (surroundings_required(cli, "--to", &to, err) < 0 || chain_target_parse(to, &r->target, err) < 0 ||
         add_wishes(cli, r, err) < 0 || add_numbers(cli, r, err) < 0 || restore_id_make(r->id, cli->now, err) < 0)
         return -1;
@@ -77,8 +91,8 @@ static int make_request(const struct surroundings *s, struct restore_request *r,
     r->reapply_options = cli_given(a, "--reapply-options");
     r->check = cli_given(a, "--check");
     r->requested_at = cli->now;
-    if (token && !str_copy(r->token, sizeof(r->token), token))
-        return err_set(err, ERR_USAGE, "--acknowledge-data-loss: that is no token");
+    if (!str_copy(r->token, sizeof(r->token), tokens))
+        return err_set(err, ERR_USAGE, "--acknowledge-data-loss: too many tokens, quote the one over all databases");
     return 0;
 }
 

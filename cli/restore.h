@@ -19,6 +19,9 @@
 /* A restore through the sidecar of --address. */
 int restore_remote(struct cli *cli, struct err *err) ERR_CHECK;
 
+/* All that --acknowledge-data-loss gave, separated by commas; mem_free() it. */
+char *restore_given_tokens(const struct cli *cli);
+
 /* ---- restore_tail.c ---- */
 int restore_ship_tail(struct store *store, const char *scope, const struct restore_tail *tail, struct err *err) ERR_CHECK;
 
@@ -33,5 +36,7 @@ void restore_bars_free(struct restore_bars *bars);
 
 /* ---- restore_print.c ---- */
 void restore_print(const struct cli *cli, const struct restore_report *report);
+/* The token over several databases; of one, its result says it. */
+void restore_print_token(const struct cli *cli, const char *token, size_t databases);
 
 #endif

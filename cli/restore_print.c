@@ -101,9 +101,10 @@ static json_t *report_value(const struct restore_report *report) {
                                                   "state", restore_verdict_name(f->verdict), "message", text_value(f->message),
                                                   "hint", text_value(f->hint)));
     }
-    return json_pack("{s:s,s:b,s:o,s:o,s:o,s:o,s:o}", "id", report->id, "dryRun", report->dry_run, "startedAt",
+    return json_pack("{s:s,s:b,s:o,s:o,s:o,s:o,s:o,s:o}", "id", report->id, "dryRun", report->dry_run, "startedAt",
                      time_value(report->started_at), "finishedAt", time_value(report->finished_at), "error",
-                     error_value(&report->err), "databases", results, "checks", findings);
+                     error_value(&report->err), "databases", results, "checks", findings, "token",
+                     report->token[0] ? json_string(report->token) : json_null());
 }
 
 /* ---- the text ---- */
@@ -176,6 +177,11 @@ static bool anything_begun(const struct restore_report *report) {
     return false;
 }
 
+void restore_print_token(const struct cli *cli, const char *token, size_t databases) {
+    if (*token && databases > 1)
+        cli_say(cli, CLI_WARN, "over all databases: --acknowledge-data-loss %s", token);
+}
+
 void restore_print(const struct cli *cli, const struct restore_report *report) {
     if (cli->output != CLI_TABLE) {
         cli_print_value(cli, report_value(report));
@@ -184,6 +190,7 @@ void restore_print(const struct cli *cli, const struct restore_report *report) {
     for (size_t i = 0; i < report->count; i++)
         print_result(cli, report, &report->results[i]);
     print_findings(cli, report);
+    restore_print_token(cli, report->dry_run ? report->token : "", report->count);
     if (report->dry_run && report->err.class == ERR_NONE)
         cli_say(cli, CLI_GOOD, "nothing was changed: this was a dry run");
     else if (report->err.class != ERR_NONE && anything_begun(report))

@@ -16,6 +16,7 @@ struct restore_spec {
     Mssql__V1__RestoreSpec spec;
     Mssql__V1__RestoreWish **wishes;
     size_t wish_count;
+    char *tokens;
 };
 
 /* ---- the request ---- */
@@ -90,7 +91,8 @@ static int fill(struct cli *cli, struct restore_spec *s, struct err *err) {
     set(&q->data_dir, value(cli, "--data-dir"));
     set(&q->log_dir, value(cli, "--log-dir"));
     set(&q->standby_dir, value(cli, "--standby"));
-    set(&q->acknowledge_data_loss, value(cli, "--acknowledge-data-loss"));
+    s->tokens = restore_given_tokens(cli);
+    set(&q->acknowledge_data_loss, s->tokens);
     q->keep_cdc = cli_given(a, "--keep-cdc");
     q->keep_replication = cli_given(a, "--keep-replication");
     q->reapply_options = cli_given(a, "--reapply-options");
@@ -107,6 +109,7 @@ static void spec_done(struct restore_spec *s) {
         mem_free(s->wishes[i]); /* its texts are the command line's */
     }
     mem_free(s->wishes);
+    mem_free(s->tokens);
     *s = (struct restore_spec){0};
 }
 
@@ -132,12 +135,15 @@ int restore_remote_plan(struct cli *cli, const Mssql__V1__RestoreSpec *spec, str
     if (!r)
         return err_set(err, ERR_PROTOCOL, "the sidecar answered without a report");
     if (cli->output != CLI_TABLE) {
-        cli_print_value(cli, restore_remote_json(r->restore_id, true, r->started_at, r->finished_at, r->error_class, r->message,
-                                                 r->results, r->n_results, r->checks, r->n_checks));
+        json_t *v = restore_remote_json(r->restore_id, true, r->started_at, r->finished_at, r->error_class, r->message, r->results,
+                                        r->n_results, r->checks, r->n_checks);
+        json_object_set_new(v, "token", *r->token ? json_string(r->token) : json_null());
+        cli_print_value(cli, v);
     } else {
         for (size_t i = 0; i < r->n_results; i++)
             restore_remote_print_result(cli, r->results[i]);
         restore_remote_print_checks(cli, r->checks, r->n_checks, true);
+        restore_print_token(cli, r->token, r->n_results);
     }
     if (*r->error_class) {
         enum err_class class = err_class_parse(r->error_class);

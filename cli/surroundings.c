@@ -157,6 +157,7 @@ int surroundings_open(struct surroundings *s, struct cli *cli, enum surroundings
     s->env = (struct restore_env){
         .sql = &s->sql,
         .source = s->source,
+        .scope = s->scope,
         .journal_dir = state ? state : s->staging_local,
         .staging_local = s->staging_local,
         .staging_server = s->staging_server,

@@ -42,20 +42,46 @@ static const struct class_row rows[ERR_CLASS_COUNT] = {
     [ERR_INTERNAL] = {"internal", 32, 13, false},
 };
 
+/* A text that was cut may end inside of a UTF-8 character: no JSON and no log takes such a text. */
+static void drop_half_character(char *text) {
+    size_t len = strlen(text), more = 0;
+    while (more < len && more < 3 && ((unsigned char)text[len - 1 - more] & 0xC0) == 0x80)
+        more++;
+    if (more == len)
+        return;
+    unsigned char first = (unsigned char)text[len - 1 - more];
+    size_t wanted = first >= 0xF0 ? 3 : first >= 0xE0 ? 2 : first >= 0xC0 ? 1 : 0;
+    if (wanted > more)
+        text[len - 1 - more] = 0;
+}
+
 /* A message that is too long is cut: the beginning says what and where. */
 static void append(char *dst, size_t dst_bytes, const char *more) {
     size_t used = strlen(dst), len = strlen(more);
-    if (len > dst_bytes - 1 - used)
+    bool cut = len > dst_bytes - 1 - used;
+    if (cut)
         len = dst_bytes - 1 - used;
     memcpy(dst + used, more, len);
     dst[used + len] = 0;
+    if (cut)
+        drop_half_character(dst);
+}
+
+static void say(char text[ERR_TEXT_MAX], const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+
+static void say(char text[ERR_TEXT_MAX], const char *fmt, va_list ap) {
+    int n = vsnprintf(text, ERR_TEXT_MAX, fmt, ap);
+    if (n < 0)
+        text[0] = 0;
+    if (n >= ERR_TEXT_MAX)
+        drop_half_character(text);
 }
 
 int err_setv(struct err *err, enum err_class class, const char *fmt, va_list ap) {
     if (!err)
         return -1;
     char text[ERR_TEXT_MAX]; /* arguments may point into err->text */
-    vsnprintf(text, sizeof(text), fmt, ap);
+    say(text, fmt, ap);
     *err = (struct err){.class = class};
     memcpy(err->text, text, sizeof(text));
     return -1;
@@ -119,10 +145,8 @@ int err_context(struct err *err, const char *fmt, ...) {
     char text[ERR_TEXT_MAX];
     va_list ap;
     va_start(ap, fmt);
-    int n = vsnprintf(text, sizeof(text), fmt, ap);
+    say(text, fmt, ap);
     va_end(ap);
-    if (n < 0 || (size_t)n >= sizeof(text))
-        n = (int)sizeof(text) - 1;
     append(text, sizeof(text), ": ");
     append(text, sizeof(text), err->text);
     memcpy(err->text, text, sizeof(text));
@@ -135,7 +159,7 @@ int err_hint(struct err *err, const char *fmt, ...) {
     char text[ERR_TEXT_MAX];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
+    say(text, fmt, ap);
     va_end(ap);
     append(err->text, sizeof(err->text), ". ");
     append(err->text, sizeof(err->text), text);

@@ -11,7 +11,6 @@
 
 #define WATCH_EVERY_US (2 * CLOCK_SECOND)
 #define WATCH_TIMEOUT_S 5
-#define WATCH_FAILURES_MAX 3
 
 int apply_open(struct apply *a, const struct sql_params *params, struct err *err) {
     a->params = params;
@@ -54,6 +53,7 @@ static void on_message(void *user, const struct sql_message *message) {
 
 static int on_request(void *user, const struct sql_row *row, struct err *err) {
     struct apply *a = user;
+    a->sight = APPLY_SEES;
     int64_t cpu = 0, reads = 0, writes = 0;
     double percent = 0;
     int blocked_by = 0;
@@ -76,13 +76,17 @@ static int on_request(void *user, const struct sql_row *row, struct err *err) {
     return 0;
 }
 
-/* Through a second session. Where that is not possible the messages alone are watched. */
+/*
+ * Through a second session. A look that comes to nothing (no VIEW SERVER STATE, a server too busy to answer in time) says nothing of
+ * the statement: it may work for hours without a message, so it is never taken for stuck because of that. A server that takes no
+ * connection at all is another matter.
+ */
 static void look(struct apply *a) {
     static const struct sql_call call = {.timeout_s = WATCH_TIMEOUT_S};
     struct err err;
     char text[256];
     int64_t now = clock_mono_us();
-    if (a->watch_failures >= WATCH_FAILURES_MAX || now - a->watched_us < WATCH_EVERY_US)
+    if (now - a->watched_us < WATCH_EVERY_US)
         return;
     a->watched_us = now;
     if (a->watch && !sql_session_alive(a->watch)) {
@@ -93,9 +97,17 @@ static void look(struct apply *a) {
                "SELECT percent_complete, cpu_time, reads, writes, wait_type, blocking_session_id "
                "FROM sys.dm_exec_requests WHERE session_id = %d",
                a->spid);
-    if ((!a->watch && sql_session_open(a->params, &a->watch, &err) < 0) ||
-        sql_query(a->watch, text, &call, on_request, a, &err) < 0)
-        a->watch_failures++;
+    if (!a->watch && (!a->params || sql_session_open(a->params, &a->watch, &err) < 0)) {
+        a->sight = APPLY_AWAY;
+        return;
+    }
+    a->sight = APPLY_BLIND;
+    if (sql_query(a->watch, text, &call, on_request, a, &err) < 0)
+        a->sight = sql_session_alive(a->watch) ? APPLY_BLIND : APPLY_AWAY;
+}
+
+bool apply_is_stuck(const struct apply *a, int64_t now_us) {
+    return a->stuck_after_ms > 0 && a->sight != APPLY_BLIND && now_us - a->moved_us > a->stuck_after_ms * 1000;
 }
 
 static void on_tick(void *user) {
@@ -103,7 +115,7 @@ static void on_tick(void *user) {
     look(a);
     if (a->cancel && atomic_load(a->cancel))
         atomic_store(&a->stop, true);
-    if (a->stuck_after_ms > 0 && clock_mono_us() - a->moved_us > a->stuck_after_ms * 1000) {
+    if (apply_is_stuck(a, clock_mono_us())) {
         a->stuck = true;
         atomic_store(&a->stop, true);
     }
@@ -168,6 +180,7 @@ int apply_run(struct apply *a, const char *text, enum apply_answer *ret_answer, 
     a->server_percent = 0;
     a->cpu = a->reads = a->writes = 0;
     a->waits[0] = 0;
+    a->sight = APPLY_SEES;
     a->moved_us = a->watched_us = clock_mono_us();
     atomic_store(&a->stop, a->cancel && atomic_load(a->cancel));
     int rc = sql_run(a->session, text, &call, NULL, NULL, &messages, err);

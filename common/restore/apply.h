@@ -39,7 +39,7 @@ struct apply {
     int64_t moved_us, watched_us;
     double percent, server_percent;
     struct sql_session *watch;
-    unsigned watch_failures;
+    enum apply_sight { APPLY_SEES, APPLY_BLIND, APPLY_AWAY } sight; /* of the last look */
     int64_t cpu, reads, writes;
     char waits[160]; /* what it waited for when last seen */
 };
@@ -47,6 +47,8 @@ struct apply {
 /* Opens the session, on master. */
 int apply_open(struct apply *apply, const struct sql_params *params, struct err *err) ERR_CHECK;
 void apply_close(struct apply *apply); /* {0} is allowed */
+/* Nothing moved for too long, and that was to be seen. */
+bool apply_is_stuck(const struct apply *apply, int64_t now_us);
 /* Runs one statement to its end, however long it takes. *ret_trouble is set on failure, *ret_answer on success. */
 int apply_run(struct apply *apply, const char *text, enum apply_answer *ret_answer, enum apply_trouble *ret_trouble,
               struct err *err) ERR_CHECK;

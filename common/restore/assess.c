@@ -39,18 +39,38 @@ void assess_view(const struct item *it, struct restore_guard_view *ret_view) {
 }
 
 /* Whose chain it is: a clone of that server's volume looks the same to the LSNs. */
-static void find_server(struct item *it) {
+static int find_server(struct item *it, struct err *err) {
     const struct backup *newest = NULL;
     struct manifest m;
-    struct err ignored;
     for (size_t i = 0; i < it->history.count; i++)
         if (!newest || it->history.sets[i].finish_at > newest->finish_at)
             newest = &it->history.sets[i];
-    err_clear(&ignored);
-    if (!newest || source_manifest(it->engine->env->source, it->source.folder, newest, &m, &ignored) < 0)
-        return;
+    if (!newest)
+        return 0;
+    if (source_manifest(it->engine->env->source, it->source.folder, newest, &m, err) < 0)
+        return err_context(err, "which server took the newest backup of %s", it->source.name);
     str_copy(it->server, sizeof(it->server), m.server_name);
     manifest_done(&m);
+    return 0;
+}
+
+/* What is allowed is allowed for this very database: the journal keeps its identity. */
+static int identify(struct item *it, const struct target_db *there, struct sql_session *session, struct err *err) {
+    struct restore_identity *now = &it->there;
+    if (restore_identity_read(session, it->target, now, err) < 0)
+        return -1;
+    bool agree = now->there == (there != NULL);
+    if (agree && there) {
+        const struct chain_server_state *s = &there->state;
+        agree = now->id == there->info.id && now->state == there->info.state && now->standby == there->info.standby &&
+                lsn_cmp(now->redo_lsn, there->redo_start_lsn) == 0 &&
+                (guid_is_zero(&now->database_guid) || !s->online || guid_eq(&now->database_guid, &s->database_guid)) &&
+                (guid_is_zero(&now->fork) || !s->online || guid_eq(&now->fork, &s->recovery_fork_guid));
+        /* One that closes itself shows them today and not tomorrow. */
+        if (there->info.auto_close)
+            now->database_guid = now->family_guid = now->fork = (struct guid){{0}};
+    }
+    return agree ? 0 : err_set(err, ERR_BUSY, "database '%s' has just been changed by somebody else: look again", it->target);
 }
 
 static int guard(struct item *it, struct sql_session *session, struct err *err) {
@@ -61,8 +81,8 @@ static int guard(struct item *it, struct sql_session *session, struct err *err) 
         return err_context(err, "state of %s", it->target);
     if (there && family_load(it, err) < 0)
         return -1;
-    if (there)
-        find_server(it);
+    if ((there && find_server(it, err) < 0) || identify(it, there, session, err) < 0)
+        return -1;
     say_wanted(it);
     assess_view(it, &view);
     restore_guard_decide(&view, &it->guard);

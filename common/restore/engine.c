@@ -109,7 +109,7 @@ static void settle_items(struct engine *e) {
 
 /* ---- before anything is changed ---- */
 
-static int open_target(struct engine *e, struct sql_session **ret_session, struct err *err) {
+static int open_target(struct engine *e, struct err *err) {
     struct sql_session *session;
     if (sql_session_open(e->env->sql, &session, err) < 0)
         return err_context(err, "the instance to restore to");
@@ -117,14 +117,20 @@ static int open_target(struct engine *e, struct sql_session **ret_session, struc
         sql_session_close(session);
         return -1;
     }
-    *ret_session = session;
+    e->session = session;
     return 0;
 }
 
-static int prove_staging(struct engine *e, struct sql_session *session, struct err *err) {
+/* Others come: each database is looked at by a session of its own from now on. */
+static void close_target(struct engine *e) {
+    sql_session_close(e->session);
+    e->session = NULL;
+}
+
+static int prove_staging(struct engine *e, struct err *err) {
     uint64_t free_bytes;
     if (restore_staging_make(e->env->staging_local, e->env->staging_server, e->request.id, &e->staging, err) < 0 ||
-        restore_staging_probe(session, &e->staging, err) < 0)
+        restore_staging_probe(e->session, &e->staging, err) < 0)
         return -1;
     restore_budget_init(&e->budget, assess_staging(e, &free_bytes));
     e->has_budget = true;
@@ -132,22 +138,25 @@ static int prove_staging(struct engine *e, struct sql_session *session, struct e
 }
 
 static int allow(struct engine *e, struct err *err) {
+    struct restore_guarded *all = mem_array(e->count + 1, sizeof(*all));
+    size_t count = 0;
     for (size_t i = 0; i < e->count; i++) {
         struct item *it = &e->items[i];
-        struct restore_guard_view view;
         if (it->entry && it->entry->step >= RESTORE_EVICTED)
             continue;
-        assess_view(it, &view);
-        if (restore_guard_allow(&view, &it->guard, e->request.token, err) < 0)
-            return -1;
+        all[count].guard = &it->guard;
+        assess_view(it, &all[count++].view);
     }
-    return 0;
+    restore_guard_token_all(all, count, e->report->token);
+    int rc = restore_guard_allow_all(all, count, e->request.token, err);
+    mem_free(all);
+    return rc;
 }
 
-static int prepare(struct engine *e, struct sql_session *session, struct err *err) {
-    if (!e->has_budget && prove_staging(e, session, err) < 0)
+static int prepare(struct engine *e, struct err *err) {
+    if (!e->has_budget && prove_staging(e, err) < 0)
         return -1;
-    int rc = assess_all(e, session, err);
+    int rc = assess_all(e, e->session, err);
     settle_items(e);
     return rc < 0 ? -1 : restore_check_verdict(&e->report->findings, err);
 }
@@ -162,19 +171,18 @@ static int refuse(struct engine *e, struct err *err) {
 int restore_prepare(const struct restore_env *env, const struct restore_request *request, struct restore_report *ret_report,
                     struct err *err) {
     struct engine e;
-    struct sql_session *session = NULL;
     engine_open(&e, env, request, ret_report);
     ret_report->dry_run = e.dry_run = true;
     int rc = restore_request_check(request, err);
     if (rc == 0)
-        rc = open_target(&e, &session, err);
+        rc = open_target(&e, err);
     if (rc == 0)
         rc = select_items(&e, err);
     if (rc == 0)
-        rc = prepare(&e, session, err);
+        rc = prepare(&e, err);
     if (rc == 0 && allow(&e, &ret_report->guard) == 0)
         err_clear(&ret_report->guard);
-    sql_session_close(session);
+    close_target(&e);
     if (rc < 0)
         refuse(&e, err);
     engine_close(&e);
@@ -228,6 +236,7 @@ static int execute_all(struct engine *e, struct err *err) {
 /* Everything is allowed: entries are made, and durable before the first change. */
 static int note_checked(struct engine *e, struct err *err) {
     bool fresh = !e->journal.count;
+    going_on_server(e, &e->journal.server);
     for (size_t i = 0; fresh && i < e->count; i++)
         (void)restore_journal_add(&e->journal);
     for (size_t i = 0; i < e->count; i++) {
@@ -243,6 +252,11 @@ static int note_checked(struct engine *e, struct err *err) {
         restore_entry_set(&entry->target, it->target);
         entry->over = it->guard.over;
         entry->replace = it->guard.replace;
+        entry->judged = true;
+        entry->before = it->there;
+        entry->before_ours = false;
+        entry->mine = (struct restore_identity){.there = false};
+        entry->family = it->source.family_guid;
         entry->user_access = there ? there->info.user_access : 0;
         entry->step = RESTORE_CHECKED;
         for (size_t k = 0; k < it->avoid_count; k++)
@@ -260,15 +274,14 @@ static void forget(struct engine *e) {
 }
 
 static int run_fresh(struct engine *e, struct err *err) {
-    struct sql_session *session = NULL;
-    int rc = open_target(e, &session, err);
+    int rc = open_target(e, err);
     if (rc == 0)
         rc = select_items(e, err);
     if (rc == 0)
-        rc = prepare(e, session, err);
+        rc = prepare(e, err);
     if (rc == 0)
         rc = allow(e, err);
-    sql_session_close(session);
+    close_target(e);
     if (rc == 0)
         rc = note_checked(e, err);
     if (rc < 0) {
@@ -302,6 +315,13 @@ int restore_run(const struct restore_env *env, const struct restore_request *req
 static bool is_open(const struct engine *e, const struct item *it) {
     const struct target_db *there = target_find(&e->target, it->target);
     return there && there->info.state == SQL_DB_ONLINE;
+}
+
+static int resolve_names(struct engine *e, struct err *err) {
+    for (size_t i = 0; i < e->count; i++)
+        if (target_resolve(e->session, &e->target, e->items[i].target, err) < 0)
+            return -1;
+    return 0;
 }
 
 /* A tail that may or may not have been taken decides how its database goes on. */
@@ -357,21 +377,24 @@ static int plan_open(struct engine *e, struct err *err) {
 }
 
 static int resume(struct engine *e, struct err *err) {
-    struct sql_session *session = NULL;
-    int rc = open_target(e, &session, err);
+    int rc = open_target(e, err);
     if (rc == 0) /* first of all: nobody else is at it */
-        rc = prove_staging(e, session, err);
+        rc = prove_staging(e, err);
     if (rc == 0)
         rc = select_entries(e, err);
+    if (rc == 0)
+        rc = going_on_check(e, err);
+    if (rc == 0)
+        rc = resolve_names(e, err);
     if (rc == 0)
         rc = settle_tails(e, err);
     if (rc == 0)
         rc = plan_open(e, err);
     if (rc == 0)
-        rc = prepare(e, session, err);
+        rc = prepare(e, err);
     if (rc == 0)
         rc = allow(e, err);
-    sql_session_close(session);
+    close_target(e);
     if (rc == 0)
         rc = note_checked(e, err);
     return rc < 0 ? refuse(e, err) : execute_all(e, err);
@@ -386,7 +409,11 @@ int restore_resume(const struct restore_env *env, const char *id, struct restore
     engine_open(&e, env, &journal.request, ret_report);
     e.journal = journal;
     e.has_journal = true;
-    int rc = journal.count ? resume(&e, err) : run_fresh(&e, err);
+    int rc = going_on_scope(&e, err);
+    if (rc < 0)
+        refuse(&e, err);
+    else
+        rc = journal.count ? resume(&e, err) : run_fresh(&e, err);
     engine_close(&e);
     return rc;
 }

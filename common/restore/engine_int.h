@@ -4,7 +4,9 @@
  *
  *     select.c    which chain of the source each wish means, its plan and where its files go
  *     assess.c    the target: guard, checks, room
+ *     going_on.c  may the journal of an earlier process be gone on with?
  *     execute.c   one database, step by step
+ *     stand.c     where it stands on the server, and whose it is
  *     roll.c      its backups, one RESTORE after the other, and ways around trouble
  *     tailing.c   the tail of a database in place
  *     engine.c    all databases of a restore
@@ -62,6 +64,10 @@ struct item {
     char server[SQL_NAME_MAX]; /* that took the newest backup; "" unknown */
     char wanted[NAME_FOLDER_MAX + CHAIN_TARGET_TEXT_MAX + GUID_TEXT_MAX + 8];
     bool ours_there; /* what is on the server under this name was begun by this restore */
+    struct restore_identity there; /* as last looked at */
+    bool foreign; /* that look found somebody else's: nothing is done to it */
+    bool reopened; /* a database whose tail was taken is open: that is taken again */
+    bool evicted; /* by this process */
 
     struct apply apply;
     bool connected;
@@ -83,6 +89,7 @@ struct engine {
     bool has_journal;
     bool dry_run;
     struct restore_target target;
+    struct sql_session *session; /* while databases are chosen and looked at; NULL later */
     struct item *items;
     size_t count, cap;
     struct restore_staging staging;
@@ -122,6 +129,11 @@ void item_drop_history(struct item *item);
 /* family.c: what the source has of the family, in other folders, too. */
 int family_load(struct item *it, struct err *err) ERR_CHECK;
 
+/* going_on.c */
+void going_on_server(const struct engine *e, struct restore_server *ret_server);
+int going_on_scope(const struct engine *e, struct err *err) ERR_CHECK;
+int going_on_check(const struct engine *e, struct err *err) ERR_CHECK;
+
 /* assess.c */
 int assess_all(struct engine *e, struct sql_session *session, struct err *err) ERR_CHECK;
 void assess_view(const struct item *item, struct restore_guard_view *ret_view);
@@ -141,10 +153,30 @@ int tail_reconsider(struct item *item, bool *ret_again, struct err *err) ERR_CHE
 /* roll.c */
 /* All backups are applied when it returns 0. */
 int roll_forward(struct item *item, struct err *err) ERR_CHECK;
-/* Where the database stands on the server. */
-enum stand { STAND_ABSENT, STAND_RESTORING, STAND_ONLINE, STAND_STANDBY, STAND_FOREIGN, STAND_OTHER };
-int roll_stand(struct item *item, enum stand *ret_stand, struct chain_resume *ret_resume, struct err *err) ERR_CHECK;
 int roll_connect(struct item *item, bool wait, struct err *err) ERR_CHECK;
+
+/* stand.c */
+enum stand {
+    STAND_ABSENT,
+    STAND_BEFORE, /* what was judged, unchanged */
+    STAND_REOPENED, /* that too, but open although its tail was taken, or could not be taken whole */
+    STAND_RESTORING, /* this one and the next three are proven to be ours */
+    STAND_ONLINE,
+    STAND_STANDBY,
+    STAND_OTHER, /* neither open nor RESTORING */
+    STAND_FOREIGN, /* somebody else's */
+};
+int stand_look(struct item *item, enum stand *ret_stand, struct chain_resume *ret_resume, struct err *err) ERR_CHECK;
+/* What is said when it is not what it should be; -1. */
+int stand_refuse(struct item *item, enum stand stand, struct err *err);
+/* Right before a full is restored: what is there may be replaced, and the entry says what it is. */
+int stand_before_base(struct item *item, struct err *err) ERR_CHECK;
+/* Right after a full or differential one: from now on it is this one that is ours. */
+int stand_after_data(struct item *item, struct err *err) ERR_CHECK;
+/* Logical names of the files that it has. */
+void stand_forget_known(struct item *item);
+bool stand_knows(const struct item *item, const char *logical);
+void stand_learn(struct item *item, const char *logical);
 
 /* execute.c */
 void execute_item(struct item *item);

@@ -17,7 +17,8 @@ static char *undo_path(const struct item *it) {
     bool windows = strchr(dir, '\\') != NULL;
     size_t len = strlen(dir);
     bool slash = len && (dir[len - 1] == '/' || dir[len - 1] == '\\');
-    return mem_printf("%s%s%s-%s.undo", dir, slash ? "" : windows ? "\\" : "/", it->target, it->engine->request.id);
+    _cleanup_free_ char *name = restore_file_name(it->target);
+    return mem_printf("%s%s%s-%s-%u.undo", dir, slash ? "" : windows ? "\\" : "/", name, it->engine->request.id, it->index + 1);
 }
 
 static int end_statement(struct item *it, enum apply_trouble *ret_trouble, struct err *err) {
@@ -28,10 +29,15 @@ static int end_statement(struct item *it, enum apply_trouble *ret_trouble, struc
     _cleanup_free_ char *undo = r->finish == RESTORE_FINISH_STANDBY ? undo_path(it) : NULL;
     struct restore_end_text spec = {it->target, undo, r->keep_cdc, r->keep_replication};
     buf_init(&text, RESTORE_TEXT_MAX);
+    restore_identity_only_if(it->target, &it->entry->mine, false, &text);
     int rc = restore_text_end(&spec, &text, err);
     if (rc == 0)
         rc = apply_run(&it->apply, text.data, &answer, ret_trouble, err);
     buf_done(&text);
+    if (rc < 0 && restore_identity_thrown(err)) {
+        it->foreign = true;
+        return stand_refuse(it, STAND_FOREIGN, err);
+    }
     return rc < 0 ? err_context(err, undo ? "bringing '%s' into standby" : "recovering '%s'", it->target) : 0;
 }
 
@@ -52,7 +58,7 @@ static int recover(struct item *it, struct err *err) {
     enum stand stand;
     for (unsigned i = 0;; i++) {
         enum apply_trouble trouble;
-        if (roll_stand(it, &stand, &resume, err) < 0) {
+        if (stand_look(it, &stand, &resume, err) < 0) {
             if (err->class != ERR_CONNECT || i >= RECOVER_TRIES || engine_cancelled(it->engine) ||
                 roll_connect(it, true, err) < 0)
                 return -1;
@@ -61,8 +67,7 @@ static int recover(struct item *it, struct err *err) {
         if (has_ended(it, stand))
             break;
         if (stand != STAND_RESTORING)
-            return err_set(err, ERR_CONFLICT, "database '%s' is not RESTORING any more, somebody else has changed it",
-                           it->target);
+            return stand_refuse(it, stand, err);
         engine_progress(it, RESTORE_APPLIED, BACKUP_LOG, -1, "recovering");
         if (end_statement(it, &trouble, err) == 0)
             break;
@@ -149,14 +154,36 @@ static void plan_for_report(struct item *it) {
         report_plan(it);
 }
 
+/* A database that comes up again while its backups are fetched takes commits: its tail is taken again. */
+static int all_backups(struct item *it, struct err *err) {
+    for (unsigned i = 0;; i++) {
+        if (it->entry->step <= RESTORE_TAIL_SHIPPED && before_restoring(it, err) < 0)
+            return -1;
+        it->reopened = false;
+        if (roll_forward(it, err) == 0)
+            return 0;
+        if (!it->reopened || it->entry->step != RESTORE_TAIL_SHIPPED || i >= TAIL_TRIES || engine_cancelled(it->engine))
+            return -1;
+        engine_log(it, "%s", err->text);
+        err_clear(err);
+    }
+}
+
+/* The rest of the work is done to what this restore has made, and to nothing else of the name. */
+static int still_ours(struct item *it, struct err *err) {
+    struct chain_resume resume;
+    enum stand stand;
+    if (stand_look(it, &stand, &resume, err) < 0)
+        return -1;
+    return has_ended(it, stand) ? 0 : stand_refuse(it, stand, err);
+}
+
 static int steps(struct item *it, struct err *err) {
     struct engine *e = it->engine;
     if (roll_connect(it, it->resumed, err) < 0)
         return -1;
-    if (it->entry->step <= RESTORE_TAIL_SHIPPED && before_restoring(it, err) < 0)
-        return -1;
     if (it->entry->step <= RESTORE_RESTORING) {
-        if (roll_forward(it, err) < 0)
+        if (all_backups(it, err) < 0)
             return -1;
         it->result->phases.applied_ms = engine_ms(e);
         if (restore_journal_step(&e->journal, it->entry, RESTORE_APPLIED, err) < 0)
@@ -165,6 +192,8 @@ static int steps(struct item *it, struct err *err) {
     if (!it->planned)
         plan_for_report(it);
     if (it->entry->step == RESTORE_APPLIED && recover(it, err) < 0)
+        return -1;
+    if (it->resumed && still_ours(it, err) < 0)
         return -1;
     return after(it, err);
 }

@@ -105,11 +105,26 @@ static void known_done(struct known *k) {
     mem_free(k->own_sets);
 }
 
-/* Can the store bring a database to exactly this point? */
-static bool known_holds(const struct known *k, const struct guid *fork, struct lsn lsn) {
+/*
+ * Is what is in the database, up to this point of this fork, in the store? A volume that was reverted, and a clone, use the same
+ * LSNs on the same fork once more for something else: where the store knows of that, an LSN names nothing. And it must be
+ * the very end of a backup, as it is after backups were restored or the tail was taken into the store.
+ */
+static bool known_holds(const struct restore_guard_view *view, const struct known *k, const struct guid *fork, struct lsn lsn) {
     const struct chain_interval_input input = {.history = &k->history};
     struct chain_intervals all;
-    bool found = false;
+    bool found = false, ends = false, twice = false;
+    const struct backup *first = NULL;
+    for (size_t i = 0; i < view->set_count; i++) {
+        const struct backup *b = &view->sets[i];
+        if (!guid_eq(&b->last_fork, fork))
+            continue;
+        first = first ? first : b;
+        twice |= b->incarnation != first->incarnation;
+        ends |= lsn_cmp(b->last_lsn, lsn) == 0;
+    }
+    if (twice || !ends)
+        return false;
     chain_intervals_build(&input, &all);
     for (size_t i = 0; i < all.count && !found; i++) {
         const struct chain_interval *v = &all.intervals[i];
@@ -129,9 +144,10 @@ static void lose(struct restore_guard *g, enum restore_loss loss, bool tail, boo
 }
 
 /* RESTORING or in STANDBY: there is nothing in it but what was restored into it, up to its redo point. */
-static void decide_restored(const struct known *k, const struct target_db *there, enum restore_loss loss,
+static void decide_restored(const struct restore_guard_view *view, const struct known *k, enum restore_loss loss,
                             struct restore_guard *g) {
-    if (!lsn_is_zero(there->redo_start_lsn) && known_holds(k, &there->redo_start_fork, there->redo_start_lsn))
+    const struct target_db *there = view->there;
+    if (!lsn_is_zero(there->redo_start_lsn) && known_holds(view, k, &there->redo_start_fork, there->redo_start_lsn))
         g->over = RESTORE_OVER_SAFE;
     else
         lose(g, loss, false, true);
@@ -148,8 +164,9 @@ static void decide_damaged(const struct target_db *there, struct restore_guard *
     g->tail = g->tail_damaged = g->replace = true;
 }
 
+/* Where it is not known whose the backups are, they may be another's. */
 static bool other_server(const struct restore_guard_view *view) {
-    return view->server && view->server[0] && view->target->server.name[0] && !str_ieq(view->server, view->target->server.name);
+    return !view->server || !view->server[0] || !str_ieq(view->server, view->target->server.name);
 }
 
 /* Would this log, which begins on one fork and ends on another, be restorable? Asked of the chain logic as if it were there. */
@@ -250,7 +267,7 @@ static bool refused(const struct restore_guard_view *view, struct restore_guard 
 static void decide_there(const struct restore_guard_view *view, const struct known *k, struct restore_guard *g) {
     const struct target_db *there = view->there;
     if (there->info.standby) {
-        decide_restored(k, there, RESTORE_LOSS_STANDBY, g);
+        decide_restored(view, k, RESTORE_LOSS_STANDBY, g);
         return;
     }
     switch (there->info.state) {
@@ -258,7 +275,7 @@ static void decide_there(const struct restore_guard_view *view, const struct kno
         decide_online(view, k, g);
         return;
     case SQL_DB_RESTORING:
-        decide_restored(k, there, RESTORE_LOSS_RESTORING, g);
+        decide_restored(view, k, RESTORE_LOSS_RESTORING, g);
         return;
     case SQL_DB_SUSPECT:
     case SQL_DB_RECOVERY_PENDING:
@@ -293,25 +310,15 @@ void restore_guard_decide(const struct restore_guard_view *view, struct restore_
 
 /* --- permission ------------------------------------------------------------------------------------------------ */
 
-static bool quoted(const struct restore_guard_view *view, const struct restore_guard *g, enum restore_loss loss,
-                   const char *token) {
-    char today[RESTORE_TOKEN_MAX], yesterday[RESTORE_TOKEN_MAX];
-    if (!view->there || !token || !token[0])
-        return false;
-    guard_token(view, g, loss, 0, today);
-    guard_token(view, g, loss, 1, yesterday);
-    return str_ieq(token, today) || str_ieq(token, yesterday);
-}
-
-int restore_guard_allow(const struct restore_guard_view *view, const struct restore_guard *g, const char *token,
+int restore_guard_allow(const struct restore_guard_view *view, const struct restore_guard *g, const char *tokens,
                         struct err *err) {
     switch (g->over) {
     case RESTORE_OVER_REFUSED:
         return err_set(err, ERR_STATE, "%s", g->text);
     case RESTORE_OVER_TOKEN:
-        if (quoted(view, g, g->loss, token))
+        if (guard_quoted(view, g, g->loss, tokens))
             return 0;
-        if (token && token[0]) {
+        if (tokens && tokens[0]) {
             (void)err_set(err, ERR_CONFLICT, "the token does not acknowledge what would be lost now: %s", g->text);
             return err_hint(err, "Something changed since it was printed, or that was before yesterday: run the dry run again");
         }
@@ -322,9 +329,9 @@ int restore_guard_allow(const struct restore_guard_view *view, const struct rest
     }
 }
 
-int restore_guard_no_tail(const struct restore_guard_view *view, struct restore_guard *g, const char *token,
+int restore_guard_no_tail(const struct restore_guard_view *view, struct restore_guard *g, const char *tokens,
                           const struct err *why, struct err *err) {
-    bool acknowledged = g->over == RESTORE_OVER_TOKEN || quoted(view, g, RESTORE_LOSS_TAIL_FAILED, token);
+    bool acknowledged = g->over == RESTORE_OVER_TOKEN || guard_quoted(view, g, RESTORE_LOSS_TAIL_FAILED, tokens);
     if (!acknowledged) {
         char until[CLOCK_TEXT_MAX];
         (void)err_set(err, ERR_DATA_LOSS, "the tail of the log of '%s' does not save what was committed after %s: %s",

@@ -41,7 +41,7 @@ struct restore_guard_view {
     const char *wanted; /* what it is replaced with, as one text: folder, target, base set */
     const struct backup *sets; /* everything the store has of the family that is restored: read them again before a tail */
     size_t set_count;
-    const char *server; /* server_name of the newest set's manifest; "" or NULL unknown */
+    const char *server; /* server_name of the newest set's manifest; "" or NULL unknown: then it may be another's */
     int64_t now; /* for the day of the token */
 };
 
@@ -58,10 +58,24 @@ struct restore_guard {
     char tail_token[RESTORE_TOKEN_MAX]; /* TAIL: acknowledges the loss when the tail cannot be taken; said only then */
 };
 
+/* One of the databases of a request. */
+struct restore_guarded {
+    struct restore_guard_view view;
+    const struct restore_guard *guard;
+};
+
+/*
+ * The token over all that need one: a hash over theirs; "" none does. When it is one database it is that one's own. With it or
+ * with each one's own all of them are acknowledged.
+ */
+void restore_guard_token_all(const struct restore_guarded *all, size_t count, char dst[RESTORE_TOKEN_MAX]);
+/* restore_guard_allow() of each; `tokens` are separated by commas or blanks. */
+int restore_guard_allow_all(const struct restore_guarded *all, size_t count, const char *tokens, struct err *err) ERR_CHECK;
+
 void restore_guard_decide(const struct restore_guard_view *view, struct restore_guard *ret_guard);
 /* 0: go on. ERR_DATA_LOSS says what would be lost and the token; ERR_STATE what is never replaced; ERR_CONFLICT a token that is
- * not (any more) this one. `token` may be "" or NULL. */
-int restore_guard_allow(const struct restore_guard_view *view, const struct restore_guard *guard, const char *token,
+ * not (any more) this one. `tokens` are separated by commas or blanks; "" or NULL: none. */
+int restore_guard_allow(const struct restore_guard_view *view, const struct restore_guard *guard, const char *tokens,
                         struct err *err) ERR_CHECK;
 /* The tail could not be taken (`why`). 0 when the quoted token acknowledges that too: *guard is then one without a tail. */
 int restore_guard_no_tail(const struct restore_guard_view *view, struct restore_guard *guard, const char *token,

@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 
+#include "common/restore/identity.h"
 #include "common/restore/restore.h"
 
 /* One database. Strings are on the heap and never NULL. */
@@ -23,20 +24,37 @@ struct restore_entry {
     struct err err; /* of the outcome */
     enum restore_over over;
     bool replace; /* WITH REPLACE was acknowledged */
+    bool judged; /* `before` was noted; older programs did not */
+    struct restore_identity before; /* what the judgement is of, as it was: this may be replaced, and nothing else */
+    bool before_ours; /* it is what this restore had made, and is made anew */
+    struct restore_identity mine; /* what the base made of it; `there` is false until it was restored whole */
+    struct guid family; /* of the backups */
     int user_access; /* of the database in place before anybody was thrown out: sys.databases */
     char *tail_run; /* NAME of the tail's set; "" none is taken */
+    struct lsn tail_lsn; /* where the log ends that the tail saved: "latest" must come to it; zero: no tail that joins */
     struct restore_move *files; /* where its files were put */
     size_t file_count;
     struct guid base; /* set GUID of the full that it began with */
+    struct lsn base_lsn; /* where the database stands after it, and on which fork */
+    struct guid base_fork;
     bool base_done; /* a full was restored: what is RESTORING there is ours */
     char *stop; /* STOPAT = ... */
+    int64_t short_at; /* the moment was not found in the logs: the backups prove no more than this; 0: they do */
     struct guid *avoid; /* sets found damaged or missing */
     size_t avoid_count;
     struct guid recovery_fork, database_guid; /* of the result */
 };
 
+/* The instance that it is done to. */
+struct restore_server {
+    char name[SQL_NAME_MAX]; /* @@SERVERNAME; "": not noted */
+    char machine[SQL_NAME_MAX];
+    char address[SQL_NAME_MAX]; /* where it was found */
+};
+
 struct restore_journal {
     char *path;
+    struct restore_server server;
     struct restore_request request;
     struct restore_entry *entries;
     size_t count;

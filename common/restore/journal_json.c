@@ -30,26 +30,39 @@ static json_t *err_json(const struct err *e) {
                      text_json(e->text));
 }
 
+/* What proves whose a database is. */
+static json_t *proof_json(const struct restore_entry *e) {
+    char base[LSN_TEXT_MAX], tail[LSN_TEXT_MAX];
+    return json_pack("{s:o,s:b,s:o,s:o,s:s,s:o,s:s,s:I}", "before", restore_identity_to_json(&e->before), "beforeOurs",
+                     e->before_ours, "mine", restore_identity_to_json(&e->mine), "family", guid_json(&e->family), "baseLsn",
+                     lsn_format(base, e->base_lsn), "baseFork", guid_json(&e->base_fork), "tailLsn", lsn_format(tail, e->tail_lsn),
+                     "shortAt", (json_int_t)e->short_at);
+}
+
 static json_t *entry_json(const struct restore_entry *e) {
     json_t *files = json_array(), *avoid = json_array();
     for (size_t i = 0; i < e->file_count; i++)
         json_array_append_new(files, json_pack("{s:s,s:s}", "logical", e->files[i].logical, "physical", e->files[i].physical));
     for (size_t i = 0; i < e->avoid_count; i++)
         json_array_append_new(avoid, guid_json(&e->avoid[i]));
-    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:s,s:b,s:i,s:s,s:o,s:o,s:b,s:s,s:o,s:o,s:o}", "database", e->database,
-                     "folder", e->folder, "source", e->source, "target", e->target, "step", restore_step_name(e->step), "outcome",
-                     restore_step_name(e->outcome), "error", err_json(&e->err), "over", restore_over_name(e->over), "replace",
-                     e->replace, "userAccess", e->user_access, "tailRun", e->tail_run, "files", files, "base",
-                     guid_json(&e->base), "baseDone", e->base_done, "stop", e->stop, "avoid", avoid, "recoveryFork",
-                     guid_json(&e->recovery_fork), "databaseGuid", guid_json(&e->database_guid));
+    json_t *json = json_pack(
+        "{s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:s,s:b,s:i,s:s,s:o,s:o,s:b,s:s,s:o,s:o,s:o}", "database", e->database, "folder", e->folder,
+        "source", e->source, "target", e->target, "step", restore_step_name(e->step), "outcome", restore_step_name(e->outcome),
+        "error", err_json(&e->err), "over", restore_over_name(e->over), "replace", e->replace, "userAccess", e->user_access,
+        "tailRun", e->tail_run, "files", files, "base", guid_json(&e->base), "baseDone", e->base_done, "stop", e->stop, "avoid",
+        avoid, "recoveryFork", guid_json(&e->recovery_fork), "databaseGuid", guid_json(&e->database_guid));
+    if (json && e->judged)
+        json_object_set_new(json, "identity", proof_json(e));
+    return json;
 }
 
 json_t *restore_journal_to_json(const struct restore_journal *j) {
     json_t *entries = json_array();
     for (size_t i = 0; i < j->count; i++)
         json_array_append_new(entries, entry_json(&j->entries[i]));
-    return json_pack("{s:i,s:I,s:o,s:o}", "format", RESTORE_JOURNAL_FORMAT, "createdAt", (json_int_t)j->created_at, "request",
-                     restore_request_to_json(&j->request), "databases", entries);
+    return json_pack("{s:i,s:I,s:o,s:o,s:{s:s,s:s,s:s}}", "format", RESTORE_JOURNAL_FORMAT, "createdAt",
+                     (json_int_t)j->created_at, "request", restore_request_to_json(&j->request), "databases", entries, "server",
+                     "name", j->server.name, "machine", j->server.machine, "address", j->server.address);
 }
 
 /* ---- in ---- */
@@ -84,6 +97,37 @@ static int lists_from(struct restore_entry *e, const json_t *files, const json_t
     return 0;
 }
 
+/* Absent in journals of older programs. */
+static int proof_from(struct restore_entry *e, json_t *json, struct err *err) {
+    json_t *before, *mine, *family, *fork;
+    const char *base, *tail;
+    json_int_t short_at;
+    int ours;
+    if (!json)
+        return 0;
+    if (json_unpack(json, "{s:o,s:b,s:o,s:o,s:s,s:o,s:s,s:I}", "before", &before, "beforeOurs", &ours, "mine", &mine, "family",
+                    &family, "baseLsn", &base, "baseFork", &fork, "tailLsn", &tail, "shortAt", &short_at) < 0 ||
+        !restore_identity_from_json(before, &e->before) || !restore_identity_from_json(mine, &e->mine) ||
+        !guid_from(family, &e->family) || !guid_from(fork, &e->base_fork) || !lsn_parse(base, &e->base_lsn) ||
+        !lsn_parse(tail, &e->tail_lsn))
+        return bad(err, "the identity of a database");
+    e->before_ours = ours;
+    e->short_at = short_at;
+    e->judged = true;
+    return 0;
+}
+
+static int server_from(struct restore_server *s, json_t *json, struct err *err) {
+    const char *name, *machine, *address;
+    if (!json)
+        return 0;
+    if (json_unpack(json, "{s:s,s:s,s:s}", "name", &name, "machine", &machine, "address", &address) < 0 ||
+        !str_copy(s->name, sizeof(s->name), name) || !str_copy(s->machine, sizeof(s->machine), machine) ||
+        !str_copy(s->address, sizeof(s->address), address))
+        return bad(err, "the server");
+    return 0;
+}
+
 static int entry_from(struct restore_journal *j, json_t *json, struct err *err) {
     const char *database, *folder, *source, *target, *step, *outcome, *over, *tail_run, *stop, *class, *text;
     json_t *files, *avoid, *base, *fork, *guid;
@@ -110,6 +154,8 @@ static int entry_from(struct restore_journal *j, json_t *json, struct err *err) 
         return bad(err, "a step");
     if (!guid_from(base, &e->base) || !guid_from(fork, &e->recovery_fork) || !guid_from(guid, &e->database_guid))
         return bad(err, "a GUID");
+    if (proof_from(e, json_object_get(json, "identity"), err) < 0)
+        return -1;
     return lists_from(e, files, avoid, err);
 }
 
@@ -124,7 +170,8 @@ static int read_all(json_t *json, struct restore_journal *j, struct err *err) {
         return bad(err, "a member");
     if (format != RESTORE_JOURNAL_FORMAT)
         return err_set(err, ERR_UNSUPPORTED, "it has format %d, this program knows %d", format, RESTORE_JOURNAL_FORMAT);
-    if (restore_request_from_json(request, &j->request, err) < 0)
+    if (restore_request_from_json(request, &j->request, err) < 0 ||
+        server_from(&j->server, json_object_get(json, "server"), err) < 0)
         return -1;
     j->created_at = created;
     json_array_foreach(entries, i, one) if (entry_from(j, one, err) < 0) return -1;

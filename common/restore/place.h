@@ -78,5 +78,7 @@ void restore_files_done(struct restore_file *files, size_t count);
  * NULL when it is not absolute or has ".." in it. mem_free() it.
  */
 char *restore_path_normal(const char *path);
+/* A name of a database as a part of a file's name: nothing in it leads into another directory. mem_free() it. */
+char *restore_file_name(const char *name);
 
 #endif

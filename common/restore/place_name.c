@@ -50,6 +50,30 @@ static void put_clean(struct buf *out, const char *name) {
     }
 }
 
+/* Cuts at a character, so that what is left has at most `bytes` and, with `units` UTF-16 units before it, fits a path. */
+static void cut(struct buf *stem, size_t bytes, long units) {
+    while (stem->len && (stem->len > bytes || sql_text_units(stem->data) > units)) {
+        do
+            stem->data[--stem->len] = 0;
+        while (stem->len && ((unsigned char)stem->data[stem->len] & 0xC0) == 0x80);
+        /* A byte that begins a character went with its followers. */
+        while (stem->len && sql_text_units(stem->data) < 0)
+            stem->data[--stem->len] = 0;
+    }
+}
+
+char *restore_file_name(const char *name) {
+    struct buf out;
+    buf_init(&out, 4096);
+    put_clean(&out, name);
+    if (!out.len)
+        buf_puts(&out, "database");
+    if (out.data[0] == '.')
+        out.data[0] = '_';
+    cut(&out, FILE_NAME_BYTES / 2, FILE_NAME_BYTES / 2);
+    return buf_take(&out);
+}
+
 static bool starts_with_name(const char *stem, const char *name) {
     size_t len = strlen(name);
     if (!len || strncasecmp(stem, name, len) != 0)
@@ -74,18 +98,6 @@ static void put_stem(struct buf *out, const struct restore_place *place, const c
         buf_puts(out, "data");
     if (out->data[0] == '.')
         out->data[0] = '_'; /* a hidden file is easily overlooked */
-}
-
-/* Cuts at a character, so that what is left has at most `bytes` and, with `units` UTF-16 units before it, fits a path. */
-static void cut(struct buf *stem, size_t bytes, long units) {
-    while (stem->len && (stem->len > bytes || sql_text_units(stem->data) > units)) {
-        do
-            stem->data[--stem->len] = 0;
-        while (stem->len && ((unsigned char)stem->data[stem->len] & 0xC0) == 0x80);
-        /* A byte that begins a character went with its followers. */
-        while (stem->len && sql_text_units(stem->data) < 0)
-            stem->data[--stem->len] = 0;
-    }
 }
 
 /* The file's own name in the backup: of a path of Linux or of Windows. */

@@ -126,7 +126,8 @@ static void ask_state(struct item *it) {
 static void give_back(struct item *it) {
     struct err ignored;
     err_clear(&ignored);
-    if (!it->guard.evict || it->guard.tail || strcmp(it->result->db_state, "ONLINE") != 0)
+    bool ours = it->evicted || (it->resumed && it->guard.evict);
+    if (!ours || it->foreign || it->guard.tail || strcmp(it->result->db_state, "ONLINE") != 0)
         return;
     if (restore_tail_undo(it->apply.session, it->target, it->entry->user_access, &ignored) < 0)
         restore_lines_add(&it->warnings, "the database may still be in single-user mode: %s", ignored.text);
@@ -135,6 +136,11 @@ static void give_back(struct item *it) {
 static void advise(struct item *it) {
     struct restore_result *r = it->result;
     const char *id = it->engine->request.id;
+    if (it->foreign) {
+        restore_lines_add(&it->next, "The database '%s' that is there now is left as it is. Ask for a restore anew, or under another name",
+                          it->target);
+        return;
+    }
     if (!strcmp(r->db_state, "absent") || it->entry->step < RESTORE_EVICTED) {
         restore_lines_add(&it->next, "Nothing was changed. Restore %s can be resumed, or asked for anew", id);
         return;
@@ -161,6 +167,14 @@ static void say_reached(struct item *it) {
     if (!it->planned)
         return;
     r->reached_at = it->plan.reaches_at ? it->plan.reaches_at : r->reached_at;
+    if (it->entry->short_at) {
+        char at[CLOCK_TEXT_MAX], stop[CLOCK_TEXT_MAX];
+        r->reached_at = it->entry->short_at;
+        restore_lines_add(&it->warnings,
+                          "SQL Server did not find %s in the log: everything in the backups is restored, and they are certain to be "
+                          "complete up to %s only",
+                          clock_format(stop, it->plan.stop.at), clock_format(at, it->entry->short_at));
+    }
     if (lsn_is_zero(r->reached_lsn))
         r->reached_lsn = it->plan.reaches_lsn;
 }

@@ -135,9 +135,19 @@ static int check_path(const char *what, const char *path, struct err *err) {
     return 0;
 }
 
+/* SQL Server drops blanks at the end of a name without a word, and nobody sees those at its begin. */
+static int check_blanks(const char *name, struct err *err) {
+    size_t len = strlen(name);
+    if (len && (name[0] == ' ' || name[len - 1] == ' '))
+        return err_set(err, ERR_USAGE, "the new name '%s' has a blank at its begin or end", name);
+    return 0;
+}
+
 static int check_wish(const struct restore_wish *w, struct err *err) {
     if (!*w->database)
         return err_set(err, ERR_USAGE, "a database without a name");
+    if (check_blanks(w->as, err) < 0)
+        return -1;
     if (*w->as && check_name("the new name", w->as, err) < 0)
         return -1;
     if (w->move_count > RESTORE_MOVES_MAX)

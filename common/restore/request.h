@@ -18,6 +18,7 @@
 
 #define RESTORE_ID_MAX 64
 #define RESTORE_TOKEN_MAX 64
+#define RESTORE_TOKENS_MAX 4096 /* several of them */
 #define RESTORE_DATABASES_MAX 4096
 #define RESTORE_MOVES_MAX 4096 /* explicit ones, per database */
 #define RESTORE_PARALLEL_DEFAULT 2
@@ -60,7 +61,9 @@ struct restore_request {
     bool keep_replication;
     bool reapply_options; /* what RESTORE resets is put back: owner, TRUSTWORTHY, broker, ... */
     bool check; /* DBCC CHECKDB afterwards */
-    char token[RESTORE_TOKEN_MAX]; /* acknowledges data loss: quotes what the dry run printed; "" none */
+    /* Acknowledges data loss: quotes what the dry run printed. Each database has a token of its own, and there is one over all of
+     * them; several are separated by commas or blanks. "" none */
+    char token[RESTORE_TOKENS_MAX];
     unsigned parallel; /* databases at once; 0: RESTORE_PARALLEL_DEFAULT */
     int64_t stuck_after_ms; /* a statement without progress for so long is cancelled; 0: RESTORE_STUCK_MS_DEFAULT */
     int64_t requested_at;

@@ -95,6 +95,7 @@ struct restore_tail; /* tail.h: the staged file, its header and the database's m
 struct restore_env {
     const struct sql_params *sql; /* the target instance; a login that may restore */
     struct source *source;
+    const char *scope; /* whose backups the source has; NULL: not said */
     const char *journal_dir; /* exists */
     const char *staging_local; /* folder that we write */
     const char *staging_server; /* the same one as SQL Server sees it */
@@ -147,6 +148,7 @@ struct restore_report {
     struct restore_result *results;
     size_t count;
     struct restore_findings findings;
+    char token[RESTORE_TOKEN_MAX]; /* acknowledges the loss of every database that needs it; "" none does */
     int64_t started_at, finished_at;
     struct err err; /* the first failure; ERR_NONE: all is well */
     struct err guard; /* dry run: a loss that the request's token does not acknowledge; ERR_NONE: the guard lets it through */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The backups of one database, one RESTORE after the other, and the ways around trouble. */
 #include <string.h>
-#include <time.h>
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
@@ -13,7 +12,6 @@
 #define LOST_MAX 30 /* connections in a row without anything applied between */
 #define RESTARTS_MAX 2
 #define EVICT_TRIES 10
-#define RECOVERING_LOOK_NS 200000000L
 
 /* ---- the connection ---- */
 
@@ -32,128 +30,43 @@ int roll_connect(struct item *it, bool wait, struct err *err) {
     return apply_open(&it->apply, e->env->sql, err);
 }
 
-/* ---- where it stands ---- */
-
-static bool same_path(const char *a, const char *b) {
-    _cleanup_free_ char *x = restore_path_normal(a), *y = restore_path_normal(b);
-    return x && y && str_ieq(x, y);
-}
-
-/* Are the files of the database there the ones that this restore makes? Nobody else puts them there. */
-static bool files_are_ours(const struct item *it, const struct restore_target *target, const struct target_db *db) {
-    bool any = false;
-    for (size_t i = 0; i < target->file_count; i++) {
-        const struct target_file *f = &target->files[i];
-        if (f->database_id != db->info.id)
-            continue;
-        const struct restore_file *mine = restore_file_find(it->files, it->file_count, f->file.logical);
-        if (!mine || !same_path(mine->physical, f->file.physical))
-            return false;
-        any = true;
-    }
-    return any;
-}
-
-static void forget_known(struct item *it) {
-    for (size_t i = 0; i < it->known_count; i++)
-        mem_free(it->known[i]);
-    mem_free(it->known);
-    it->known = NULL;
-    it->known_count = 0;
-}
-
-static bool is_known(const struct item *it, const char *logical) {
-    for (size_t i = 0; i < it->known_count; i++)
-        if (str_ieq(it->known[i], logical))
-            return true;
-    return false;
-}
-
-static void learn(struct item *it, const char *logical) {
-    if (is_known(it, logical))
-        return;
-    it->known = mem_realloc(it->known, (it->known_count + 1) * sizeof(*it->known));
-    it->known[it->known_count++] = mem_strdup(logical);
-}
-
-static enum stand judge(struct item *it, const struct restore_target *target, const struct target_db *db,
-                        struct chain_resume *ret_resume) {
-    *ret_resume = (struct chain_resume){0};
-    it->ours_there = false;
-    if (!db)
-        return STAND_ABSENT;
-    const struct restore_entry *entry = it->entry;
-    bool by_tail = entry->step >= RESTORE_TAIL_TAKEN && entry->over == RESTORE_OVER_TAIL;
-    /* In place the files are the same ones: as long as no full is restored they hold what the tail left. */
-    bool begun = entry->step >= RESTORE_RESTORING && (!by_tail || entry->base_done);
-    bool ours = begun && files_are_ours(it, target, db);
-    if (db->info.state == SQL_DB_ONLINE)
-        return db->info.standby ? STAND_STANDBY : STAND_ONLINE;
-    if (db->info.state != SQL_DB_RESTORING)
-        return STAND_OTHER;
-    bool given_up = entry->over == RESTORE_OVER_SAFE || entry->over == RESTORE_OVER_TOKEN;
-    if (!ours && !by_tail && !given_up)
-        return STAND_FOREIGN;
-    it->ours_there = ours;
-    if (ours && !lsn_is_zero(db->redo_start_lsn)) {
-        *ret_resume = (struct chain_resume){
-            .on = true, .redo_lsn = db->redo_start_lsn, .redo_fork = db->redo_start_fork, .base = db->differential_base};
-        forget_known(it);
-        for (size_t i = 0; i < target->file_count; i++)
-            if (target->files[i].database_id == db->info.id)
-                learn(it, target->files[i].file.logical);
-    }
-    return STAND_RESTORING;
-}
-
-static int stand_now(struct item *it, enum stand *ret_stand, bool *ret_recovering, struct chain_resume *ret_resume,
-                     struct err *err) {
-    struct restore_target target = {0};
-    if (roll_connect(it, false, err) < 0 || target_read(it->apply.session, &target, err) < 0)
-        return -1;
-    const struct target_db *db = target_find(&target, it->target);
-    *ret_recovering = db && db->info.state == SQL_DB_RECOVERING;
-    *ret_stand = judge(it, &target, db, ret_resume);
-    target_done(&target);
-    return 0;
-}
-
-int roll_stand(struct item *it, enum stand *ret_stand, struct chain_resume *ret_resume, struct err *err) {
-    int64_t until = clock_mono_us() + it->engine->request.stuck_after_ms * 1000;
-    bool recovering = false;
-    while (stand_now(it, ret_stand, &recovering, ret_resume, err) == 0) {
-        /* After a start of the server it is not decided yet how it stands. */
-        if (!recovering || clock_mono_us() >= until || engine_cancelled(it->engine))
-            return 0;
-        nanosleep(&(struct timespec){.tv_nsec = RECOVERING_LOOK_NS}, NULL);
-    }
-    return -1;
-}
-
 /* ---- planning again ---- */
 
 static int plan_from_start(struct item *it, struct err *err) {
-    forget_known(it);
+    stand_forget_known(it);
     it->applied_bytes = 0;
     return select_plan(it, NULL, err);
+}
+
+/* Another store may go on with a chain that only looks like this one. */
+static bool has_base(const struct item *it) {
+    for (size_t i = 0; it->loaded && i < it->history.count; i++)
+        if (guid_eq(&it->history.sets[i].set_guid, &it->entry->base))
+            return true;
+    return !it->loaded;
 }
 
 static int plan_again(struct item *it, bool from_start, struct err *err) {
     struct chain_resume resume;
     enum stand stand;
     struct err why;
-    if (roll_stand(it, &stand, &resume, err) < 0)
+    if (stand_look(it, &stand, &resume, err) < 0)
         return -1;
-    bool untouched = it->entry->step < RESTORE_RESTORING || it->entry->over == RESTORE_OVER_TOKEN;
-    bool other = stand == STAND_OTHER || stand == STAND_ONLINE || stand == STAND_STANDBY;
-    if (stand == STAND_FOREIGN || (other && !untouched))
-        return err_set(err, ERR_CONFLICT,
-                       "database '%s' is there, and it is not the one that this restore began: it is left alone", it->target);
+    it->reopened = stand == STAND_REOPENED;
+    if (stand != STAND_ABSENT && stand != STAND_BEFORE && stand != STAND_RESTORING)
+        return stand_refuse(it, stand, err);
     if (stand != STAND_RESTORING || !resume.on || from_start)
         return plan_from_start(it, err);
     err_clear(&why);
-    if (select_plan(it, &resume, &why) == 0)
-        return 0;
+    if (select_plan(it, &resume, &why) == 0) {
+        if (has_base(it)) {
+            item_edit(it);
+            it->entry->mine = it->there; /* the base may not have been noted */
+            item_edited(it);
+            return 0;
+        }
+        (void)err_set(&why, ERR_CHAIN, "the source does not have the full backup that it began with");
+    }
     if (why.class == ERR_CONNECT || why.class == ERR_CANCELLED || why.class == ERR_STORE) {
         err_copy(err, &why);
         return -1;
@@ -176,7 +89,7 @@ static struct restore_move *new_moves(const struct item *it, const struct manife
     size_t count = 0;
     for (size_t i = 0; i < m->file_count; i++) {
         const struct restore_file *f = restore_file_find(it->files, it->file_count, m->files[i].logical_name);
-        if (f && !is_known(it, f->logical))
+        if (f && !stand_knows(it, f->logical))
             moves[count++] = (struct restore_move){f->logical, f->physical};
     }
     *ret_count = count;
@@ -217,8 +130,12 @@ static void edit_begin(struct item *it) {
     entry->file_count = it->file_count;
     for (size_t i = 0; i < it->file_count; i++)
         entry->files[i] = (struct restore_move){mem_strdup(it->files[i].logical), mem_strdup(it->files[i].physical)};
-    if (it->from_start)
+    if (it->from_start) {
         entry->base = it->sets[0].set_guid;
+        entry->base_lsn = it->sets[0].last_lsn;
+        entry->base_fork = it->sets[0].last_fork;
+        entry->base_done = false;
+    }
     restore_entry_set(&entry->stop, chain_stop_sql(stop, &it->plan.stop));
 }
 
@@ -229,46 +146,63 @@ static int note_begin(struct item *it, struct err *err) {
     return restore_journal_step(&it->engine->journal, it->entry, RESTORE_RESTORING, err);
 }
 
-static bool must_evict(const struct item *it, size_t n) {
-    return it->sets[n].kind == BACKUP_FULL && it->guard.evict && !it->guard.tail && !it->ours_there;
+/* Sessions can be in it. */
+static bool must_evict(const struct item *it) {
+    const struct restore_identity *there = &it->entry->before;
+    return !it->ours_there && there->there && (there->state == SQL_DB_ONLINE || there->state == SQL_DB_EMERGENCY);
 }
 
-static int evict(struct item *it, struct err *err) {
+static int evict(struct item *it, const char *only_if, struct err *err) {
     struct restore_tail_request q = {.database = it->target,
                                      .run_id = "",
                                      .server_path = "",
+                                     .only_if = only_if,
                                      .access = it->entry->user_access,
                                      .cancel = it->engine->env->cancel,
                                      .evicted = tail_on_evicted,
                                      .user = it};
     struct restore_tail_result result;
+    it->evicted = true;
     return restore_evict(it->apply.session, &q, &result, err);
 }
 
-/* Somebody may take the only slot of the database before the RESTORE does: both are in one batch, and are repeated. */
-static int run_over(struct item *it, const char *text, enum apply_answer *ret_answer, enum apply_trouble *ret_trouble,
+/*
+ * The full: it destroys what is there, so the same batch looks whether that is what was judged. Somebody may take the only slot
+ * of the database before the RESTORE does: both are in one batch, and are repeated.
+ */
+static int run_base(struct item *it, const char *text, enum apply_answer *ret_answer, enum apply_trouble *ret_trouble,
                     struct err *err) {
-    struct buf both;
+    bool over = must_evict(it);
+    struct buf all, only_if;
     int rc = -1;
-    buf_init(&both, RESTORE_TEXT_MAX);
-    restore_evict_text(it->target, &both);
-    buf_puts(&both, text);
-    if (sql_text_check(&both, "RESTORE DATABASE", err) == 0)
+    buf_init(&all, RESTORE_TEXT_MAX);
+    buf_init(&only_if, RESTORE_TEXT_MAX);
+    restore_identity_only_if(it->target, &it->entry->before, true, &only_if);
+    buf_puts(&all, only_if.data);
+    if (over)
+        restore_evict_text(it->target, &all);
+    buf_puts(&all, text);
+    if (sql_text_check(&all, "RESTORE DATABASE", err) == 0)
         for (unsigned i = 0; i < EVICT_TRIES; i++) {
-            rc = evict(it, err);
+            rc = over ? evict(it, only_if.data, err) : 0;
             *ret_trouble = sql_session_alive(it->apply.session) ? APPLY_FATAL : APPLY_LOST;
             if (rc == 0)
-                rc = apply_run(&it->apply, both.data, ret_answer, ret_trouble, err);
-            if (rc == 0 || err->sql_number != 3101 || engine_cancelled(it->engine))
+                rc = apply_run(&it->apply, all.data, ret_answer, ret_trouble, err);
+            if (rc == 0 || !over || err->sql_number != 3101 || engine_cancelled(it->engine))
                 break;
         }
-    buf_done(&both);
+    if (rc < 0 && restore_identity_thrown(err)) {
+        it->foreign = true;
+        rc = stand_refuse(it, STAND_FOREIGN, err);
+    }
+    buf_done(&only_if);
+    buf_done(&all);
     return rc;
 }
 
 static void count_applied(struct item *it, size_t n, const struct restore_staged *staged) {
     for (size_t i = 0; i < staged->manifest->file_count; i++)
-        learn(it, staged->manifest->files[i].logical_name);
+        stand_learn(it, staged->manifest->files[i].logical_name);
     item_edit(it);
     it->entry->base_done |= it->sets[n].kind == BACKUP_FULL;
     item_edited(it);
@@ -279,6 +213,15 @@ static void count_applied(struct item *it, size_t n, const struct restore_staged
     it->applied_bytes += staged->plain_bytes;
     if (it->sets[n].kind != BACKUP_LOG)
         it->result->phases.base_ms = engine_ms(it->engine);
+}
+
+/* From here on the journal knows the database that is ours. */
+static int note_data(struct item *it, struct trouble *trouble, struct err *err) {
+    if (stand_after_data(it, err) < 0) {
+        trouble->kind = sql_session_alive(it->apply.session) ? APPLY_FATAL : APPLY_LOST;
+        return -1;
+    }
+    return restore_journal_note(&it->engine->journal, err);
 }
 
 static int apply_one(struct item *it, size_t n, const struct restore_staged *staged, enum apply_answer *ret_answer,
@@ -293,8 +236,8 @@ static int apply_one(struct item *it, size_t n, const struct restore_staged *sta
     engine_progress(it, RESTORE_RESTORING, it->sets[n].kind, -1, NULL);
     if (!it->result->phases.first_statement_ms)
         it->result->phases.first_statement_ms = engine_ms(it->engine);
-    if (rc == 0 && must_evict(it, n))
-        rc = run_over(it, text.data, ret_answer, &trouble->kind, err);
+    if (rc == 0 && it->sets[n].kind == BACKUP_FULL)
+        rc = run_base(it, text.data, ret_answer, &trouble->kind, err);
     else if (rc == 0)
         rc = apply_run(&it->apply, text.data, ret_answer, &trouble->kind, err);
     buf_done(&text);
@@ -305,7 +248,7 @@ static int apply_one(struct item *it, size_t n, const struct restore_staged *sta
                            it->plan.count);
     }
     count_applied(it, n, staged);
-    return it->sets[n].kind == BACKUP_FULL ? restore_journal_note(&it->engine->journal, err) : 0;
+    return it->sets[n].kind == BACKUP_LOG ? 0 : note_data(it, trouble, err);
 }
 
 /* ---- all of a plan ---- */
@@ -336,8 +279,45 @@ static int fetch_begin(struct item *it, struct restore_fetch **ret_fetch, struct
     return restore_fetch_start(&spec, ret_fetch, err);
 }
 
+static int begin_base(struct item *it, struct trouble *trouble, struct err *err) {
+    if (stand_before_base(it, err) < 0) {
+        trouble->kind = sql_session_alive(it->apply.session) ? APPLY_FATAL : APPLY_LOST;
+        return -1;
+    }
+    return note_begin(it, err);
+}
+
+/*
+ * All logs are applied and the server says that the target is not in them. For a moment that is so, too, when nothing was
+ * committed at the end of the log: what the backups prove decides what is told.
+ */
+static int not_reached(struct item *it, size_t last, struct err *err) {
+    const struct chain_target *target = &it->engine->request.target;
+    const struct backup *set = &it->sets[last];
+    int64_t proven = it->plan.complete_until_at;
+    switch (target->kind) {
+    case CHAIN_TO_MARK:
+        return err_set(err, ERR_CHAIN, "SQL Server did not find the mark in the log backups that should hold it");
+    case CHAIN_TO_LSN:
+        /* The log up to a record ends right before it. */
+        if (lsn_cmp(set->last_lsn, target->lsn) + (target->before ? 1 : 0) > 0)
+            return 0;
+        return err_set(err, ERR_CHAIN, "SQL Server did not find the LSN in the log backups that should hold it");
+    case CHAIN_TO_TIME:
+        if (backup_reach_at(set) > proven)
+            proven = backup_reach_at(set);
+        item_edit(it);
+        it->entry->short_at = proven < it->plan.stop.at ? proven : 0;
+        item_edited(it);
+        return 0;
+    default:
+        return 0;
+    }
+}
+
 static int roll_members(struct item *it, struct restore_fetch *fetch, struct trouble *trouble, struct err *err) {
     enum apply_answer last = APPLY_DONE;
+    size_t at = 0;
     bool reached = false;
     for (size_t n = 0; n < it->plan.count; n++) {
         struct restore_staged staged;
@@ -354,24 +334,36 @@ static int roll_members(struct item *it, struct restore_fetch *fetch, struct tro
             return -1;
         }
         /* Only now is it certain that there is a backup to begin with. */
-        if (n == 0 && it->entry->step < RESTORE_RESTORING && note_begin(it, err) < 0)
+        if (n == 0 && it->from_start && begin_base(it, trouble, err) < 0)
             return -1;
         if (apply_one(it, n, &staged, &last, trouble, err) < 0)
             return -1;
+        at = n;
         restore_fetch_drop(fetch, n);
         /* The dates of headers are whole seconds: the moment may be in an earlier log than they say. The server knows, and
          * behind the moment no log can be applied. */
         reached = m->stop && last == APPLY_DONE;
     }
-    bool mark = it->plan.stop.kind == CHAIN_STOP_AT_MARK || it->plan.stop.kind == CHAIN_STOP_BEFORE_MARK;
-    if (last == APPLY_NOT_REACHED && mark && it->engine->request.target.kind == CHAIN_TO_MARK)
-        return err_set(err, ERR_CHAIN, "SQL Server did not find the mark in the log backups that should hold it");
-    return 0;
+    return last == APPLY_NOT_REACHED ? not_reached(it, at, err) : 0;
 }
 
 /* After a loop of the plan was made again: the journal learns of new files before they come to be. */
 static int note_plan(struct item *it, struct err *err) {
-    return it->entry->step < RESTORE_RESTORING ? 0 : note_begin(it, err);
+    return it->from_start ? 0 : note_begin(it, err);
+}
+
+/* A list of backups that is not up to date does not have the tail: without it "latest" would be an earlier moment. */
+static int has_tail(const struct item *it, struct err *err) {
+    char tail[LSN_TEXT_MAX], reached[LSN_TEXT_MAX];
+    const struct restore_entry *entry = it->entry;
+    if (it->engine->request.target.kind != CHAIN_TO_LATEST || entry->over != RESTORE_OVER_TAIL || lsn_is_zero(entry->tail_lsn) ||
+        lsn_cmp(it->plan.reaches_lsn, entry->tail_lsn) >= 0)
+        return 0;
+    (void)err_set(err, ERR_STATE,
+                  "the tail of '%s' was saved up to LSN %s, and the backups that can be restored end at LSN %s: the tail is not "
+                  "listed yet, or it is damaged",
+                  it->target, lsn_format(tail, entry->tail_lsn), lsn_format(reached, it->plan.reaches_lsn));
+    return err_hint(err, "Resume when the list of backups has it");
 }
 
 static int roll_once(struct item *it, struct trouble *trouble, struct err *err) {
@@ -382,7 +374,7 @@ static int roll_once(struct item *it, struct trouble *trouble, struct err *err) 
         trouble->kind = APPLY_LOST;
         return -1;
     }
-    if (note_plan(it, err) < 0 || fetch_begin(it, &fetch, err) < 0)
+    if (has_tail(it, err) < 0 || note_plan(it, err) < 0 || fetch_begin(it, &fetch, err) < 0)
         return -1;
     int rc = roll_members(it, fetch, trouble, err);
     restore_fetch_free(fetch);

@@ -293,6 +293,8 @@ static void say_limits(struct item *it) {
 
 int select_plan(struct item *it, const struct chain_resume *resume, struct err *err) {
     bool may_be_provisional = it->engine->env->ship_tail && (!it->entry || it->entry->step < RESTORE_TAIL_TAKEN);
+    if (it->engine->session && target_resolve(it->engine->session, &it->engine->target, it->target, err) < 0)
+        return -1;
     if (load(it, err) < 0)
         return -1;
     for (unsigned i = 0; i < REPLANS_MAX; i++) {
@@ -393,11 +395,18 @@ static int select_everything(struct engine *e, const struct source_list *list, s
 }
 
 static int check_targets(const struct engine *e, struct err *err) {
+    const char **names = mem_array(e->count + 1, sizeof(*names));
+    bool differ = true;
+    size_t a = 0, b = 0;
     for (size_t i = 0; i < e->count; i++)
-        for (size_t k = 0; k < i; k++)
-            if (str_ieq(e->items[i].target, e->items[k].target))
-                return err_set(err, ERR_USAGE, "two databases cannot both become '%s'", e->items[i].target);
-    return 0;
+        names[i] = e->items[i].target;
+    int rc = target_names_differ(e->session, names, e->count, &differ, &a, &b, err);
+    if (rc == 0 && !differ && !strcmp(names[a], names[b]))
+        rc = err_set(err, ERR_USAGE, "two databases cannot both become '%s'", names[b]);
+    else if (rc == 0 && !differ)
+        rc = err_set(err, ERR_USAGE, "two databases cannot both become '%s': for the server '%s' is the same name", names[b], names[a]);
+    mem_free(names);
+    return rc;
 }
 
 int select_items(struct engine *e, struct err *err) {

@@ -8,6 +8,7 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "common/restore/ask.h"
+#include "common/restore/identity.h"
 #include "common/sql/history.h"
 #include "common/sql/text.h"
 
@@ -172,7 +173,8 @@ int restore_evict(struct sql_session *session, const struct restore_tail_request
     struct err why;
     struct buf text;
     evict_begin(&e, session, request);
-    buf_init(&text, 4096);
+    buf_init(&text, SQL_TEXT_MAX);
+    buf_puts(&text, request->only_if ? request->only_if : "");
     restore_evict_text(request->database, &text);
     int rc = sql_text_check(&text, "ALTER DATABASE", err);
     if (rc == 0)
@@ -223,8 +225,10 @@ int restore_tail_take(struct sql_session *session, const struct restore_tail_req
     struct err why;
     struct buf before;
     evict_begin(&e, session, request);
-    buf_init(&before, 4096);
-    restore_evict_text(request->database, &before);
+    buf_init(&before, SQL_TEXT_MAX);
+    buf_puts(&before, request->only_if ? request->only_if : "");
+    if (!request->damaged)
+        restore_evict_text(request->database, &before);
     int rc = sql_text_check(&before, "ALTER DATABASE", err);
     if (rc == 0 && cancelled(request))
         rc = err_set(err, ERR_CANCELLED, "asked to stop before the tail was taken");
@@ -235,12 +239,12 @@ int restore_tail_take(struct sql_session *session, const struct restore_tail_req
         e.attempts++;
         changed = !request->damaged;
         err_clear(&why);
-        if (take_once(&e, request->damaged ? NULL : before.data, server, &why) == 0)
+        if (take_once(&e, before.len ? before.data : NULL, server, &why) == 0)
             break;
         rc = evict_again(&e, &why, err);
     }
     buf_done(&before);
-    if (rc < 0 && changed && sql_session_alive(session)) {
+    if (rc < 0 && changed && !restore_identity_thrown(&why) && sql_session_alive(session)) {
         /* Cancelled or timed out: the backup may have come to its end all the same. */
         enum restore_tail_state state = RESTORE_TAIL_FOUND_NOT;
         err_clear(&why);

@@ -32,6 +32,7 @@ struct restore_tail_request {
     const char *database;
     const char *run_id; /* NAME of the set: how it is found again */
     const char *server_path; /* a fresh file */
+    const char *only_if; /* in front of every batch that does something to the database (identity.h); NULL: nothing */
     bool damaged; /* NO_TRUNCATE */
     enum sql_compression compression;
     int64_t evict_ms; /* to get the database for ourselves; 0: RESTORE_EVICT_MS_DEFAULT */

@@ -26,9 +26,10 @@ void tail_on_evicted(void *user, const char *who) {
     restore_lines_add(&it->warnings, "thrown out: %s", who);
 }
 
-static void make_request(struct item *it, const char *path, struct restore_tail_request *ret_request) {
+static void make_request(struct item *it, const char *path, const char *only_if, struct restore_tail_request *ret_request) {
     *ret_request = (struct restore_tail_request){
         .database = it->target,
+        .only_if = only_if,
         .run_id = it->entry->tail_run,
         .server_path = path,
         .damaged = it->guard.tail_damaged,
@@ -39,6 +40,13 @@ static void make_request(struct item *it, const char *path, struct restore_tail_
         .evicted = tail_on_evicted,
         .user = it,
     };
+}
+
+static char *only_if_judged(const struct item *it) {
+    struct buf text;
+    buf_init(&text, SQL_TEXT_MAX);
+    restore_identity_only_if(it->target, &it->entry->before, true, &text);
+    return buf_take(&text);
 }
 
 static void set_run(struct item *it, const char *run) {
@@ -83,10 +91,16 @@ int tail_take(struct item *it, struct err *err) {
     engine_progress(it, RESTORE_EVICTED, BACKUP_LOG, -1, "taking the tail of the log");
     remove_file(it);
     _cleanup_free_ char *path = server_path(it);
-    make_request(it, path, &q);
+    _cleanup_free_ char *only_if = only_if_judged(it);
+    make_request(it, path, only_if, &q);
     err_clear(&why);
-    if (restore_tail_take(it->apply.session, &q, &e->target.server, &result, &why) == 0)
+    int rc = restore_tail_take(it->apply.session, &q, &e->target.server, &result, &why);
+    if (rc == 0)
         return restore_journal_step(&e->journal, it->entry, RESTORE_TAIL_TAKEN, err);
+    if (restore_identity_thrown(&why)) {
+        it->foreign = true;
+        return stand_refuse(it, STAND_FOREIGN, err);
+    }
     if (why.class == ERR_CANCELLED && sql_session_alive(it->apply.session)) {
         remove_file(it);
         err_copy(err, &why);
@@ -105,7 +119,7 @@ int tail_settle(struct item *it, struct err *err) {
     struct restore_tail_request q;
     enum restore_tail_state state;
     _cleanup_free_ char *path = server_path(it);
-    make_request(it, path, &q);
+    make_request(it, path, NULL, &q);
     if (restore_tail_find(it->apply.session, &q, &it->engine->target.server, &state, err) < 0)
         return -1;
     if (state == RESTORE_TAIL_FOUND)
@@ -148,14 +162,30 @@ static int check_joins(struct item *it, const struct backup *tail, struct err *e
     return 0;
 }
 
+/* The tail closed it: it may be replaced as it is now. An open one is looked at again. */
+static void note_saved(struct item *it, const struct restore_tail *tail, const struct restore_identity *there) {
+    struct restore_entry *entry = it->entry;
+    item_edit(it);
+    if (there->there && there->state == SQL_DB_RESTORING && restore_identity_is(&entry->before, there))
+        entry->before = *there;
+    entry->tail_lsn = entry->over == RESTORE_OVER_TAIL && it->guard.over != RESTORE_OVER_TOKEN ? tail->set.last_lsn : (struct lsn){0};
+    item_edited(it);
+}
+
 int tail_ship(struct item *it, struct err *err) {
     struct engine *e = it->engine;
     struct restore_target target = {0};
     struct restore_tail tail;
     _cleanup_free_ char *local = local_path(it);
     _cleanup_free_ char *server = server_path(it);
+    struct restore_identity there;
     if (target_read(it->apply.session, &target, err) < 0)
         return -1;
+    if (target_resolve(it->apply.session, &target, it->target, err) < 0 ||
+        restore_identity_read(it->apply.session, it->target, &there, err) < 0) {
+        target_done(&target);
+        return -1;
+    }
     const struct target_db *now = target_find(&target, it->target), *before = target_find(&e->target, it->target);
     struct restore_tail_facts facts = {
         .restore_id = e->request.id,
@@ -180,6 +210,8 @@ int tail_ship(struct item *it, struct err *err) {
         (void)err_context(err, "the tail of '%s', which is in '%s' and nowhere else", it->target, local);
     else
         rc = check_joins(it, &tail.set, err);
+    if (rc == 0)
+        note_saved(it, &tail, &there);
     restore_tail_done(&tail);
     if (rc < 0)
         return -1;
@@ -195,14 +227,27 @@ int tail_reconsider(struct item *it, bool *ret_again, struct err *err) {
     enum stand stand;
     *ret_again = false;
     remove_file(it); /* of an earlier life that did not come to it */
-    if (roll_stand(it, &stand, &resume, err) < 0)
+    if (stand_look(it, &stand, &resume, err) < 0)
         return -1;
-    if (stand != STAND_ONLINE)
+    /* Without a tail that joins its loss is acknowledged, and it is to be closed by the tail all the same. */
+    bool open = stand == STAND_REOPENED || (stand == STAND_BEFORE && it->there.state == SQL_DB_ONLINE && !it->there.standby);
+    it->reopened = false;
+    if (!open)
         return 0;
     engine_log(it, "the database is open although its tail was taken: it is taken again");
     if (restore_tail_undo(it->apply.session, it->target, it->entry->user_access, err) < 0)
         return -1;
     *ret_again = true;
+    it->guard.tail = true;
+    if (it->guard.tail_damaged) { /* it can be opened: the tail closes it, and SQL Server's own guards stay on */
+        it->guard.tail_damaged = false;
+        it->guard.replace = false;
+    }
+    item_edit(it);
+    it->entry->before = it->there;
+    it->entry->replace = it->guard.replace;
+    it->entry->tail_lsn = (struct lsn){0};
+    item_edited(it);
     set_run(it, NULL);
     return restore_journal_step(&it->engine->journal, it->entry, RESTORE_CHECKED, err);
 }

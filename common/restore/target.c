@@ -12,6 +12,7 @@
 
 #define PAGE_BYTES UINT64_C(8192)
 #define PATHS_PER_BATCH 50
+#define NAMES_PER_BATCH 200
 
 /* --- rights and version ---------------------------------------------------------------------------------------- */
 
@@ -244,10 +245,120 @@ void target_done(struct restore_target *t) {
     mem_free(t->files);
     mem_free(t->volumes);
     mem_free(t->certificates);
+    mem_free(t->names);
     *t = (struct restore_target){0};
 }
 
+/* --- names ----------------------------------------------------------------------------------------------------- */
+
+static int id_row(void *user, const struct sql_row *row, struct err *err) {
+    (void)err;
+    sql_row_int(row, "database_id", user);
+    return 0;
+}
+
+int target_resolve(struct sql_session *session, struct restore_target *t, const char *name, struct err *err) {
+    struct target_name found = {.database_id = 0};
+    struct buf text;
+    for (size_t i = 0; i < t->name_count; i++)
+        if (!strcmp(t->names[i].name, name))
+            return 0;
+    buf_init(&text, SQL_TEXT_MAX);
+    buf_puts(&text, "SELECT database_id FROM sys.databases WHERE name = ");
+    sql_quote_text(&text, name);
+    int rc = sql_text_check(&text, "name of a database", err);
+    if (rc == 0)
+        rc = sql_query(session, text.data, NULL, id_row, &found.database_id, err);
+    buf_done(&text);
+    if (rc < 0)
+        return err_context(err, "looking for database '%s'", name);
+    str_copy(found.name, sizeof(found.name), name);
+    t->names = mem_realloc(t->names, (t->name_count + 1) * sizeof(*t->names));
+    t->names[t->name_count++] = found;
+    return 0;
+}
+
+struct pair {
+    bool any;
+    uint64_t a, b;
+};
+
+static int pair_row(void *user, const struct sql_row *row, struct err *err) {
+    struct pair *p = user;
+    (void)err;
+    p->any = !p->any && sql_row_u64(row, "a", &p->a) && sql_row_u64(row, "b", &p->b);
+    return 0;
+}
+
+/* Of such names we know ourselves which are one for any server that does not tell case from case. */
+static bool is_plain(const char *name) {
+    size_t len = strlen(name);
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)name[i] >= 0x80)
+            return false;
+    return !len || name[len - 1] != ' ';
+}
+
+static void put_names(struct buf *out, const char *const *names, size_t begin, size_t end) {
+    bool any = false;
+    buf_puts(out, "(");
+    for (size_t i = begin; i < end; i++) {
+        buf_printf(out, "%sSELECT %zu AS i, ", any ? " UNION ALL " : "", i);
+        sql_quote_text(out, names[i]);
+        buf_puts(out, " AS n");
+        any = true;
+    }
+    buf_puts(out, ")");
+}
+
+/* Those of one batch with those of another. */
+static int pairs_ask(struct sql_session *session, const char *const *names, size_t count, size_t a, size_t b, struct pair *pair,
+                     struct err *err) {
+    struct buf text;
+    buf_init(&text, SQL_TEXT_MAX);
+    buf_puts(&text, "SELECT TOP (1) x.i AS a, y.i AS b FROM ");
+    put_names(&text, names, a, a + NAMES_PER_BATCH < count ? a + NAMES_PER_BATCH : count);
+    buf_puts(&text, " AS x INNER JOIN ");
+    put_names(&text, names, b, b + NAMES_PER_BATCH < count ? b + NAMES_PER_BATCH : count);
+    buf_puts(&text, " AS y ON x.n = y.n AND x.i < y.i");
+    int rc = sql_text_check(&text, "names of databases", err);
+    if (rc == 0)
+        rc = sql_query(session, text.data, NULL, pair_row, pair, err);
+    buf_done(&text);
+    return rc;
+}
+
+int target_names_differ(struct sql_session *session, const char *const *names, size_t count, bool *ret_differ, size_t *ret_a,
+                        size_t *ret_b, struct err *err) {
+    struct pair pair = {.any = false};
+    bool plain = true;
+    *ret_differ = true;
+    for (size_t i = 0; i < count; i++) {
+        plain = plain && is_plain(names[i]);
+        for (size_t k = 0; k < i; k++)
+            if (str_ieq(names[k], names[i])) {
+                *ret_differ = false;
+                *ret_a = k;
+                *ret_b = i;
+                return 0;
+            }
+    }
+    for (size_t a = 0; !plain && a < count && !pair.any; a += NAMES_PER_BATCH)
+        for (size_t b = a; b < count && !pair.any; b += NAMES_PER_BATCH)
+            if (pairs_ask(session, names, count, a, b, &pair, err) < 0)
+                return err_context(err, "comparing names");
+    if (pair.any && pair.a < count && pair.b < count) {
+        *ret_differ = false;
+        *ret_a = pair.a;
+        *ret_b = pair.b;
+    }
+    return 0;
+}
+
 struct target_db *target_find(const struct restore_target *target, const char *name) {
+    for (size_t i = 0; i < target->name_count; i++)
+        if (!strcmp(target->names[i].name, name))
+            return db_by_id((struct restore_target *)(uintptr_t)target, target->names[i].database_id);
     for (size_t i = 0; i < target->database_count; i++)
         if (str_ieq(target->databases[i].info.name, name))
             return &target->databases[i];

@@ -53,6 +53,12 @@ struct target_thumbprint {
     bool private_key;
 };
 
+/* What the server says of a name. */
+struct target_name {
+    char name[SQL_NAME_MAX];
+    int database_id; /* 0: no such database */
+};
+
 struct restore_target {
     struct sql_server server;
     int database_version; /* the newest database that it can take (957 = 2022); 0 unknown */
@@ -75,6 +81,8 @@ struct restore_target {
     bool certificates_known;
     struct target_thumbprint *certificates;
     size_t certificate_count;
+    struct target_name *names;
+    size_t name_count;
 };
 
 /* Everything but state. Only a failing connection, or a server that does not even list its databases, is an error. */
@@ -83,7 +91,13 @@ int target_read(struct sql_session *session, struct restore_target *ret_target, 
 int target_state_read(struct sql_session *session, struct target_db *db, struct err *err) ERR_CHECK;
 void target_done(struct restore_target *target); /* {0} is allowed */
 
-/* NULL: no such database. Names compare without case, as most servers do. */
+/* Asks the server which database has this name: it compares by its collation and without regard to blanks at the end. */
+int target_resolve(struct sql_session *session, struct restore_target *target, const char *name, struct err *err) ERR_CHECK;
+/* Does the server take any two of these names for one? *ret_a and *ret_b are indexes of the first such pair. */
+int target_names_differ(struct sql_session *session, const char *const *names, size_t count, bool *ret_differ, size_t *ret_a,
+                        size_t *ret_b, struct err *err) ERR_CHECK;
+/* NULL: no such database. A name that was resolved is what the server said; another one is compared without case, as most
+ * servers do. */
 struct target_db *target_find(const struct restore_target *target, const char *name);
 /* Upper-case hex with or without 0x. */
 enum target_certificate target_certificate_find(const struct restore_target *target, const char *thumbprint);

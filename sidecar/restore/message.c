@@ -195,19 +195,15 @@ static void add_checks(const struct restore_findings *findings, bool all, size_t
 Mssql__V1__RestoreReport *message_restore_report(const struct restore_report *r) {
     Mssql__V1__RestoreReport *m = mem_alloc(sizeof(*m));
     mssql__v1__restore_report__init(m);
-    const char *token = "";
     m->restore_id = mem_strdup(r->id);
     m->dry_run = r->dry_run;
     m->started_at = r->started_at;
     m->finished_at = r->finished_at;
     m->error_class = mem_strdup(r->err.class == ERR_NONE ? "" : err_class_name(r->err.class));
     m->message = mem_strdup(r->err.class == ERR_NONE ? "" : r->err.text);
-    for (size_t i = 0; i < r->count; i++) {
+    for (size_t i = 0; i < r->count; i++)
         STATUS_APPEND(m, results, result_of(&r->results[i]));
-        if (r->results[i].token[0])
-            token = r->results[i].token;
-    }
-    m->token = mem_strdup(token);
+    m->token = mem_strdup(r->token);
     add_checks(&r->findings, true, &m->n_checks, &m->checks);
     return m;
 }

@@ -101,6 +101,7 @@ int work_place_enter(struct work_place *p, struct restore_env *ret_env, struct e
     *ret_env = (struct restore_env){
         .sql = &p->sql,
         .source = p->source,
+        .scope = p->scope,
         .journal_dir = p->journal_dir,
         .staging_local = p->staging_local,
         .staging_server = p->staging_server,

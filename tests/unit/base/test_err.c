@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "common/base/str.h"
 #include "tests/unit/support/unit.h"
 
 static struct err err;
@@ -48,6 +49,27 @@ static void errno_chooses_the_class(void **state) {
     assert_int_equal(err.class, ERR_STORE);
 }
 
+/* Every place of a cut, for characters of every length: what is left is text. */
+static void a_message_is_cut_between_characters(void **state) {
+    (void)state;
+    static const char *const characters[] = {"x", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80"};
+    for (size_t c = 0; c < ARRAY_LEN(characters); c++)
+        for (size_t room = 0; room < 6; room++) {
+            char big[ERR_TEXT_MAX + 64] = "";
+            memset(big, 'y', ERR_TEXT_MAX - 1 - room);
+            for (size_t used = strlen(big); used < ERR_TEXT_MAX + 16; used = strlen(big))
+                strcpy(big + used, characters[c]);
+            err_set(&err, ERR_IO, "%s", big);
+            assert_true(str_is_clean_utf8(err.text, strlen(err.text)));
+            assert_in_range(strlen(err.text), ERR_TEXT_MAX - 4, ERR_TEXT_MAX - 1);
+            err_context(&err, "%s", "a");
+            assert_true(str_is_clean_utf8(err.text, strlen(err.text)));
+            err_set(&err, ERR_IO, "short");
+            err_hint(&err, "%s", big);
+            assert_true(str_is_clean_utf8(err.text, strlen(err.text)));
+        }
+}
+
 static void a_long_message_is_cut_not_overrun(void **state) {
     (void)state;
     char big[3000];
@@ -80,6 +102,7 @@ int main(void) {
         cmocka_unit_test(context_goes_in_front_and_the_class_stays),
         cmocka_unit_test(errno_chooses_the_class),
         cmocka_unit_test(a_long_message_is_cut_not_overrun),
+        cmocka_unit_test(a_message_is_cut_between_characters),
         cmocka_unit_test(grpc_codes_come_back_as_classes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

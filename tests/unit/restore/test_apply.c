@@ -122,12 +122,28 @@ static void test_lost_and_cancelled(void **state) {
     fake_sql_done(sql);
 }
 
+/* Nobody could look: that is no sign of standing still. */
+static void test_stuck(void **state) {
+    (void)state;
+    static const struct {
+        enum apply_sight sight;
+        int64_t after_ms, still_ms;
+        bool stuck;
+    } cases[] = {{APPLY_SEES, 1000, 999, false}, {APPLY_SEES, 1000, 1001, true},        {APPLY_SEES, 0, 1000000, false},
+                 {APPLY_AWAY, 1000, 1001, true}, {APPLY_BLIND, 1000, 1000000, false}, {APPLY_AWAY, 1000, 999, false}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct apply a = {.stuck_after_ms = cases[i].after_ms, .moved_us = 5, .sight = cases[i].sight};
+        assert_int_equal(apply_is_stuck(&a, 5 + cases[i].still_ms * 1000), cases[i].stuck);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_texts),
         cmocka_unit_test(test_answers),
         cmocka_unit_test(test_troubles),
         cmocka_unit_test(test_lost_and_cancelled),
+        cmocka_unit_test(test_stuck),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -101,7 +101,9 @@ static void test_tail(void **state) {
     assert_true(g.tail && g.evict && !g.replace && !g.tail_damaged);
     assert_int_equal(g.kept_until_at, SEC(30));
     assert_succeeds(restore_guard_allow(&f.view, &g, "", &err), err);
-    f.view.server = NULL; /* nobody said which server */
+    f.view.server = NULL; /* nobody said which server: it may be another's */
+    assert_decides(&f, RESTORE_OVER_TOKEN, RESTORE_LOSS_OTHER_SERVER);
+    f.view.server = "sql-0";
     assert_decides(&f, RESTORE_OVER_TAIL, RESTORE_LOSS_NONE);
     f.view.server = "SQL-0";
     assert_decides(&f, RESTORE_OVER_TAIL, RESTORE_LOSS_NONE);
@@ -214,10 +216,11 @@ static void test_safe(void **state) {
     struct fixture f;
     struct err err;
     (void)state;
-    for (unsigned lsn = 12; lsn <= 30; lsn += 6) {
+    static const unsigned ends[] = {12, 20, 30};
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
         begin(&f);
         db_of(&f)->info.state = SQL_DB_RESTORING;
-        db_of(&f)->redo_start_lsn = L(lsn);
+        db_of(&f)->redo_start_lsn = L(ends[i]);
         db_of(&f)->redo_start_fork = G(FORK_A);
         assert_decides(&f, RESTORE_OVER_SAFE, RESTORE_LOSS_NONE);
         struct restore_guard g = decide(&f);
@@ -235,6 +238,74 @@ static void test_safe(void **state) {
     db_of(&f)->redo_start_fork = G(FORK_A);
     assert_decides(&f, RESTORE_OVER_TOKEN, RESTORE_LOSS_RESTORING);
     end(&f);
+}
+
+/* LSNs that the store has, and what is there need not be what the store has under them. */
+static void test_lsns_of_something_else(void **state) {
+    struct fixture f;
+    (void)state;
+    begin(&f); /* not the end of a backup: nothing that was restored from it */
+    db_of(&f)->info.state = SQL_DB_RESTORING;
+    db_of(&f)->redo_start_fork = G(FORK_A);
+    db_of(&f)->redo_start_lsn = L(18);
+    assert_decides(&f, RESTORE_OVER_TOKEN, RESTORE_LOSS_RESTORING);
+    end(&f);
+    static const unsigned ends[] = {12, 20, 24, 26, 30, 33};
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+        begin(&f); /* the volume was reverted to 20: from there on each LSN was used twice */
+        f.sets[3] = make_full(4, 22, 24, 50);
+        f.sets[4] = make_log(5, 22, 26, 55);
+        f.sets[3].incarnation = f.sets[4].incarnation = 1;
+        f.view.set_count = 5;
+        db_of(&f)->info.state = SQL_DB_RESTORING;
+        db_of(&f)->redo_start_fork = G(FORK_A);
+        db_of(&f)->redo_start_lsn = L(ends[i]);
+        assert_decides(&f, RESTORE_OVER_TOKEN, RESTORE_LOSS_RESTORING);
+        end(&f);
+    }
+}
+
+/* Several databases in one request: each has a token, and there is one over all. */
+static void test_several(void **state) {
+    struct fixture f[3];
+    struct restore_guard g[3];
+    struct restore_guarded all[3];
+    struct err err;
+    char over[RESTORE_TOKEN_MAX], text[4 * RESTORE_TOKEN_MAX];
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        begin(&f[i]);
+        db_of(&f[i])->info.id += i;
+        if (i < 2) /* the third one's tail is taken */
+            foreign_log(db_of(&f[i]));
+        g[i] = decide(&f[i]);
+        all[i] = (struct restore_guarded){f[i].view, &g[i]};
+    }
+    restore_guard_token_all(all, 3, over);
+    assert_true(over[0] && strcmp(over, g[0].token) != 0 && strcmp(over, g[1].token) != 0);
+    assert_fails(restore_guard_allow_all(all, 3, "", &err), err, ERR_DATA_LOSS, "would be lost");
+    assert_fails(restore_guard_allow_all(all, 3, "0000-0000-0000", &err), err, ERR_CONFLICT, "dry run again");
+    for (int i = 0; i < 2; i++)
+        assert_fails(restore_guard_allow_all(all, 3, g[i].token, &err), err, ERR_DATA_LOSS, "another database only");
+    assert_succeeds(restore_guard_allow_all(all, 3, over, &err), err);
+    str_format(text, sizeof(text), " %s,\t%s ", g[1].token, g[0].token);
+    assert_succeeds(restore_guard_allow_all(all, 3, text, &err), err);
+    str_format(text, sizeof(text), "%s%s", g[1].token, g[0].token); /* in one word */
+    assert_fails(restore_guard_allow_all(all, 3, text, &err), err, ERR_CONFLICT, "dry run again");
+    struct restore_guarded turned[2] = {all[1], all[0]};
+    restore_guard_token_all(turned, 2, text);
+    assert_string_equal(text, over);
+    restore_guard_token_all(all, 1, text); /* of one it is its own */
+    assert_string_equal(text, g[0].token);
+    restore_guard_token_all(all + 2, 1, text);
+    assert_string_equal(text, "");
+    for (int i = 0; i < 3; i++)
+        all[i].view.now += CLOCK_DAY; /* printed yesterday */
+    assert_succeeds(restore_guard_allow_all(all, 3, over, &err), err);
+    g[1].over = RESTORE_OVER_REFUSED;
+    assert_fails(restore_guard_allow_all(all, 3, over, &err), err, ERR_CONFLICT, "dry run again");
+    for (int i = 0; i < 3; i++)
+        end(&f[i]);
 }
 
 /* Restored to LSN 25 a moment ago, not backed up since: the tail begins on the old fork and crosses over. */
@@ -263,7 +334,7 @@ static void test_crosses_over(void **state) {
     db->state.last_log_backup_lsn = L(20);
     f.view.server = "another";
     assert_decides(&f, RESTORE_OVER_TOKEN, RESTORE_LOSS_OTHER_SERVER);
-    f.view.server = NULL;
+    f.view.server = "sql-0";
     db->first_fork = G(FORK_C); /* from a fork that the store does not know */
     assert_decides(&f, RESTORE_OVER_TOKEN, RESTORE_LOSS_OTHER_FORK);
     db->first_fork = G(FORK_A);
@@ -518,7 +589,7 @@ static void test_siblings(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_words),  cmocka_unit_test(test_nothing_there), cmocka_unit_test(test_tail),
-        cmocka_unit_test(test_losses), cmocka_unit_test(test_safe),          cmocka_unit_test(test_crosses_over),
+        cmocka_unit_test(test_losses), cmocka_unit_test(test_safe), cmocka_unit_test(test_lsns_of_something_else), cmocka_unit_test(test_several),          cmocka_unit_test(test_crosses_over),
         cmocka_unit_test(test_healed), cmocka_unit_test(test_copy),          cmocka_unit_test(test_refused),
         cmocka_unit_test(test_token),  cmocka_unit_test(test_no_tail),       cmocka_unit_test(test_damaged),
         cmocka_unit_test(test_joins),  cmocka_unit_test(test_siblings),

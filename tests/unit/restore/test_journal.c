@@ -29,6 +29,7 @@ static void fill(struct restore_journal *j) {
     (void)restore_request_add_wish(&r, "orders", NULL);
     restore_journal_new(dir, &r, j);
     restore_request_done(&r);
+    str_copy(j->server.address, sizeof(j->server.address), "sql:1433");
     for (int i = 0; i < 2; i++) {
         struct restore_entry *e = restore_journal_add(j);
         restore_entry_set(&e->database, "orders");
@@ -37,6 +38,10 @@ static void fill(struct restore_journal *j) {
         e->files = mem_array(1, sizeof(*e->files));
         e->files[e->file_count++] = (struct restore_move){mem_strdup("a"), mem_strdup("/data/a")};
         guid_random(&e->base);
+        e->judged = i == 0;
+        e->before = (struct restore_identity){.there = true, .id = 7, .created = "2026-11-21 02:47:00.123", .state = 1};
+        guid_random(&e->family);
+        e->short_at = 4711;
         restore_entry_avoid(e, &e->base);
         restore_entry_avoid(e, &e->base);
         assert_int_equal(e->avoid_count, 1);
@@ -59,6 +64,13 @@ static void test_steps_survive(void **state) {
     assert_int_equal(back.count, 2);
     assert_int_equal(back.entries[0].step, RESTORE_RESTORING);
     assert_true(back.entries[0].base_done);
+    assert_true(back.entries[0].judged && !back.entries[1].judged);
+    assert_true(restore_identity_same(&back.entries[0].before, &j.entries[0].before));
+    assert_false(back.entries[0].mine.there);
+    assert_true(guid_eq(&back.entries[0].family, &j.entries[0].family));
+    assert_int_equal(back.entries[0].short_at, 4711);
+    assert_false(back.entries[1].before.there);
+    assert_string_equal(back.server.address, "sql:1433");
     assert_int_equal(back.entries[0].outcome, RESTORE_PLANNED);
     assert_int_equal(back.entries[1].outcome, RESTORE_FAILED);
     assert_int_equal(back.entries[1].err.class, ERR_CHAIN);
