@@ -195,6 +195,7 @@ int stand_before_base(struct item *it, struct err *err) {
     it->reopened = stand == STAND_REOPENED;
     if (stand != STAND_ABSENT && stand != STAND_BEFORE && stand != STAND_RESTORING)
         return stand_refuse(it, stand, err);
+    stand_forget_known(it); /* a full brings each file anew */
     item_edit(it);
     it->entry->before = it->there; /* absent, unchanged, or ours: which may be replaced */
     it->entry->before_ours = it->ours_there;

@@ -221,14 +221,21 @@ def test_another_one_before_the_tail_is_taken(restore: Restore, h: History, tmp_
 
 
 def test_opened_again_after_the_tail(restore: Restore, h: History, tmp_path: Path) -> None:
-    """What was committed after the tail is in a second tail, or the database stays."""
-    with held(restore, tmp_path, "--to", h.middle, "-d", h.database, at="restore.restoring:before") as outcome:
+    """What was committed after the tail is in a second tail."""
+    with held(restore, tmp_path, "--to", "latest", "-d", h.database, at="restore.tail_shipped:after") as outcome:
         opened_and_used(h, h.database)
-    if outcome["done"].code:
-        survived(h, h.database)
-        return
-    assert values(h.sim, h.database) == list(range(1, 6))
-    restore.run("--to", "latest", "-d", h.database, "--as", f"again_{h.database}", code=None)
+    assert outcome["done"].code == 0, outcome["done"].err
+    assert values(h.sim, h.database) == sorted([*h.all, *FOREIGN])
+
+
+def test_opened_again_right_before_it_is_restored_over(restore: Restore, h: History, tmp_path: Path) -> None:
+    """Behind the last look: the batch itself looks."""
+    with held(restore, tmp_path, "--to", h.middle, "-d", h.database, at="restore.restoring:after") as outcome:
+        opened_and_used(h, h.database)
+    assert outcome["done"].code == CONFLICT, outcome["done"].err
+    assert values(h.sim, h.database) == sorted([*h.all, *FOREIGN])
+    restore.run("--resume", only_journal(restore), code=CONFLICT)
+    assert values(h.sim, h.database) == sorted([*h.all, *FOREIGN])
 
 
 def test_a_volume_that_comes_back_is_not_lost(restore: Restore, h: History, tmp_path: Path) -> None:
@@ -237,10 +244,8 @@ def test_a_volume_that_comes_back_is_not_lost(restore: Restore, h: History, tmp_
     with held(restore, tmp_path, "--to", "latest", "-d", h.database, at="restore.tail_shipped:after") as outcome:
         h.sim.do("state", database=h.database, state="ONLINE")
         h.sim.query(f"INSERT INTO marks VALUES ({FOREIGN[0]}, SYSUTCDATETIME())", h.database)
-    if outcome["done"].code:
-        survived(h, h.database)
-    else:
-        assert FOREIGN[0] in values(h.sim, h.database), "the second tail has it"
+    assert outcome["done"].code == 0, outcome["done"].err
+    assert values(h.sim, h.database) == sorted([*h.all, *FOREIGN]), "the second tail has it"
 
 
 # ---- on the wrong instance, with the wrong backups ----------------------------------------------------------------------
