@@ -135,8 +135,8 @@ int restore_remote_plan(struct cli *cli, const Mssql__V1__RestoreSpec *spec, str
     if (!r)
         return err_set(err, ERR_PROTOCOL, "the sidecar answered without a report");
     if (cli->output != CLI_TABLE) {
-        json_t *v = restore_remote_json(r->restore_id, true, r->started_at, r->finished_at, r->error_class, r->message, r->results,
-                                        r->n_results, r->checks, r->n_checks);
+        json_t *v = restore_remote_json(r->restore_id, true, r->started_at, r->finished_at, r->error_class, r->message,
+                                        r->results, r->n_results, r->checks, r->n_checks);
         json_object_set_new(v, "token", *r->token ? json_string(r->token) : json_null());
         cli_print_value(cli, v);
     } else {

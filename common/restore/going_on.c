@@ -10,7 +10,8 @@ void going_on_server(const struct engine *e, struct restore_server *ret_server) 
     *ret_server = (struct restore_server){.name = ""};
     str_copy(ret_server->name, sizeof(ret_server->name), e->target.server.name);
     str_copy(ret_server->machine, sizeof(ret_server->machine), e->target.server.machine);
-    str_format(ret_server->address, sizeof(ret_server->address), "%s:%u", sql->host ? sql->host : "", sql->port ? sql->port : 1433);
+    str_format(ret_server->address, sizeof(ret_server->address), "%s:%u", sql->host ? sql->host : "",
+               sql->port ? sql->port : 1433);
 }
 
 int going_on_scope(const struct engine *e, struct err *err) {
@@ -29,8 +30,9 @@ static int check_server(const struct engine *e, struct err *err) {
     /* The machine is for people: a pod that is made anew may have another one, and is the same instance. */
     if (str_ieq(was->name, now.name) && !strcmp(was->address, now.address))
         return 0;
-    (void)err_set(err, ERR_CONFLICT, "restore %s was begun on instance '%s' (machine %s) at %s, and this is '%s' (machine %s) at %s",
-                  e->request.id, was->name, was->machine, was->address, now.name, now.machine, now.address);
+    (void)err_set(err, ERR_CONFLICT,
+                  "restore %s was begun on instance '%s' (machine %s) at %s, and this is '%s' (machine %s) at %s", e->request.id,
+                  was->name, was->machine, was->address, now.name, now.machine, now.address);
     return err_hint(err, "Resume it there. When it is the same instance at another address, ask for a restore anew: what is "
                          "RESTORING from backups of the store is replaced without loss");
 }
@@ -40,7 +42,8 @@ static int check_entry(const struct engine *e, const struct item *it, struct err
         return 0; /* judged anew */
     if (!it->entry->judged) {
         (void)err_set(err, ERR_UNSUPPORTED,
-                      "restore %s was begun by an older program, which did not note which database it may replace", e->request.id);
+                      "restore %s was begun by an older program, which did not note which database it may replace",
+                      e->request.id);
         return err_hint(err, "Ask for a restore of '%s' anew: it says what would be lost", it->target);
     }
     if (guid_eq(&it->entry->family, &it->source.family_guid))

@@ -109,7 +109,8 @@ int restore_guard_allow_all(const struct restore_guarded *all, size_t count, con
         if (err->class != ERR_CONFLICT || !any_quoted(all, count, tokens))
             return -1;
         (void)err_set(err, ERR_DATA_LOSS, "%s", g->text); /* what was quoted is good, and not for this one */
-        return err_hint(err, "The token acknowledges the loss of another database only: quote this one's, too, or the one over all");
+        return err_hint(err,
+                        "The token acknowledges the loss of another database only: quote this one's, too, or the one over all");
     }
     return 0;
 }

@@ -63,10 +63,10 @@ static bool guid_kept(const struct guid *was, const struct guid *now) {
 bool restore_identity_same(const struct restore_identity *was, const struct restore_identity *now) {
     if (!restore_identity_is(was, now))
         return false;
-    return !was->there || (was->state == now->state && was->standby == now->standby &&
-                           guid_kept(&was->database_guid, &now->database_guid) && guid_kept(&was->family_guid, &now->family_guid) &&
-                           guid_kept(&was->fork, &now->fork) && lsn_cmp(was->redo_lsn, now->redo_lsn) == 0 &&
-                           guid_kept(&was->redo_fork, &now->redo_fork));
+    return !was->there ||
+           (was->state == now->state && was->standby == now->standby && guid_kept(&was->database_guid, &now->database_guid) &&
+            guid_kept(&was->family_guid, &now->family_guid) && guid_kept(&was->fork, &now->fork) &&
+            lsn_cmp(was->redo_lsn, now->redo_lsn) == 0 && guid_kept(&was->redo_fork, &now->redo_fork));
 }
 
 /* ---- inside of a batch ---- */

@@ -35,8 +35,8 @@ static json_t *proof_json(const struct restore_entry *e) {
     char base[LSN_TEXT_MAX], tail[LSN_TEXT_MAX];
     return json_pack("{s:o,s:b,s:o,s:o,s:s,s:o,s:s,s:I}", "before", restore_identity_to_json(&e->before), "beforeOurs",
                      e->before_ours, "mine", restore_identity_to_json(&e->mine), "family", guid_json(&e->family), "baseLsn",
-                     lsn_format(base, e->base_lsn), "baseFork", guid_json(&e->base_fork), "tailLsn", lsn_format(tail, e->tail_lsn),
-                     "shortAt", (json_int_t)e->short_at);
+                     lsn_format(base, e->base_lsn), "baseFork", guid_json(&e->base_fork), "tailLsn",
+                     lsn_format(tail, e->tail_lsn), "shortAt", (json_int_t)e->short_at);
 }
 
 static json_t *entry_json(const struct restore_entry *e) {

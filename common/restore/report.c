@@ -137,7 +137,8 @@ static void advise(struct item *it) {
     struct restore_result *r = it->result;
     const char *id = it->engine->request.id;
     if (it->foreign) {
-        restore_lines_add(&it->next, "The database '%s' that is there now is left as it is. Ask for a restore anew, or under another name",
+        restore_lines_add(&it->next,
+                          "The database '%s' that is there now is left as it is. Ask for a restore anew, or under another name",
                           it->target);
         return;
     }
@@ -170,10 +171,11 @@ static void say_reached(struct item *it) {
     if (it->entry->short_at) {
         char at[CLOCK_TEXT_MAX], stop[CLOCK_TEXT_MAX];
         r->reached_at = it->entry->short_at;
-        restore_lines_add(&it->warnings,
-                          "SQL Server did not find %s in the log: everything in the backups is restored, and they are certain to be "
-                          "complete up to %s only",
-                          clock_format(stop, it->plan.stop.at), clock_format(at, it->entry->short_at));
+        restore_lines_add(
+            &it->warnings,
+            "SQL Server did not find %s in the log: everything in the backups is restored, and they are certain to be "
+            "complete up to %s only",
+            clock_format(stop, it->plan.stop.at), clock_format(at, it->entry->short_at));
     }
     if (lsn_is_zero(r->reached_lsn))
         r->reached_lsn = it->plan.reaches_lsn;

@@ -404,7 +404,8 @@ static int check_targets(const struct engine *e, struct err *err) {
     if (rc == 0 && !differ && !strcmp(names[a], names[b]))
         rc = err_set(err, ERR_USAGE, "two databases cannot both become '%s'", names[b]);
     else if (rc == 0 && !differ)
-        rc = err_set(err, ERR_USAGE, "two databases cannot both become '%s': for the server '%s' is the same name", names[b], names[a]);
+        rc = err_set(err, ERR_USAGE, "two databases cannot both become '%s': for the server '%s' is the same name", names[b],
+                     names[a]);
     mem_free(names);
     return rc;
 }

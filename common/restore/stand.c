@@ -165,8 +165,8 @@ int stand_refuse(struct item *it, enum stand stand, struct err *err) {
     switch (stand) {
     case STAND_ONLINE:
     case STAND_STANDBY:
-        (void)err_set(err, ERR_CONFLICT, "database '%s' was opened by somebody else before it was restored whole: it is left alone",
-                      it->target);
+        (void)err_set(err, ERR_CONFLICT,
+                      "database '%s' was opened by somebody else before it was restored whole: it is left alone", it->target);
         break;
     case STAND_REOPENED:
         (void)err_set(err, ERR_CONFLICT, "database '%s' was opened again after its tail was taken: it is left alone", it->target);
@@ -175,12 +175,14 @@ int stand_refuse(struct item *it, enum stand stand, struct err *err) {
         (void)err_set(err, ERR_CONFLICT, "database '%s' is neither RESTORING nor open: it is left alone", it->target);
         break;
     case STAND_ABSENT:
-        return err_set(err, ERR_CONFLICT, "database '%s' is not there any more, somebody else has dropped or renamed it", it->target);
+        return err_set(err, ERR_CONFLICT, "database '%s' is not there any more, somebody else has dropped or renamed it",
+                       it->target);
     default:
-        (void)err_set(err, ERR_CONFLICT,
-                      "database '%s' is not the one that was there when the restore was allowed, nor one that it has begun: it is "
-                      "left alone",
-                      it->target);
+        (void)err_set(
+            err, ERR_CONFLICT,
+            "database '%s' is not the one that was there when the restore was allowed, nor one that it has begun: it is "
+            "left alone",
+            it->target);
     }
     return err_hint(err, "Ask for the restore anew: it says what would be lost then");
 }

@@ -168,7 +168,8 @@ static void note_saved(struct item *it, const struct restore_tail *tail, const s
     item_edit(it);
     if (there->there && there->state == SQL_DB_RESTORING && restore_identity_is(&entry->before, there))
         entry->before = *there;
-    entry->tail_lsn = entry->over == RESTORE_OVER_TAIL && it->guard.over != RESTORE_OVER_TOKEN ? tail->set.last_lsn : (struct lsn){0};
+    entry->tail_lsn = entry->over == RESTORE_OVER_TAIL && it->guard.over != RESTORE_OVER_TOKEN ? tail->set.last_lsn
+                                                                                               : (struct lsn){0};
     item_edited(it);
 }
 

@@ -129,7 +129,7 @@ static void test_stuck(void **state) {
         enum apply_sight sight;
         int64_t after_ms, still_ms;
         bool stuck;
-    } cases[] = {{APPLY_SEES, 1000, 999, false}, {APPLY_SEES, 1000, 1001, true},        {APPLY_SEES, 0, 1000000, false},
+    } cases[] = {{APPLY_SEES, 1000, 999, false}, {APPLY_SEES, 1000, 1001, true},      {APPLY_SEES, 0, 1000000, false},
                  {APPLY_AWAY, 1000, 1001, true}, {APPLY_BLIND, 1000, 1000000, false}, {APPLY_AWAY, 1000, 999, false}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct apply a = {.stuck_after_ms = cases[i].after_ms, .moved_us = 5, .sight = cases[i].sight};
@@ -139,10 +139,8 @@ static void test_stuck(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_answers),
-        cmocka_unit_test(test_troubles),
-        cmocka_unit_test(test_lost_and_cancelled),
+        cmocka_unit_test(test_texts),    cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_troubles), cmocka_unit_test(test_lost_and_cancelled),
         cmocka_unit_test(test_stuck),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -588,11 +588,12 @@ static void test_siblings(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words),  cmocka_unit_test(test_nothing_there), cmocka_unit_test(test_tail),
-        cmocka_unit_test(test_losses), cmocka_unit_test(test_safe), cmocka_unit_test(test_lsns_of_something_else), cmocka_unit_test(test_several),          cmocka_unit_test(test_crosses_over),
-        cmocka_unit_test(test_healed), cmocka_unit_test(test_copy),          cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_token),  cmocka_unit_test(test_no_tail),       cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_joins),  cmocka_unit_test(test_siblings),
+        cmocka_unit_test(test_words),    cmocka_unit_test(test_nothing_there), cmocka_unit_test(test_tail),
+        cmocka_unit_test(test_losses),   cmocka_unit_test(test_safe),          cmocka_unit_test(test_lsns_of_something_else),
+        cmocka_unit_test(test_several),  cmocka_unit_test(test_crosses_over),  cmocka_unit_test(test_healed),
+        cmocka_unit_test(test_copy),     cmocka_unit_test(test_refused),       cmocka_unit_test(test_token),
+        cmocka_unit_test(test_no_tail),  cmocka_unit_test(test_damaged),       cmocka_unit_test(test_joins),
+        cmocka_unit_test(test_siblings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

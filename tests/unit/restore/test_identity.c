@@ -9,12 +9,8 @@
 static struct err err;
 
 static struct restore_identity open_one(void) {
-    struct restore_identity i = {.there = true,
-                                 .id = 6,
-                                 .state = 0,
-                                 .database_guid = G(0xDB),
-                                 .family_guid = G(FAMILY),
-                                 .fork = G(FORK_A)};
+    struct restore_identity i = {
+        .there = true, .id = 6, .state = 0, .database_guid = G(0xDB), .family_guid = G(FAMILY), .fork = G(FORK_A)};
     str_copy(i.created, sizeof(i.created), "2026-11-21 02:47:00.123");
     return i;
 }
@@ -26,9 +22,9 @@ static void test_which_changes_count(void **state) {
         const char *what;
         bool is, same;
     } cases[] = {
-        {"nothing", true, true}, {"id", false, false},      {"created", false, false}, {"state", true, false},
-        {"standby", true, false}, {"database", true, false}, {"family", true, false},   {"fork", true, false},
-        {"redo", true, false},
+        {"nothing", true, true}, {"id", false, false},     {"created", false, false},
+        {"state", true, false},  {"standby", true, false}, {"database", true, false},
+        {"family", true, false}, {"fork", true, false},    {"redo", true, false},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct restore_identity now = was;
@@ -64,7 +60,8 @@ static void test_text(void **state) {
     buf_reset(&b);
     restore_identity_only_if("sales", &want, false, &b);
     assert_true(str_starts(b.data, "IF NOT EXISTS ("));
-    assert_non_null(strstr(b.data, "d.database_id = 6 AND CONVERT(nvarchar(30), d.create_date, 121) = N'2026-11-21 02:47:00.123') THROW"));
+    assert_non_null(
+        strstr(b.data, "d.database_id = 6 AND CONVERT(nvarchar(30), d.create_date, 121) = N'2026-11-21 02:47:00.123') THROW"));
     buf_reset(&b);
     want.redo_lsn = L(7);
     restore_identity_only_if("sales", &want, true, &b);
@@ -101,8 +98,8 @@ static void test_read(void **state) {
     struct restore_identity i;
     struct fake_sql *sql = fake_sql_new();
     fake_sql_expect(sql, "WHERE d.name = N'sales'");
-    fake_sql_columns(sql, 9, "database_id", "created", "state", "is_in_standby", "database_guid", "family_guid", "recovery_fork_guid",
-                     "redo_start_lsn", "redo_start_fork_guid");
+    fake_sql_columns(sql, 9, "database_id", "created", "state", "is_in_standby", "database_guid", "family_guid",
+                     "recovery_fork_guid", "redo_start_lsn", "redo_start_fork_guid");
     fake_sql_row(sql, "6", "2026-11-21 02:47:00.123", "1", "0", NULL, NULL, NULL, "39000000048800071",
                  "44444444-8A2C-4C6C-9BF5-2E02090C8EBC");
     assert_succeeds(restore_identity_read(fake_sql_session(sql), "sales", &i, &err), err);
