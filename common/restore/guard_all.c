@@ -11,7 +11,8 @@
 
 #define SEPARATORS ", \t\r\n"
 
-bool guard_quotes(const char *tokens, const char *token) {
+/* Is this token among those that are quoted? */
+static bool quotes(const char *tokens, const char *token) {
     size_t len = strlen(token);
     if (!tokens || !len)
         return false;
@@ -32,7 +33,7 @@ bool guard_quoted(const struct restore_guard_view *view, const struct restore_gu
         return false;
     for (int days_ago = 0; days_ago <= 1; days_ago++) {
         guard_token(view, g, loss, days_ago, token);
-        if (guard_quotes(tokens, token))
+        if (quotes(tokens, token))
             return true;
     }
     return false;
@@ -85,7 +86,7 @@ static bool all_quoted(const struct restore_guarded *all, size_t count, const ch
     char token[RESTORE_TOKEN_MAX];
     for (int days_ago = 0; days_ago <= 1; days_ago++) {
         over_all(all, count, days_ago, token);
-        if (guard_quotes(tokens, token))
+        if (quotes(tokens, token))
             return true;
     }
     return false;

@@ -7,8 +7,6 @@
 
 /* Fills guard->text. */
 void guard_say(const struct restore_guard_view *view, struct restore_guard *guard);
-/* Is this token among those that are quoted? */
-bool guard_quotes(const char *tokens, const char *token);
 /* Is the one for this loss, of today or of yesterday? */
 bool guard_quoted(const struct restore_guard_view *view, const struct restore_guard *guard, enum restore_loss loss,
                   const char *tokens);

@@ -185,12 +185,56 @@ static void test_paths(void **state) {
     fake_sql_done(sql);
 }
 
+/* The server knows which names are one; what it said is not guessed again. */
+static void test_names(void **state) {
+    (void)state;
+    static const char *const plain[] = {"a", "b", "A"}, *const wide[] = {"x",
+                                                                         "\xc3\x9c"
+                                                                         "bung",
+                                                                         "\xc3\xbc"
+                                                                         "bung",
+                                                                         "y"};
+    static const char *const blank[] = {"x", "x "};
+    struct err err;
+    struct restore_target t = {0};
+    bool differ = true;
+    size_t a = 9, b = 9;
+    t.databases = mem_array(1, sizeof(*t.databases));
+    t.database_count = 1;
+    t.databases[0].info.id = 6;
+    str_copy(t.databases[0].info.name, sizeof(t.databases[0].info.name), "sales");
+    struct fake_sql *sql = fake_sql_new();
+    struct sql_session *session = fake_sql_session(sql);
+    fake_sql_expect(sql, "WHERE name = N'sales '");
+    fake_sql_columns(sql, 1, "database_id");
+    fake_sql_row(sql, "6");
+    assert_null(target_find(&t, "sales "));
+    assert_succeeds(target_resolve(session, &t, "sales ", &err), err);
+    assert_succeeds(target_resolve(session, &t, "sales ", &err), err); /* asked once */
+    assert_ptr_equal(target_find(&t, "sales "), &t.databases[0]);
+    fake_sql_expect(sql, "WHERE name = N'Sales'"); /* a server that tells case from case */
+    assert_succeeds(target_resolve(session, &t, "Sales", &err), err);
+    assert_null(target_find(&t, "Sales"));
+    assert_succeeds(target_names_differ(session, plain, 2, &differ, &a, &b, &err), err);
+    assert_true(differ);
+    assert_succeeds(target_names_differ(session, plain, 3, &differ, &a, &b, &err), err);
+    assert_true(!differ && a == 0 && b == 2);
+    fake_sql_expect(sql, "x.n = y.n AND x.i < y.i");
+    fake_sql_columns(sql, 2, "a", "b");
+    fake_sql_row(sql, "1", "2");
+    assert_succeeds(target_names_differ(session, wide, 4, &differ, &a, &b, &err), err);
+    assert_true(!differ && a == 1 && b == 2);
+    fake_sql_expect(sql, "UNION ALL SELECT 1 AS i, N'x ' AS n");
+    assert_succeeds(target_names_differ(session, blank, 2, &differ, &a, &b, &err), err);
+    assert_true(differ);
+    fake_sql_done(sql);
+    target_done(&t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_read),
-        cmocka_unit_test(test_less),
-        cmocka_unit_test(test_lost),
-        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_names), cmocka_unit_test(test_read),  cmocka_unit_test(test_less),
+        cmocka_unit_test(test_lost),  cmocka_unit_test(test_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
