@@ -4,6 +4,7 @@
  * `ended`, and both are removed.
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/buf.h"
 #include "common/base/fault.h"
@@ -88,6 +89,10 @@ struct walk {
 
 static int each(void *user, const char *name) {
     struct walk *w = user;
+    if (strstr(name, ".tmp-")) { /* half written when the process was killed */
+        _cleanup_free_ char *left = path_of(w->u, name, "");
+        (void)unlink(left);
+    }
     if (!str_ends(name, ".command"))
         return 0;
     _cleanup_free_ char *id = mem_strndup(name, strlen(name) - strlen(".command"));

@@ -78,7 +78,7 @@ BAD_TOKENS = {
 def known_pods(tmp_path: Path, controllers: Any) -> Controller:
     pods = tmp_path / "pods"
     pods.write_text("uid-0\nuid-1\n")
-    return controllers("-p", str(pods))
+    return controllers("-p", str(pods), "-h", "60")
 
 
 @pytest.mark.parametrize("kind", BAD_TOKENS)
@@ -163,12 +163,13 @@ def test_a_newer_session_replaces_the_older(known_pods: Controller, issuer: Issu
             assert (stats["connected"], stats["known"], stats["replaced"], stats["lost"]) == (1, 1, 1, 0)
 
 
-def test_a_session_that_says_nothing(known_pods: Controller, issuer: Issuer) -> None:
-    with Pretender(known_pods, issuer.token()) as p:  # heartbeats of 2 s
+def test_a_session_that_says_nothing(controllers: Any, issuer: Issuer) -> None:
+    controller = controllers("-h", "2")
+    with Pretender(controller, issuer.token()) as p:
         p.hello()
         p.hear("welcome")
         assert p.hear("refused").reason == "Silent"
-    known_pods.wait("session", "uid-0", "0")
+    controller.wait("session", "uid-0", "0")
 
 
 def test_a_token_that_expires_in_a_session(known_pods: Controller, issuer: Issuer) -> None:
@@ -179,7 +180,7 @@ def test_a_token_that_expires_in_a_session(known_pods: Controller, issuer: Issue
 
 
 def test_too_many_sessions(issuer: Issuer, controllers: Any) -> None:
-    controller = controllers("-s", "3")
+    controller = controllers("-s", "3", "-h", "60")
     with contextlib.ExitStack() as stack:
         for i in range(3):
             p = stack.enter_context(Pretender(controller, issuer.token(uid=f"u{i}")))
@@ -293,7 +294,7 @@ def test_a_certificate_that_changes(tmp_path: Path, issuer: Issuer, controllers:
         return cert, key
 
     cert, key = make("now")
-    controller = controllers("-c", str(cert), "-k", str(key))
+    controller = controllers("-c", str(cert), "-k", str(key), "-h", "60")
     first = cert.read_bytes()
     with Pretender(controller, issuer.token(), grpc.ssl_channel_credentials(first)) as p:
         p.hello()

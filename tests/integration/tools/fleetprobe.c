@@ -272,7 +272,7 @@ int main(int argc, char **argv) {
     struct fleet_options o = {.listen = listen,
                               .controller_id = "probe",
                               .events = {on_session, on_status, on_policy, on_command, NULL},
-                              .heartbeat_s = 2};
+                              .heartbeat_s = 10};
     for (int c; (c = getopt(argc, argv, "l:j:p:c:k:a:h:n:L:s:")) != -1;) {
         if (c == 'l')
             listen[0] = optarg;
