@@ -205,6 +205,11 @@ def test_either_side_is_killed_with_commands_under_way(lab: Lab, linked: tuple[S
         assert not result.error_class and state.endswith(("COMPLETED", "QUIET")), f"seed {seed} turn {turn}: {result}"
         controller.order("ack", UID, id)
         wait_for(f"seed {seed}: the sidecar to forget {id}", lambda: not list((sidecar.state / "commands").glob(f"{id}.*")))
+    sidecar.kill()
+    half = sidecar.state / "commands" / "k9.command.tmp-1-1"  # as a kill in mid-write leaves it
+    half.write_bytes(b"x")
+    sidecar.start()
+    assert not half.exists()
     assert sidecar.stop() == 0
 
 
