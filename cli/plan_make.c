@@ -177,6 +177,9 @@ void plan_made_done(struct plan_made *made) {
 static bool build(const struct cli *cli, const struct plan_options *options, struct plan_made *made,
                   struct chain_refusal *refusal) {
     const struct origin_chain *c = &made->chain;
+    /* A machine whose clock is behind the server's does not make the newest backups ones of the future. They ended within the
+     * second of their finish. */
+    int64_t newest = c->database->newest_at + CLOCK_SECOND;
     struct chain_plan_request request = {
         .history = &c->order,
         .foreign = c->foreign,
@@ -190,8 +193,7 @@ static bool build(const struct cli *cli, const struct plan_options *options, str
         .marks = c->loaded.marks,
         .mark_count = c->loaded.mark_count,
         .allow_damaged = options->allow_damaged,
-        /* a machine whose clock is behind the server's does not make the newest backups ones of the future */
-        .now = cli->now > c->database->newest_at ? cli->now : c->database->newest_at,
+        .now = cli->now > newest ? cli->now : newest,
     };
     return chain_plan_build(&request, &made->plan, refusal);
 }

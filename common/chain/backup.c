@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "common/base/clock.h"
+
 static const char *const backup_kind_names[BACKUP_KIND_COUNT] = {"full", "diff", "log"};
 
 const char *backup_kind_name(enum backup_kind kind) {
@@ -43,6 +45,11 @@ int64_t backup_reach_at(const struct backup *b) {
     if (b->kind == BACKUP_LOG)
         return b->valid_until ? b->valid_until : b->start_at;
     return b->valid_until > b->finish_at ? b->valid_until : b->finish_at;
+}
+
+int64_t backup_ended_by(const struct backup *b) {
+    bool whole = b->finish_at && b->finish_at % CLOCK_SECOND == 0;
+    return whole ? b->finish_at + CLOCK_SECOND : b->finish_at;
 }
 
 bool backup_crosses_fork(const struct backup *b) {

@@ -52,7 +52,7 @@ struct backup {
     struct lsn database_backup_lsn; /* CheckpointLSN of the last regular full, 0 when none */
 
     int64_t start_at; /* BackupStartDate in UTC */
-    int64_t finish_at; /* BackupFinishDate in UTC */
+    int64_t finish_at; /* BackupFinishDate in UTC; headers have whole seconds, rounded down: see backup_ended_by() */
     /* LastValidRestoreTime in UTC where the server knows it (2022), else the server's clock sampled before BACKUP LOG: every
      * commit up to here is in the set. 0 for fulls and differentials without it. */
     int64_t valid_until;
@@ -77,6 +77,9 @@ bool backup_has_lsns(const struct backup *b);
 /* Every commit up to here is in the set: valid_until where known; else the start of a log backup, the end of a full or
  * differential one. */
 int64_t backup_reach_at(const struct backup *b);
+/* The set holds no commit from behind this moment: its finish, or the end of that second where the header has whole seconds.
+ * It is a whole second then, so that what people see of it is what they can ask for. 0: the header has no finish. */
+int64_t backup_ended_by(const struct backup *b);
 /* Does the log cross a fork: begin on one recovery fork and end on another? */
 bool backup_crosses_fork(const struct backup *b);
 /* May this full be the base of a plan (not damaged, not a snapshot, not foreign)? */

@@ -91,7 +91,7 @@ static void check_log(const struct chain_view *view, const struct backup *set, c
     } else if (backup_has(set, BACKUP_BULK_LOGGED) && lsn_cmp(set->first_lsn, set->last_lsn) < 0) {
         hole_begin(v, before, set, CHAIN_HOLE_BULK_LOGGED);
         v->hole.until_lsn = set->last_lsn;
-        v->hole.until_at = set->finish_at;
+        v->hole.until_at = backup_ended_by(set);
         chain_hole_text(v->text, &v->hole);
     }
 }

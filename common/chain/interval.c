@@ -114,7 +114,7 @@ static bool builder_join(void *user, const struct backup *log, struct chain_poin
         const struct chain_interval *v = draft_holding(b, &from, set.last_lsn);
         if (!v || !set_is_stop(b, &set))
             continue;
-        int64_t at = set.kind == BACKUP_LOG ? backup_reach_at(&set) : set.finish_at;
+        int64_t at = set.kind == BACKUP_LOG ? backup_reach_at(&set) : backup_ended_by(&set);
         *ret_point = (struct chain_point){.lsn = set.last_lsn, .at = at > v->from_at ? at : v->from_at, .set = set.set_guid};
         return true;
     }

@@ -3,7 +3,7 @@
  * Restorable intervals of a history and the holes between them.
  *
  * Inside an interval every moment from `from_at` to `until_at` (and every LSN from from_lsn to until_lsn) can be restored
- * from our sets. `from_at` is the finish of the base that begins it; `until_at` is the valid_until of its last log. The
+ * from our sets. `from_at` is backup_ended_by() of the base that begins it; `until_at` is the valid_until of its last log. The
  * inside of a bulk-logged log is a hole; its end begins the next interval. A data backup that no log joins to anything is
  * an interval of one point.
  *

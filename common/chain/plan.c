@@ -26,7 +26,7 @@ static struct chain_member *member_add(const struct plan_attempt *a, struct chai
 }
 
 /*
- * The last log that is certainly needed: the first whose finish is not before the moment. What follows a log that is
+ * The last log that is certainly needed: the first that may have ended behind the moment. What follows a log that is
  * restored whole is certain, too: without a stop the server does not say whether the moment was reached.
  */
 static size_t last_certain(const struct plan_attempt *a) {
@@ -35,7 +35,7 @@ static size_t last_certain(const struct plan_attempt *a) {
         return count ? count - 1 : 0;
     for (size_t i = 0; i < count; i++) {
         const struct backup *log = chain_history_peek(a->rules->history, a->way.logs[i]);
-        if (log->finish_at >= a->target.at && !plan_log_is_whole(log))
+        if (backup_ended_by(log) >= a->target.at && !plan_log_is_whole(log))
             return i;
     }
     return count ? count - 1 : 0;
@@ -67,7 +67,7 @@ static void logs_add(const struct plan_attempt *a, struct chain_plan *plan) {
     for (size_t i = 0; i < a->way.log_count; i++)
         member_add(a, plan, a->way.logs[i], i < certain ? CHAIN_WHY_ROLL : i == certain ? CHAIN_WHY_TARGET : CHAIN_WHY_MAYBE);
     if (a->goal.by_time && a->way.log_count && certain + 1 == a->way.log_count &&
-        chain_history_peek(a->rules->history, a->way.logs[certain])->finish_at >= a->target.at) {
+        backup_ended_by(chain_history_peek(a->rules->history, a->way.logs[certain])) >= a->target.at) {
         uint32_t next = log_after(a);
         if (next != PLAN_NONE)
             member_add(a, plan, next, CHAIN_WHY_MAYBE);
@@ -96,7 +96,7 @@ static void reach_fill(const struct plan_attempt *a, struct chain_plan *plan) {
         plan->reaches_at = a->mark_at;
         plan->reaches_lsn = a->target.lsn;
     } else if (!plan->stop.kind && set) {
-        plan->reaches_at = set->kind == BACKUP_LOG ? backup_reach_at(set) : set->finish_at;
+        plan->reaches_at = set->kind == BACKUP_LOG ? backup_reach_at(set) : backup_ended_by(set);
     }
     if (a->target.kind == CHAIN_TO_LSN)
         plan->reaches_lsn = a->target.lsn;

@@ -6,7 +6,7 @@
  * target it is the cheapest: fewest stored bytes to read, then fewest sets, then the newest full. Nothing is ever planned
  * across two incarnations.
  *
- * STOPAT. The last certain log of a plan to a moment is the first whose finish is at or after it. A commit that was made
+ * STOPAT. The last certain log of a plan to a moment is the first that may have ended behind it. A commit that was made
  * while that backup ran may be in the next one only, so that one is listed as `if_needed`: it is restored only when the
  * server answered 4322 (moment not reached) to the log before it, never after the moment was reached (4335). When the
  * last log was restored and the server still says 4322, nothing was committed between its end and the moment: recover.

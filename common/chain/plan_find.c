@@ -145,8 +145,9 @@ static bool find_point(struct plan_attempt *a, size_t path) {
     struct plan_goal by_time = a->goal;
     for (size_t i = p->end; i-- > p->begin;) {
         const struct backup *set = chain_history_peek(a->rules->history, i);
-        if (set->finish_at > a->target.at || (set->kind == BACKUP_LOG && !plan_log_is_whole(set)) ||
-            !plan_set_usable(a->rules, (uint32_t)i) || (set->finish_at < a->target.at && !quiet_behind(a, p, i)))
+        int64_t ended_by = backup_ended_by(set);
+        if (ended_by > a->target.at || (set->kind == BACKUP_LOG && !plan_log_is_whole(set)) ||
+            !plan_set_usable(a->rules, (uint32_t)i) || (ended_by < a->target.at && !quiet_behind(a, p, i)))
             continue;
         a->goal = (struct plan_goal){.lsn = set->last_lsn, .before = true};
         if (!search(a, path, NULL))

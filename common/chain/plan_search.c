@@ -188,14 +188,14 @@ enum log_use { LOG_USELESS, LOG_HOLDS_GOAL, LOG_BEFORE_GOAL };
 static enum log_use log_use_time_parent(const struct search *s, const struct backup *log) {
     if (s->goal->at >= s->used_at)
         return LOG_BEFORE_GOAL;
-    int64_t until = plan_log_is_whole(log) ? log->finish_at : backup_reach_at(log);
+    int64_t until = plan_log_is_whole(log) ? backup_ended_by(log) : backup_reach_at(log);
     return until < s->goal->at ? LOG_BEFORE_GOAL : LOG_USELESS;
 }
 
 static enum log_use log_use_time(const struct search *s, const struct backup *log) {
     const struct plan_goal *goal = s->goal;
     bool bulk = plan_log_is_whole(log);
-    if (bulk && log->finish_at > goal->at)
+    if (bulk && backup_ended_by(log) > goal->at)
         return LOG_USELESS; /* its end may be behind the goal, and its inside cannot be reached */
     if (!bulk && backup_reach_at(log) >= goal->at)
         return LOG_HOLDS_GOAL;
@@ -214,7 +214,7 @@ static enum log_use log_use_lsn(const struct search *s, const struct backup *log
 
 static bool base_before_goal(const struct search *s, const struct backup *set) {
     if (s->goal->by_time)
-        return set->finish_at && set->finish_at <= s->goal->at;
+        return set->finish_at && backup_ended_by(set) <= s->goal->at;
     return lsn_cmp(set->last_lsn, s->goal->lsn) <= 0;
 }
 

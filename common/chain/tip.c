@@ -62,8 +62,8 @@ void chain_off_add(struct chain_tip *tip, const struct backup *set) {
         off_log(tip, set);
     } else if (off_base(tip, set) && lsn_cmp(set->last_lsn, tip->off_lsn) > 0) {
         tip->off_lsn = set->last_lsn;
-        if (set->finish_at > tip->off_until_at)
-            tip->off_until_at = set->finish_at;
+        if (backup_ended_by(set) > tip->off_until_at)
+            tip->off_until_at = backup_ended_by(set);
     }
     off_join(tip);
 }

@@ -10,7 +10,7 @@ static bool lsn_in(struct lsn a, struct lsn first, struct lsn last) {
 }
 
 static struct chain_point point_of(const struct backup *b) {
-    return (struct chain_point){.lsn = b->last_lsn, .at = b->finish_at, .set = b->set_guid};
+    return (struct chain_point){.lsn = b->last_lsn, .at = backup_ended_by(b), .set = b->set_guid};
 }
 
 static int point_cmp(const struct chain_point *a, const struct chain_point *b) {
@@ -215,7 +215,7 @@ static void segment_extend_bulk(struct chain_walk *w, const struct backup *n, bo
     t->bulk_lsn = t->seg_last;
     t->bulk_at = t->seg_until_at > t->clean_at ? t->seg_until_at : t->clean_at;
     t->clean_lsn = n->last_lsn;
-    t->clean_at = n->finish_at;
+    t->clean_at = backup_ended_by(n);
     t->clean_set = n->set_guid;
     if (reached || inside) {
         t->open = true;

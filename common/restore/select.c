@@ -74,28 +74,12 @@ void select_avoid(struct item *it, const struct guid *set) {
 
 /* ---- the plan ---- */
 
-/*
- * Headers have whole seconds, and what was committed in the second in which a data backup ended may be in it: for the plan it
- * ends with that second, so that it is never the base for a moment inside of it.
- */
-static int64_t ended_by(const struct backup *set) {
-    bool whole = set->kind != BACKUP_LOG && set->finish_at && set->finish_at % CLOCK_SECOND == 0;
-    return whole ? set->finish_at + CLOCK_SECOND - 1 : set->finish_at;
-}
-
-static int64_t finish_of(const struct backup *set) {
-    bool whole = set->kind != BACKUP_LOG && set->finish_at % CLOCK_SECOND == CLOCK_SECOND - 1;
-    return whole ? set->finish_at - (CLOCK_SECOND - 1) : set->finish_at;
-}
-
 static int load(struct item *it, struct err *err) {
     item_drop_history(it);
     bool marks = it->engine->request.target.kind == CHAIN_TO_MARK;
     if (source_history(it->engine->env->source, it->source.folder, marks, &it->history, err) < 0)
         return -1;
     it->loaded = true;
-    for (size_t i = 0; i < it->history.count; i++)
-        it->history.sets[i].finish_at = ended_by(&it->history.sets[i]);
     return 0;
 }
 
@@ -113,7 +97,6 @@ static void keep_plan(struct item *it, const struct chain_plan *plan) {
     it->sets = mem_array(plan->count + 1, sizeof(*it->sets));
     for (size_t i = 0; i < plan->count; i++) {
         it->sets[i] = it->history.sets[plan->members[i].set];
-        it->sets[i].finish_at = finish_of(&it->sets[i]);
         it->plan.members[i].set = (uint32_t)i;
     }
     it->from_start = plan->count > 0 && plan->members[0].kind == BACKUP_FULL;

@@ -15,9 +15,8 @@ static uint64_t next_number(uint64_t *state) {
     return z ^ (z >> 31);
 }
 
-/* Headers have whole seconds: the second in which a data backup ended is not certainly behind it. */
 static int64_t first_of(const struct chain_interval *interval) {
-    return (interval->from_at / CLOCK_SECOND + 1) * CLOCK_SECOND;
+    return (interval->from_at + STEP - 1) / STEP * STEP;
 }
 
 static uint64_t length_of(const struct chain_interval *interval) {

@@ -143,6 +143,34 @@ def test_lsn_targets(two: tuple[Sim, Sim], ledger: Ledger, tmp_path: Path) -> No
     assert restore(target, text, "orders") in ([1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6]), "the record may be a commit or not"
 
 
+def test_the_second_in_which_a_backup_ended(two: tuple[Sim, Sim], tmp_path: Path) -> None:
+    """A header says 12:00:07 of a backup that ended at 12:00:07.8: it is no base for moments before 12:00:08."""
+    source, target = two
+    made = Ledger(source, "orders", tmp_path / "files")
+    made.add()
+    made.backup("full")
+    made.add()
+    made.backup("log")
+    history = write_json(tmp_path / "h.json", headers(source, *made.files))
+    finish = dt.datetime.fromisoformat(plan("--history", history)["members"][0]["finishAt"].replace("Z", "+00:00"))
+    for seconds in (0, 0.9):
+        early = refused(11, "--history", history, "--to", rfc3339(finish + dt.timedelta(seconds=seconds)))
+        assert early["reason"] == "before_window" and early["after"]["at"] == rfc3339(finish + dt.timedelta(seconds=1))
+    assert kinds(plan("--history", history, "--to", early["after"]["at"])) == ["full", "log"]
+    # a database without logs can be had at the moment that is shown for its full
+    source.query("CREATE DATABASE [plain]")
+    source.query("ALTER DATABASE [plain] SET RECOVERY SIMPLE")
+    source.query("CREATE TABLE dbo.ledger (id int NOT NULL PRIMARY KEY)", "plain")
+    source.query("INSERT INTO dbo.ledger VALUES (1)", "plain")
+    alone = made.folder / "plain.bak"
+    source.query(f"BACKUP DATABASE [plain] TO DISK = N'{alone}'")
+    history = write_json(tmp_path / "plain.json", headers(source, alone))
+    (shown,) = json.loads(good("windows", "-o", "json", "--history", history))["databases"][0]["intervals"]
+    assert shown["fromAt"] == shown["untilAt"] and f"{shown['fromAt']} only" in good("windows", "--history", history)
+    assert kinds(plan("--history", history, "--to", shown["fromAt"])) == ["full"]
+    assert restore(target, script(target, "plain", "--history", history, "--to", shown["fromAt"]), "plain") == [1]
+
+
 def test_a_commit_while_the_log_was_taken_is_in_the_next_one(two: tuple[Sim, Sim], ledger: Ledger, tmp_path: Path) -> None:
     source, target = two
     ledger.add()

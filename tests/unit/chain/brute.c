@@ -67,12 +67,12 @@ static int log_verdict(const struct tries *t, const struct backup *log) {
     struct chain_path of = chain_path_of(log);
     if (target->kind == CHAIN_TO_TIME && !chain_path_eq(&of, t->path)) {
         /* From before a fork: it holds nothing later than the fork, and does not know what was committed behind it. */
-        int64_t until = bulk ? log->finish_at : log->valid_until ? log->valid_until : log->start_at;
+        int64_t until = bulk ? backup_ended_by(log) : log->valid_until ? log->valid_until : log->start_at;
         return target->at >= t->used_at || until < target->at ? 0 : -1;
     }
     if (target->kind == CHAIN_TO_TIME) {
         if (bulk)
-            return log->finish_at > target->at ? -1
+            return backup_ended_by(log) > target->at ? -1
                    : chain_path_eq(&of, t->path) && !lsn_cmp(log->last_lsn, t->tip) && target->at <= t->request->quiet_until_at
                        ? 1
                        : 0;
@@ -113,7 +113,7 @@ static void begin_at(struct tries *t, const struct backup *end, uint64_t bytes, 
     const struct chain_target *target = &t->request->target;
     struct chain_path of = chain_path_of(end);
     if (target->kind == CHAIN_TO_TIME) {
-        if (end->finish_at > target->at)
+        if (backup_ended_by(end) > target->at)
             return;
         if (chain_path_eq(&of, t->path) && target->at <= t->request->quiet_until_at && lsn_cmp(end->last_lsn, t->tip) >= 0)
             found(t, bytes, sets);

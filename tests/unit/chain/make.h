@@ -24,7 +24,7 @@ G(unsigned n) {
     return g;
 }
 
-/* Set `id` over [first, last), finished at second `at`; a log is valid until then. */
+/* Set `id` over [first, last), finished within the second that ends at `at`; a log is valid until then. */
 static inline struct backup
 make_set(enum backup_kind kind, unsigned id, unsigned first, unsigned last, int64_t at) {
     return (struct backup){.kind = kind,
@@ -38,7 +38,7 @@ make_set(enum backup_kind kind, unsigned id, unsigned first, unsigned last, int6
                            .last_lsn = L(last),
                            .checkpoint_lsn = L(first),
                            .start_at = SEC(at),
-                           .finish_at = SEC(at),
+                           .finish_at = SEC(at) - CLOCK_SECOND,
                            .valid_until = kind == BACKUP_LOG ? SEC(at) : 0};
 }
 

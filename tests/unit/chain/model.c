@@ -10,8 +10,19 @@ uint32_t model_random(struct model *m, uint32_t below) {
     return (m->random >> 8) % below;
 }
 
-static void model_tick(struct model *m) {
-    m->now += CLOCK_SECOND;
+/* Several things happen within one second: dates of headers do not tell them apart. Commits have times that STOPAT can name. */
+void model_tick(struct model *m) {
+    static const int64_t steps[] = {130000, 330000, CLOCK_SECOND, 2 * CLOCK_SECOND + 500000};
+    m->now += steps[model_random(m, sizeof(steps) / sizeof(steps[0]))];
+}
+
+/* A path is never younger than the second in which its first backup begins. */
+static void model_next_second(struct model *m) {
+    m->now += CLOCK_SECOND - m->now % CLOCK_SECOND;
+}
+
+int64_t model_header_date(const struct model *m) {
+    return m->now - m->now % CLOCK_SECOND;
 }
 
 void model_commit(struct model *m, unsigned count) {
@@ -24,7 +35,7 @@ void model_commit(struct model *m, unsigned count) {
 }
 
 void model_recreate(struct model *m) {
-    model_tick(m);
+    model_next_second(m);
     m->server = (struct model_server){.model = CHAIN_MODEL_FULL,
                                       .family = ++m->ids,
                                       .fork = ++m->ids,
@@ -107,7 +118,7 @@ struct model_set model_backup(struct model *m, enum backup_kind kind, uint32_t f
     struct model_server *v = &m->server;
     struct model_set s = {.begin = -1};
     model_tick(m);
-    int64_t sampled_at = m->now;
+    int64_t sampled_at = m->now, started_at = model_header_date(m);
     unsigned begin_lsn = v->next_lsn;
     int begin = v->head;
     if (kind != BACKUP_LOG)
@@ -120,7 +131,7 @@ struct model_set model_backup(struct model *m, enum backup_kind kind, uint32_t f
                             .database_guid = G(v->database),
                             .last_fork = G(v->fork),
                             .last_lsn = L(v->next_lsn),
-                            .start_at = sampled_at,
+                            .start_at = started_at,
                             .valid_until = kind == BACKUP_LOG ? sampled_at : 0};
     s.end = v->head;
     if (kind == BACKUP_LOG)
@@ -128,7 +139,7 @@ struct model_set model_backup(struct model *m, enum backup_kind kind, uint32_t f
     else
         model_data(m, &s, flags, begin_lsn, begin);
     model_tick(m);
-    s.set.finish_at = m->now;
+    s.set.finish_at = model_header_date(m);
     return s;
 }
 
@@ -176,7 +187,7 @@ void model_restore(struct model *m) {
     unsigned base = model_full_before(m, to);
     if (!base)
         return;
-    model_tick(m);
+    model_next_second(m);
     v->base = base;
     unsigned old_fork = m->records[to].fork;
     v->head = to;
@@ -206,7 +217,7 @@ void model_snapshot(struct model *m) {
 void model_revert(struct model *m, bool other_volume) {
     if (!m->has_snapshot)
         return;
-    model_tick(m);
+    model_next_second(m);
     m->server = m->snapshot;
     if (other_volume)
         m->server.volume = ++m->ids;

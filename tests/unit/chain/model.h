@@ -61,6 +61,9 @@ struct model {
 
 void model_init(struct model *m, uint32_t seed);
 uint32_t model_random(struct model *m, uint32_t below);
+void model_tick(struct model *m);
+/* What a header says of now: SQL Server writes whole seconds, rounded down. */
+int64_t model_header_date(const struct model *m);
 void model_commit(struct model *m, unsigned count);
 bool model_log_possible(const struct model *m);
 /* Takes a backup, ours or foreign; `flags` of enum backup_flag. */

@@ -35,8 +35,8 @@ static void set_finish(struct world *w, struct model_set *s) {
     uint32_t size = s->set.kind == BACKUP_FULL ? 200 : s->set.kind == BACKUP_DIFF ? 80 : 30;
     if (!model_random(m, 2)) { /* commits that the set does not hold, before its header is written */
         model_commit(m, model_random(m, 3));
-        m->now += CLOCK_SECOND;
-        s->set.finish_at = m->now;
+        model_tick(m);
+        s->set.finish_at = model_header_date(m);
     }
     s->set.stored_bytes = 1 + model_random(m, model_random(m, 4) ? size : 4);
     s->set.size_bytes = s->set.stored_bytes * 2;
@@ -63,8 +63,8 @@ static void take_long_full(struct world *w) {
     struct model_server *v = &m->server;
     unsigned id = ++m->ids, begin_lsn = v->next_lsn;
     int begin = v->head;
-    m->now += CLOCK_SECOND;
-    int64_t start_at = m->now;
+    model_tick(m);
+    int64_t start_at = model_header_date(m);
     model_commit(m, 1);
     for (uint32_t n = model_random(m, 3); n; n--) {
         model_commit(m, model_random(m, 3));
@@ -91,8 +91,8 @@ static void take_long_full(struct world *w) {
         v->begins = true;
         v->bulk = false;
     }
-    m->now += CLOCK_SECOND;
-    s.set.finish_at = m->now;
+    model_tick(m);
+    s.set.finish_at = model_header_date(m);
     if (!model_random(m, 2)) /* a log that ends behind the full's end and is finished before it */
         take(w, BACKUP_LOG, 0);
     set_finish(w, &s);

@@ -43,6 +43,19 @@ static void test_base(void **state) {
     assert_false(backup_is_base(&turned));
 }
 
+static void test_ended_by(void **state) {
+    (void)state;
+    for (enum backup_kind kind = BACKUP_FULL; kind < BACKUP_KIND_COUNT; kind++) {
+        struct backup set = make_set(kind, 1, 10, 20, 0);
+        set.finish_at = SEC(100); /* at 100.0 or at 100.999 */
+        assert_int_equal(backup_ended_by(&set), SEC(101));
+        set.finish_at = SEC(100) + 1; /* somebody knew it better */
+        assert_int_equal(backup_ended_by(&set), SEC(100) + 1);
+        set.finish_at = 0;
+        assert_int_equal(backup_ended_by(&set), 0);
+    }
+}
+
 static void test_reach(void **state) {
     (void)state;
     struct backup log = make_log(1, 10, 20, 100);
@@ -51,6 +64,7 @@ static void test_reach(void **state) {
     log.valid_until = 0; /* an older server, nobody sampled: only what was there when it began is certain */
     assert_int_equal(backup_reach_at(&log), SEC(90));
     struct backup full = make_full(2, 10, 20, 100);
+    full.finish_at = SEC(100);
     assert_int_equal(backup_reach_at(&full), SEC(100));
     full.valid_until = SEC(101);
     assert_int_equal(backup_reach_at(&full), SEC(101));
@@ -60,6 +74,7 @@ static void test_reach(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_kinds), cmocka_unit_test(test_base), cmocka_unit_test(test_reach)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_kinds), cmocka_unit_test(test_base), cmocka_unit_test(test_reach),
+                                       cmocka_unit_test(test_ended_by)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,7 +66,7 @@ static void test_quiet(void **state) {
     c.memory.quiet_end_lsn = L(35);
     SAYS(c, "quiet quiet");
     assert_int_equal(decide(&c).quiet_until_at, NOW);
-    assert_int_equal(decide(&c).wait_until_at, SEC(30) + CLOCK_HOUR);
+    assert_int_equal(decide(&c).wait_until_at, SEC(29) + CLOCK_HOUR);
     c.due.force = true;
     SAYS(c, "take log scheduled");
     c.due.force = false;

@@ -131,7 +131,7 @@ static void test_blame(void **state) {
         assert_int_equal(built.hole_count, 1);
         assert_int_equal(built.holes[0].cause, i < ARRAY_LEN(nul) ? CHAIN_HOLE_FOREIGN_LOG_NUL : CHAIN_HOLE_FOREIGN_LOG);
         assert_string_equal(built.holes[0].who, "CORP\\bob");
-        assert_int_equal(built.holes[0].cause_at, SEC(25));
+        assert_int_equal(built.holes[0].cause_at, SEC(24));
     }
     /* A foreign set among ours is evidence, and no set. */
     struct backup theirs = with(make_log(99, 20, 30, 25), BACKUP_FOREIGN);

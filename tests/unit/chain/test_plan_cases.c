@@ -378,7 +378,7 @@ static struct fixture summer(int32_t before, int32_t after) {
         add(&f, make_log(2 + i, i ? 20 + i : 15, 21 + i, 3600 + 720 * (i + 1)));
     for (size_t i = 0; i < f.count; i++) {
         f.sets[i].flags |= BACKUP_UTC_OFFSET_KNOWN;
-        f.sets[i].utc_offset_s = f.sets[i].finish_at < SEC(4 * 3600) ? before : after;
+        f.sets[i].utc_offset_s = f.sets[i].start_at < SEC(4 * 3600) ? before : after;
     }
     return f;
 }
@@ -413,7 +413,7 @@ static void test_changes_add_up(void **state) {
     (void)state;
     struct fixture f = summer(7200, 3600);
     for (size_t i = 0; i < f.count; i++) {
-        if (f.sets[i].finish_at >= SEC(4 * 3600) && f.sets[i].finish_at < SEC(4 * 3600 + 800))
+        if (f.sets[i].start_at >= SEC(4 * 3600) && f.sets[i].start_at < SEC(4 * 3600 + 800))
             f.sets[i].utc_offset_s = 5400;
     }
     const int64_t unclear[] = {3 * 3600 + 1000, 4 * 3600 + 3000};

@@ -402,7 +402,7 @@ static void target_random(struct run *r) {
     case 3: /* at an end of something */
         if (m->ours_count) {
             const struct backup *b = &m->ours[model_random(m, (uint32_t)m->ours_count)].set;
-            target->at = model_random(m, 2) ? b->finish_at : b->start_at;
+            target->at = (model_random(m, 2) ? b->finish_at : b->start_at) + (int64_t)model_random(m, 5) * 333333;
             break;
         }
         __attribute__((fallthrough));

@@ -87,7 +87,7 @@ static void test_unreadable(void **state) {
     chain_tip_init(&c.tip);
     assert_state(c, CHAIN_AWAITING_FIRST_FULL, CHAIN_REASON_OFFLINE);
     c = view_intact(); /* a look from before our newest set */
-    c.server.sampled_at = SEC(29);
+    c.server.sampled_at = SEC(28);
     assert_state(c, CHAIN_INTACT, CHAIN_REASON_STATE_UNKNOWN);
     view_add(&c, make_log(4, 30, 33, 900)); /* the clock was set back: that is no old look */
     c.server.last_log_backup_lsn = L(33);
@@ -117,7 +117,7 @@ static void test_foreign_log(void **state) {
     view_foreign(&c, make_log(91, 30, 40, 44), "/var/opt/agent.trn");
     struct chain_status st = status_of(&c);
     assert_int_equal(st.reason, CHAIN_REASON_FOREIGN_LOG);
-    assert_int_equal(st.since, SEC(44));
+    assert_int_equal(st.since, SEC(43));
     assert_string_equal(st.who, "CORP\\bob");
     assert_string_equal(st.device, "/var/opt/agent.trn");
     assert_int_equal(st.hole.from_at, SEC(30));
@@ -127,7 +127,7 @@ static void test_foreign_log(void **state) {
     strcpy(c.foreign[0].device, "NUL");
     assert_state(c, CHAIN_BROKEN, CHAIN_REASON_FOREIGN_LOG_NUL);
     c.memory.state = CHAIN_BROKEN, c.memory.reason = CHAIN_REASON_FOREIGN_LOG_NUL, c.memory.since = SEC(1);
-    assert_int_equal(status_of(&c).since, SEC(44)); /* when it happened is better than when it was seen */
+    assert_int_equal(status_of(&c).since, SEC(43)); /* when it happened is better than when it was seen */
     /* Rows that are not it: copy-only, a full, an older log. */
     c.foreign_count = 0;
     view_foreign(&c, with(make_log(92, 30, 40, 44), BACKUP_COPY_ONLY), "x");
@@ -242,7 +242,7 @@ static void test_base(void **state) {
     assert_int_equal(st.state, CHAIN_INTACT);
     assert_int_equal(st.reason, CHAIN_REASON_BASE_MOVED);
     assert_string_equal(st.who, "CORP\\bob");
-    assert_int_equal(st.since, SEC(45));
+    assert_int_equal(st.since, SEC(44));
     c.server.differential_base_guid = (struct guid){{0}};
     assert_state(c, CHAIN_INTACT, CHAIN_REASON_NONE);
     assert_int_equal(diagnosis_of(&c).diff_reason, CHAIN_REASON_BASE_UNKNOWN);

@@ -264,7 +264,7 @@ static void test_foreign(void **state) {
                   old_one = with(make_log(91, 20, 30, 30), BACKUP_FOREIGN);
     struct chain_tip tip = TIP(f, a, new_one, old_one);
     assert_lsn(tip.foreign_lsn, 40);
-    assert_int_equal(tip.foreign_at, SEC(40));
+    assert_int_equal(tip.foreign_at, SEC(39));
     assert_int_equal(tip.sets, 2);
     assert_lsn(tip.max_lsn, 20);
     tip = TIP(new_one, f, a, with(new_one, BACKUP_COPY_ONLY), on_fork(new_one, FORK_B, FORK_B, 0),
