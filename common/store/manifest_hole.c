@@ -15,7 +15,7 @@ bool manifest_chain_hole(const struct manifest *m, struct chain_hole *ret_hole) 
                                     .from_lsn = m->hole.from_lsn,
                                     .from_at = m->hole.from_at,
                                     .until_lsn = m->backup.last_lsn,
-                                    .until_at = m->backup.finish_at};
+                                    .until_at = backup_ended_by(&m->backup)};
     str_copy(ret_hole->who, sizeof(ret_hole->who), m->hole.who);
     str_copy(ret_hole->device, sizeof(ret_hole->device), m->hole.device);
     return true;
