@@ -17,6 +17,7 @@ struct dead_logs {
 struct draft {
     struct chain_interval interval;
     enum chain_hole_cause cause; /* why it is not joined to the one before; NONE: it is, or is the first */
+    bool early; /* a point that was given up while the interval before it was still open */
     struct dead_logs dead; /* before it */
 };
 
@@ -32,6 +33,22 @@ struct builder {
 static bool draft_inside(const struct draft *d, const struct chain_interval *interval) {
     return chain_path_eq(&d->interval.path, &interval->path) && lsn_cmp(interval->from_lsn, d->interval.from_lsn) <= 0 &&
            lsn_cmp(d->interval.until_lsn, interval->until_lsn) <= 0;
+}
+
+static bool draft_behind(const struct draft *d, const struct chain_interval *interval) {
+    return chain_path_eq(&d->interval.path, &interval->path) && lsn_cmp(interval->from_lsn, d->interval.from_lsn) < 0;
+}
+
+/* In the order of LSNs. Where the interval ends is known later than the points that were given up behind it: why those are not joined to
+ * it is why the next one is not. */
+static void draft_insert(struct builder *b, const struct draft *d) {
+    b->drafts = mem_grow(b->drafts, &b->cap, b->count + 1, sizeof(*b->drafts));
+    size_t i = b->count++;
+    for (; i && draft_behind(&b->drafts[i - 1], &d->interval); i--) {
+        b->drafts[i] = b->drafts[i - 1];
+        b->drafts[i].early = true;
+    }
+    b->drafts[i] = *d;
 }
 
 static void builder_span(void *user, const struct chain_span *span) {
@@ -58,8 +75,7 @@ static void builder_span(void *user, const struct chain_span *span) {
         d.dead = b->drafts[b->count].dead;
     }
     b->dead.any = false;
-    b->drafts = mem_grow(b->drafts, &b->cap, b->count + 1, sizeof(*b->drafts));
-    b->drafts[b->count++] = d;
+    draft_insert(b, &d);
 }
 
 /* Can the end of this set be reached, given that its LSN lies in an interval of its path? */
@@ -229,6 +245,10 @@ static void quiet_apply(struct builder *b) {
 
 static void builder_finish(struct builder *b) {
     struct chain_intervals *out = b->out;
+    for (size_t i = b->count; i-- > 1;) {
+        if (b->drafts[i - 1].early)
+            b->drafts[i - 1].cause = b->drafts[i].cause;
+    }
     if (!b->dead.any)
         quiet_apply(b);
     out->intervals = mem_array(b->count ? b->count : 1, sizeof(*out->intervals));

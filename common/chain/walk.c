@@ -51,7 +51,8 @@ static void segment_emit(struct chain_walk *w, enum chain_hole_cause next, bool 
         if (span.until_at < span.from.at)
             span.until_at = span.from.at;
         t->cause = next;
-        lost_note(t, t->seg_last, span.until_at);
+        /* The end of a log that is restored whole counts as a moment, too, whatever the interval begins with. */
+        lost_note(t, t->seg_last, t->clean_at > span.until_at ? t->clean_at : span.until_at);
     } else {
         /* What made these logs unreachable also explains the hole behind them. */
         if (!t->cause)
