@@ -167,12 +167,11 @@ static bool find_time_on(struct plan_attempt *a, size_t path) {
     return search(a, path, NULL) || find_point(a, path);
 }
 
-/* Since when the path was in use: its first backup began, or somebody saw the restore that made it. */
-static int64_t path_used_at(const struct plan_attempt *a, size_t path) {
-    const struct chain_path *p = &a->rules->history->paths[path].path;
-    int64_t at = plan_path_used_at(a->rules->history, path);
-    for (size_t i = 0; i < a->request->known_count; i++) {
-        const struct chain_hole *known = &a->request->known[i];
+int64_t plan_path_known_at(const struct chain_plan_request *request, size_t path) {
+    const struct chain_path *p = &request->history->paths[path].path;
+    int64_t at = plan_path_used_at(request->history, path);
+    for (size_t i = 0; i < request->known_count; i++) {
+        const struct chain_hole *known = &request->known[i];
         if (known->cause == CHAIN_HOLE_FORK && known->incarnation == p->incarnation && guid_eq(&known->fork, &p->fork) &&
             guid_eq(&known->family, &p->family) && known->cause_at && known->cause_at < at)
             at = known->cause_at;
@@ -181,24 +180,26 @@ static int64_t path_used_at(const struct plan_attempt *a, size_t path) {
 }
 
 /*
- * The newest path that was in use at the moment. A fork also holds moments from before it was made, through the log that
- * crosses over to it, but what the database was then is on the path that was in use then; only when that cannot be
- * reached the next younger one answers for it.
+ * The newest path that was in use at the moment, and no older one: what that holds of later moments are rows that the database did
+ * not have any more, as of an old primary that went on after a forced failover. A younger one may answer: a fork also holds moments
+ * from before it was made, through the log that crosses over to it.
  */
 static bool find_time_path(struct plan_attempt *a) {
     const struct chain_history *h = a->rules->history;
-    bool *later = mem_array(h->path_count, sizeof(*later));
-    bool found = false;
-    for (size_t p = h->path_count; p-- > 0 && !found;) {
-        if (!path_wanted(a, p))
-            continue;
-        later[p] = h->path_count > 1 && path_used_at(a, p) > a->target.at;
-        found = !later[p] && find_time_on(a, p);
+    size_t in_use = h->path_count;
+    bool known = false;
+    while (in_use > 0 && !known) {
+        in_use--;
+        known = path_wanted(a, in_use) && (h->path_count == 1 || plan_path_known_at(a->request, in_use) <= a->target.at);
     }
-    for (size_t p = 0; p < h->path_count && !found; p++)
-        found = a->before_path = later[p] && find_time_on(a, p);
-    mem_free(later);
-    return found;
+    if (known && find_time_on(a, in_use))
+        return true;
+    for (size_t p = known ? in_use + 1 : 0; p < h->path_count; p++) {
+        a->before_path = path_wanted(a, p) && find_time_on(a, p);
+        if (a->before_path)
+            return true;
+    }
+    return false;
 }
 
 /* Is a database that is RESTORING behind the moment already? So it is when a whole log that reaches it was restored. */

@@ -47,6 +47,8 @@ bool plan_base_usable(const struct plan_rules *rules, uint32_t position, uint32_
 uint64_t plan_set_bytes(const struct backup *set);
 /* When the path was certainly in use: the beginning of its first backup. */
 int64_t plan_path_used_at(const struct chain_history *history, size_t path);
+/* The same, or when somebody saw the restore that made it, if that is earlier. */
+int64_t plan_path_known_at(const struct chain_plan_request *request, size_t path);
 /* A log with minimally logged changes: restored whole or not at all. An empty one holds none, whatever its flag says. */
 static inline bool plan_log_is_whole(const struct backup *log) {
     return backup_has(log, BACKUP_BULK_LOGGED) && lsn_cmp(log->first_lsn, log->last_lsn) < 0;

@@ -72,7 +72,26 @@ struct window {
     struct backup *sets;
     struct chain_history history;
     struct chain_intervals list;
+    int64_t *answers_until; /* by path: from then on a newer one was in use, and moments are looked for there; TIME only */
 };
+
+static void answers_fill(const struct chain_plan_request *request, struct window *w) {
+    const struct chain_history *h = request->history;
+    int64_t until = INT64_MAX;
+    if (request->target.kind != CHAIN_TO_TIME)
+        return;
+    w->answers_until = mem_array(h->path_count ? h->path_count : 1, sizeof(*w->answers_until));
+    for (size_t p = h->path_count; p--;) {
+        w->answers_until[p] = until;
+        int64_t at = h->path_count > 1 && !request->path ? plan_path_known_at(request, p) : INT64_MAX;
+        until = at < until ? at : until;
+    }
+}
+
+static int64_t answers_until(const struct chain_plan_request *request, const struct window *w, const struct chain_path *path) {
+    size_t p;
+    return w->answers_until && chain_history_path_find(request->history, path, &p) ? w->answers_until[p] : INT64_MAX;
+}
 
 static void window_open(const struct chain_plan_request *request, struct window *w) {
     const struct chain_history *h = request->history;
@@ -83,6 +102,7 @@ static void window_open(const struct chain_plan_request *request, struct window 
                                          .known = request->known,
                                          .known_count = request->known_count};
     *w = (struct window){0};
+    answers_fill(request, w);
     if (request->avoid_count) {
         struct plan_rules rules;
         size_t count = 0;
@@ -104,6 +124,7 @@ static void window_close(struct window *w) {
     if (w->sets)
         chain_history_done(&w->history);
     mem_free(w->sets);
+    mem_free(w->answers_until);
 }
 
 static bool wanted(const struct chain_plan_request *request, const struct chain_path *path) {
@@ -119,10 +140,16 @@ static void nearest_by_time(const struct chain_plan_request *request, const stru
                             struct chain_refusal *r) {
     for (size_t i = 0; i < w->list.count; i++) {
         const struct chain_interval *v = &w->list.intervals[i];
-        if (!wanted(request, &v->path))
+        int64_t behind = answers_until(request, w, &v->path);
+        if (!wanted(request, &v->path) || v->from_at >= behind)
             continue;
-        if (v->until_at <= at && (!r->before.any || v->until_at >= r->before.at))
-            r->before = interval_end(v, false);
+        struct chain_nearest end = interval_end(v, false);
+        if (end.at >= behind) {
+            end.at = behind - 1;
+            end.lsn = (struct lsn){0};
+        }
+        if (end.at <= at && (!r->before.any || end.at >= r->before.at))
+            r->before = end;
         if (v->from_at >= at && (!r->after.any || v->from_at < r->after.at))
             r->after = interval_end(v, true);
     }
@@ -175,6 +202,37 @@ static const struct chain_hole *hole_of_lsn(const struct chain_plan_request *req
     return NULL;
 }
 
+static bool held_on(const struct window *w, const struct chain_path *path, int64_t at) {
+    for (size_t i = 0; i < w->list.count; i++) {
+        const struct chain_interval *v = &w->list.intervals[i];
+        if (chain_path_eq(&v->path, path) && v->from_at <= at && at <= v->until_at)
+            return true;
+    }
+    return false;
+}
+
+/* Does a path hold the moment from which the database had moved on? */
+static bool left_path_holds(const struct chain_plan_request *request, const struct window *w, int64_t at) {
+    for (size_t i = 0; i < w->list.count; i++) {
+        const struct chain_interval *v = &w->list.intervals[i];
+        if (v->from_at <= at && at <= v->until_at && at >= answers_until(request, w, &v->path))
+            return true;
+    }
+    return false;
+}
+
+/* On the path that was in use at the moment, if it has one: others may hold the moment, too. */
+static const struct chain_hole *hole_of_time(const struct chain_plan_request *request, const struct window *w, int64_t at) {
+    for (size_t i = w->list.hole_count; i--;) {
+        const struct chain_hole *hole = &w->list.holes[i];
+        struct chain_path path = {.family = hole->family, .fork = hole->fork, .incarnation = hole->incarnation};
+        if (wanted(request, &path) && hole->from_at < at && (!hole->until_at || at < hole->until_at) &&
+            at < answers_until(request, w, &path) && !held_on(w, &path, at))
+            return hole;
+    }
+    return NULL;
+}
+
 /* ---- why ---- */
 
 static void reason_refine(const struct chain_plan_request *request, const struct window *w, struct chain_refusal *r) {
@@ -187,7 +245,7 @@ static void reason_refine(const struct chain_plan_request *request, const struct
         return;
     }
     if (target->kind == CHAIN_TO_TIME)
-        hole = chain_hole_at(&w->list, target->at);
+        hole = hole_of_time(request, w, target->at);
     else if (target->kind != CHAIN_TO_LATEST)
         hole = hole_of_lsn(request, w, target->lsn);
     /* What the next log backup closes is no hole yet, and before the first moment and behind the last there is none either. */
@@ -252,8 +310,13 @@ void plan_refuse(const struct chain_plan_request *request, enum chain_refusal_re
         nearest_by_lsn(request, &w, request->target.lsn, &r);
     if (reason == CHAIN_REFUSED_IN_HOLE)
         reason_refine(request, &w, &r);
+    bool left = request->target.kind == CHAIN_TO_TIME && left_path_holds(request, &w, request->target.at);
     window_close(&w);
     r.class = rows[r.reason].class;
     refusal_text(request, &r);
+    if (left)
+        text_add(r.text,
+                 "; backups of a recovery fork that the database had left hold this moment: rows that it did not have then", "",
+                 "");
     *ret_refusal = r;
 }

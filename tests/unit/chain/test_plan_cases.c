@@ -301,6 +301,28 @@ static void test_two_primaries(void **state) {
     close_all(&f);
 }
 
+/* What the old primary logged after the failover the database never had: a hole of the new fork is not filled from there. */
+static void test_two_primaries_and_a_hole(void **state) {
+    (void)state;
+    struct fixture f = {0};
+    add(&f, make_full(1, 10, 12, 100));
+    add(&f, make_log(2, 10, 20, 200));
+    add(&f, on_fork(make_log(4, 20, 30, 300), FORK_A, FORK_B, 25));
+    add(&f, make_log(3, 20, 40, 450)); /* of the old primary */
+    add(&f, on_fork(make_log(6, 35, 45, 400), FORK_B, FORK_B, 0)); /* log 5 is missing */
+    to_time(&f, SEC(350));
+    assert_refused(&f, "in_hole");
+    assert_int_equal(f.refusal.hole.cause, CHAIN_HOLE_LOG_MISSING);
+    assert_true(f.refusal.before.any && f.refusal.before.at <= SEC(300) && f.refusal.after.at == 0);
+    assert_non_null(strstr(f.refusal.text, "a recovery fork that the database had left"));
+    to_time(&f, f.refusal.before.at);
+    assert_plan(&f, "1 2 4");
+    f.request.path = &(struct chain_path){.family = G(FAMILY), .fork = G(FORK_A)}; /* whoever wants those rows says so */
+    to_time(&f, SEC(350));
+    assert_plan(&f, "1 2 3");
+    close_all(&f);
+}
+
 static void test_mixed_servers_of_a_group(void **state) {
     (void)state;
     struct fixture f = {0};
@@ -547,6 +569,7 @@ int main(void) {
         cmocka_unit_test(test_lsn_before_the_fork),
         cmocka_unit_test(test_full_on_the_new_fork),
         cmocka_unit_test(test_two_primaries),
+        cmocka_unit_test(test_two_primaries_and_a_hole),
         cmocka_unit_test(test_mixed_servers_of_a_group),
         cmocka_unit_test(test_reverted_volume),
         cmocka_unit_test(test_rename_swap),
