@@ -44,9 +44,9 @@ struct plan_made {
     struct plan_files *files; /* one per member */
 };
 
-/* Of the candidates the newest that reaches the target. Sets whose manifest or objects are missing are complained about
- * (cli_fail_later) and gone around. When nothing reaches it, -1 with the newest candidate's refusal in ret_refusal; its reason is NONE
- * when the failure is another one. */
+/* Of the candidates the one that is meant (common/restore/candidate.h). Sets whose manifest or objects are missing are complained about
+ * (cli_fail_later) and gone around. When it does not reach the target, -1 with the refusal in ret_refusal; its reason is NONE when the failure is
+ * another one. */
 int plan_make(struct cli *cli, struct origin *origin, struct plan_options *options, const size_t *indexes, size_t count,
               struct plan_made *ret_made, struct chain_refusal *ret_refusal, struct err *err) ERR_CHECK;
 void plan_made_done(struct plan_made *made);

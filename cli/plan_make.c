@@ -7,6 +7,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "common/restore/candidate.h"
 
 #define NAMES_SHOWN 20
 
@@ -221,34 +222,53 @@ static int plan_chain(struct cli *cli, struct plan_options *options, struct plan
     }
 }
 
+struct choice {
+    struct cli *cli;
+    struct origin *origin;
+    struct plan_options *options;
+    struct plan_made made; /* of the one that was found */
+    struct chain_refusal refusal; /* of the one that is meant, else */
+    bool tried;
+};
+
+static int try_candidate(void *user, size_t index, struct candidate_failure *ret_failure, struct err *err) {
+    struct choice *c = user;
+    struct plan_made made = {.origin = c->origin};
+    struct chain_refusal refusal = {0};
+    size_t avoided = c->options->avoid_count;
+    if (origin_load(c->cli, c->origin, index, c->options->target.kind == CHAIN_TO_MARK, &made.chain, err) < 0) {
+        c->refusal = refusal;
+        return -1;
+    }
+    if (plan_chain(c->cli, c->options, &made, &refusal, err) == 0) {
+        c->made = made;
+        return 0;
+    }
+    *ret_failure = (struct candidate_failure){
+        .refused = refusal.reason, .harmed = c->options->avoid_count > avoided || made.chain.loaded.unreadable_total};
+    origin_chain_done(&made.chain);
+    if (!c->tried || !candidate_is_later(ret_failure))
+        c->refusal = refusal;
+    c->tried = true;
+    return -1;
+}
+
 int plan_make(struct cli *cli, struct origin *origin, struct plan_options *options, const size_t *indexes, size_t count,
               struct plan_made *ret_made, struct chain_refusal *ret_refusal, struct err *err) {
-    struct chain_refusal first = {0};
-    bool marks = options->target.kind == CHAIN_TO_MARK;
-    if (marks && !origin->store)
+    struct choice c = {.cli = cli, .origin = origin, .options = options};
+    size_t place;
+    if (options->target.kind == CHAIN_TO_MARK && !origin->store)
         return err_set(err, ERR_UNSUPPORTED, "marks are in the manifests of a store: give --store, or the mark's lsn:");
-    for (size_t i = 0; i < count; i++) {
-        struct plan_made made = {.origin = origin};
-        struct chain_refusal refusal = {0};
-        struct err why = {0};
-        if (origin_load(cli, origin, indexes[i], marks, &made.chain, err) < 0)
-            return -1;
-        if (plan_chain(cli, options, &made, &refusal, &why) == 0) {
-            if (count > 1)
-                origin_note(cli, "%zu databases had this name; this is the one in %s", count, made.chain.database->folder);
-            *ret_made = made;
-            return 0;
-        }
-        origin_chain_done(&made.chain);
-        if (!i || refusal.reason == CHAIN_REFUSED_NONE) {
-            first = refusal;
-            err_copy(err, &why);
-        }
-        if (refusal.reason == CHAIN_REFUSED_NONE)
-            break;
+    if (candidate_choose(indexes, count, try_candidate, &c, &place, err) < 0) {
+        *ret_refusal = c.refusal;
+        return -1;
     }
-    *ret_refusal = first;
-    return -1;
+    if (count > 1)
+        origin_note(cli, "%zu databases had this name; this is the one in %s", count, c.made.chain.database->folder);
+    if (c.made.plan.before_path)
+        origin_note(cli, "%s", CHAIN_BEFORE_PATH_TEXT);
+    *ret_made = c.made;
+    return 0;
 }
 
 /* ---- how long ---- */

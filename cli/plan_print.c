@@ -152,6 +152,8 @@ json_t *plan_json(const struct plan_made *made, const struct plan_options *optio
     json_object_set_new(o, "predicted", json_pack("{s:f, s:s}", "seconds", time.seconds, "basis", time.basis));
     if (p->damaged)
         json_object_set_new(o, "damaged", json_true());
+    if (p->before_path)
+        json_object_set_new(o, "beforePath", json_true());
     if (p->has_hole)
         json_object_set_new(o, "notReached", hole_json(&p->hole));
     return o;

@@ -184,8 +184,7 @@ static int try_all(struct trials *t, struct err *err) {
     for (size_t i = 0; i < list.count && !cancelled(t); i++) {
         const char *name = list.items[i].name;
         bool system = str_ieq(name, "master") || str_ieq(name, "model") || str_ieq(name, "msdb");
-        bool again = i && str_ieq(name, list.items[i - 1].name);
-        if (!system && !again)
+        if (!system && !source_list_repeats(&list, i))
             try_one(t, name);
     }
     source_list_done(&list);

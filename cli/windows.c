@@ -53,8 +53,13 @@ static int each(struct cli *cli, struct origin *origin, json_t *list, size_t *re
         const struct source_database *d = &origin->list.items[i];
         if (!is_wanted(d, &cli->args))
             continue;
-        if (origin_load(cli, origin, i, false, &c, err) < 0)
-            return -1;
+        if (origin_load(cli, origin, i, false, &c, err) < 0) {
+            if (err->class != ERR_CORRUPT)
+                return -1;
+            cli_fail_later(cli, err); /* the others are there */
+            ++*ret_shown;
+            continue;
+        }
         Mssql__V1__Chain *m = message_of(&c);
         if (cli->output == CLI_TABLE) {
             if (*ret_shown)

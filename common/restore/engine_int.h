@@ -45,7 +45,7 @@ struct item {
     struct guid *avoid; /* sets found damaged or missing in this life: somebody may have mended the store since the last one */
     size_t avoid_count;
     char bad[512]; /* the last one, in words */
-    bool said_hole, said_unreadable;
+    bool said_hole, said_unreadable, said_before_path;
 
     bool planned;
     bool provisional; /* the target is newer than the backups: the tail will have it */

@@ -5,6 +5,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "common/restore/candidate.h"
 #include "common/restore/engine_int.h"
 
 #define REPLANS_MAX 10000 /* each one leaves a set out, so it ends anyway */
@@ -268,6 +269,9 @@ static void say_limits(struct item *it) {
         restore_lines_add(&it->warnings, "newer backups are there that nothing reaches: %s",
                           chain_hole_text(text, &it->plan.hole));
     it->said_hole |= it->plan.has_hole;
+    if (it->plan.before_path && !it->said_before_path)
+        restore_lines_add(&it->warnings, "%s", CHAIN_BEFORE_PATH_TEXT);
+    it->said_before_path |= it->plan.before_path;
     if (it->history.unreadable_total && !it->said_unreadable)
         restore_lines_add(&it->warnings, "%zu manifests could not be read, the first one: %s", it->history.unreadable_total,
                           it->history.unreadable[0].err.text);
@@ -298,47 +302,48 @@ static void drop_item(struct engine *e) {
     item_done(&e->items[--e->count]);
 }
 
-/* Does the refusal say that this database was not there yet at the target, so that an earlier one of the same name is meant? A
- * chain that is damaged or has a hole is no reason to take another database for it. */
-static bool is_before_its_time(const struct item *it) {
-    return !it->bad[0] && !it->history.unreadable_total &&
-           (it->refused == CHAIN_REFUSED_BEFORE_WINDOW || it->refused == CHAIN_REFUSED_NO_BACKUPS ||
-            it->refused == CHAIN_REFUSED_MARK_UNKNOWN);
-}
+struct choice {
+    struct engine *engine;
+    const struct restore_wish *wish;
+    const struct source_list *list;
+    struct candidate_failure failure; /* the last one */
+};
 
-/* The newest of the candidates that covers the target. */
-static int select_candidate(struct engine *e, const struct restore_wish *wish, const struct source_list *list,
-                            const size_t *found, size_t count, enum chain_refusal_reason *ret_refused, struct err *err) {
-    struct err why;
-    for (size_t i = 0; i < count; i++) {
-        struct item *it = add_item(e, wish, &list->items[found[i]]);
-        err_clear(&why);
-        if (select_plan(it, NULL, &why) == 0) {
-            if (!target_find(&e->target, it->target))
-                item_drop_history(it); /* only the guard of a database that is there wants all of it */
-            if (count > 1)
-                restore_lines_add(&it->warnings, "%zu databases had the name '%s'; this is the one in folder %s", count,
-                                  it->source.name, it->source.folder);
-            return 0;
-        }
-        if (i == 0) {
-            *ret_refused = it->refused;
-            err_copy(err, &why);
-        }
-        bool earlier = is_before_its_time(it);
-        drop_item(e);
-        if (!earlier)
-            break;
-    }
+static int try_candidate(void *user, size_t index, struct candidate_failure *ret_failure, struct err *err) {
+    struct choice *c = user;
+    struct item *it = add_item(c->engine, c->wish, &c->list->items[index]);
+    if (select_plan(it, NULL, err) == 0)
+        return 0;
+    c->failure = (struct candidate_failure){.refused = it->refused, .harmed = it->bad[0] || it->history.unreadable_total};
+    *ret_failure = c->failure;
+    drop_item(c->engine);
     return -1;
 }
 
+/* ret_later: the database was not there yet at the target, and none of its name was. */
+static int select_candidate(struct engine *e, const struct restore_wish *wish, const struct source_list *list,
+                            const size_t *found, size_t count, bool *ret_later, struct err *err) {
+    struct choice c = {.engine = e, .wish = wish, .list = list};
+    size_t place;
+    if (candidate_choose(found, count, try_candidate, &c, &place, err) < 0) {
+        *ret_later = candidate_is_later(&c.failure) && c.failure.refused != CHAIN_REFUSED_MARK_UNKNOWN;
+        return -1;
+    }
+    struct item *it = &e->items[e->count - 1];
+    if (!target_find(&e->target, it->target))
+        item_drop_history(it); /* only the guard of a database that is there wants all of it */
+    if (count > 1)
+        restore_lines_add(&it->warnings, "%zu databases had the name '%s'; this is the one in folder %s", count, it->source.name,
+                          it->source.folder);
+    return 0;
+}
+
 static int select_wish(struct engine *e, const struct restore_wish *wish, const struct source_list *list, struct err *err) {
-    enum chain_refusal_reason refused = CHAIN_REFUSED_NONE;
+    bool later;
     size_t *found, count;
     if (source_find(list, wish->database, &found, &count, err) < 0)
         return -1;
-    int rc = select_candidate(e, wish, list, found, count, &refused, err);
+    int rc = select_candidate(e, wish, list, found, count, &later, err);
     mem_free(found);
     if (rc == 0 && !str_ieq(e->items[e->count - 1].source.name, wish->database) &&
         strcmp(e->items[e->count - 1].source.folder, wish->database) != 0)
@@ -353,19 +358,19 @@ static bool is_system(const char *name) {
 
 static int select_everything(struct engine *e, const struct source_list *list, struct err *err) {
     for (size_t i = 0; i < list->count; i++) {
-        enum chain_refusal_reason refused = CHAIN_REFUSED_NONE;
         const char *name = list->items[i].name;
         size_t *found, count;
+        bool later = false;
         struct err why;
-        if (is_system(name) || (i && str_ieq(list->items[i - 1].name, name)))
+        if (is_system(name) || source_list_repeats(list, i))
             continue;
         if (source_find(list, name, &found, &count, err) < 0)
             return -1;
         err_clear(&why);
-        int rc = select_candidate(e, NULL, list, found, count, &refused, &why);
+        int rc = select_candidate(e, NULL, list, found, count, &later, &why);
         mem_free(found);
         /* "Everything" at a moment does not mean what began later. */
-        if (rc < 0 && refused != CHAIN_REFUSED_BEFORE_WINDOW) {
+        if (rc < 0 && !later) {
             err_copy(err, &why);
             return -1;
         }

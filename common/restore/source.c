@@ -28,12 +28,25 @@ void source_list_done(struct source_list *list) {
     *list = (struct source_list){0};
 }
 
+bool source_list_repeats(const struct source_list *list, size_t index) {
+    for (size_t i = 0; i < index; i++)
+        if (str_ieq(list->items[i].name, list->items[index].name))
+            return true;
+    return false;
+}
+
 int source_history(struct source *source, const char *folder, bool with_marks, struct source_history *ret_history,
                    struct err *err) {
     struct source_history h = {0};
     if (source->ops->history(source, folder, with_marks, &h, err) < 0) {
         source_history_done(&h);
         return err_context(err, "backups of %s", folder);
+    }
+    if (!h.count && h.unreadable_total) {
+        err_set(err, ERR_CORRUPT, "backups of %s: none of %zu manifests can be read, the first one: %s", folder,
+                h.unreadable_total, h.unreadable[0].err.text);
+        source_history_done(&h);
+        return -1;
     }
     *ret_history = h;
     return 0;

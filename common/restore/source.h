@@ -31,6 +31,7 @@ struct source_database {
     struct guid family_guid;
     struct guid database_guid; /* of the newest set */
     int64_t newest_at; /* finish of the newest set, 0 unknown */
+    bool unreadable; /* none of its manifests can be read: the name is what the folder says, the GUIDs are zero */
 };
 struct source_list {
     struct source_database *items;
@@ -76,7 +77,10 @@ struct source {
 /* The databases, ordered by name. */
 int source_databases(struct source *source, struct source_list *ret_list, struct err *err) ERR_CHECK;
 void source_list_done(struct source_list *list);
-/* with_marks: named transactions too, which may cost reading every log's manifest. */
+/* Does a database before it in the list have the same name? Letters' case makes no difference, but the order knows it. */
+bool source_list_repeats(const struct source_list *list, size_t index);
+/* with_marks: named transactions too, which may cost reading every log's manifest. ERR_CORRUPT when there are manifests and none can be
+ * read. */
 int source_history(struct source *source, const char *folder, bool with_marks, struct source_history *ret_history,
                    struct err *err) ERR_CHECK;
 void source_history_done(struct source_history *history);

@@ -3,12 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "common/restore/manifests.h"
 #include "common/restore/source_int.h"
 
 #define READERS_DEFAULT 8
+#define NEWEST_READ 4
 #define NAMES_FROM_FULLS 64 /* newest ones whose manifests are read for names that the database had */
 
 struct store_source {
@@ -64,6 +66,45 @@ static bool is_full(const char *name) {
     return strstr(name, "/full/") != NULL;
 }
 
+static int read_names(struct listing *l, struct manifest_names *names, size_t from, bool all, struct source_database *db,
+                      struct err *err) {
+    char **wanted = mem_array(names->count + 1, sizeof(*wanted));
+    size_t count = 0;
+    for (size_t i = from; i < names->count && (all || count < NAMES_FROM_FULLS); i++)
+        if (all || i < NEWEST_READ || is_full(names->items[i]))
+            wanted[count++] = names->items[i];
+    int rc = manifests_read(l->source->store, wanted, count, l->source->readers, take_names, db, err);
+    mem_free(wanted);
+    return rc;
+}
+
+/* "Sales%20DB~1f2e3d4c" -> "Sales DB": what the folder says where no manifest does. */
+static void name_from_folder(struct source_database *db) {
+    const char *end = strrchr(db->folder, '~');
+    size_t len = end ? (size_t)(end - db->folder) : strlen(db->folder), at = 0;
+    for (size_t i = 0; i < len && at + 1 < sizeof(db->name); i++) {
+        char digits[3] = {0};
+        if (db->folder[i] == '%' && i + 2 < len) {
+            memcpy(digits, db->folder + i + 1, 2);
+            i += 2;
+        }
+        db->name[at++] = digits[0] ? (char)strtoul(digits, NULL, 16) : db->folder[i];
+    }
+    db->name[at] = 0;
+    if (!str_is_clean_utf8(db->name, at))
+        str_copy(db->name, sizeof(db->name), db->folder);
+}
+
+/* A restore of everything must not leave it out without a word. */
+static void list_unreadable(const struct manifest_names *names, struct source_database *db) {
+    const char *f = manifest_name_finish(names->items[0]);
+    char at[CLOCK_TEXT_MAX];
+    name_from_folder(db);
+    db->unreadable = true;
+    if (*f && str_format(at, sizeof(at), "%.4s-%.2s-%.5s:%.2s:%.3s", f, f + 4, f + 6, f + 11, f + 13))
+        (void)clock_parse(at, &db->newest_at);
+}
+
 static int on_folder(void *user, const char *folder, struct err *err) {
     struct listing *l = user;
     struct manifest_names names;
@@ -73,18 +114,16 @@ static int on_folder(void *user, const char *folder, struct err *err) {
         return -1;
     if (names.count)
         qsort(names.items, names.count, sizeof(*names.items), newest_finish_first);
-    /* The newest few, in case the very newest cannot be read, then fulls. */
-    char **wanted = mem_array(NAMES_FROM_FULLS + 4, sizeof(*wanted));
-    size_t count = 0;
-    for (size_t i = 0; i < names.count && count < NAMES_FROM_FULLS; i++)
-        if (i < 4 || is_full(names.items[i]))
-            wanted[count++] = names.items[i];
-    int rc = manifests_read(l->source->store, wanted, count, l->source->readers, take_names, &db, err);
+    /* The newest few, in case the very newest cannot be read, then fulls; any, when these cannot be read. */
+    int rc = read_names(l, &names, 0, false, &db, err);
+    if (rc == 0 && !db.name[0] && names.count > NEWEST_READ)
+        rc = read_names(l, &names, NEWEST_READ, true, &db, err);
+    if (rc == 0 && !db.name[0] && names.count)
+        list_unreadable(&names, &db);
     if (rc == 0 && db.name[0]) {
         l->list.items = mem_grow(l->list.items, &l->cap, l->list.count + 1, sizeof(*l->list.items));
         l->list.items[l->list.count++] = db;
     }
-    mem_free(wanted);
     manifest_names_done(&names);
     return rc;
 }

@@ -233,9 +233,82 @@ def test_a_script_replaces_nothing_and_stops_at_an_error(two: tuple[Sim, Sim], l
         reply = client.query(text, check=False)
     assert 3201 in [e.number for e in reply.errors]
     assert target.query("SELECT state_desc FROM sys.databases WHERE name = 'orders'").value == "RESTORING", "no half of it is opened"
+    (tmp_path / "away").rename(ledger.files[-1])
+    with target.connect() as client:
+        reply = client.query(text, check=False)
+    assert any("is RESTORING already" in e.text for e in reply.errors), "it may be a secondary"
+    target.query("DROP DATABASE orders")
+    assert restore(target, text, "orders") == rows_of(source, "orders")
 
 
 # ---- what cannot be restored ----
+
+
+def identity(kind: int, n: int) -> str:
+    return f"{kind:08X}-0000-0000-0000-{n:012X}"
+
+
+def row(n: int, kind: str, lsns: tuple[int, int], times: tuple[str, str], database: int = 1, forks: tuple[int, int] = (1, 1), **more: Any) -> dict[str, Any]:
+    """A row as RESTORE HEADERONLY gives it, of times of one day."""
+    number = {"full": 1, "log": 2}[kind]
+    first, last = (str(34 * 10**15 + lsn * 10**6 + 1) for lsn in lsns)
+    begin, end = (f"2026-11-21T{at}" for at in times)
+    return {
+        **{"DatabaseName": "sales", "BackupType": number, "Position": 1, "FirstLSN": first, "LastLSN": last, "CheckpointLSN": first},
+        **{"BackupStartDate": begin, "BackupFinishDate": end, "BackupSetGUID": identity(1, n), "FamilyGUID": identity(2, database)},
+        **{"BindingID": identity(3, database), "FirstRecoveryForkID": identity(4, forks[0]), "RecoveryForkID": identity(4, forks[1])},
+        **{"ForkPointLSN": None, "IsDamaged": 0, "IsCopyOnly": 0, "BackupSize": 1000, "HasBulkLoggedData": 0, **more},
+    }
+
+
+OLDER = [
+    row(1, "full", (10, 12), ("01:00:00", "01:00:10")),
+    row(2, "log", (10, 20), ("12:00:00", "12:00:01")),
+]
+
+
+@pytest.mark.parametrize(
+    "newer, target, word",
+    [
+        ([row(3, "full", (110, 112), ("06:00:00", "06:00:10"), 2, (2, 2)), row(5, "log", (130, 140), ("13:00:00", "13:00:01"), 2, (2, 2))], "2026-11-21T11:00:00Z", "in_hole"),
+        ([row(3, "full", (110, 112), ("12:30:00", "12:30:10"), 2, (2, 2), IsDamaged=1)], "latest", "base_damaged"),
+    ],
+)
+def test_another_database_of_the_name_is_not_taken_for_one_that_cannot_be_restored(newer: list[Any], target: str, word: str, tmp_path: Path) -> None:
+    """It was dropped, and one of the same name made: whatever is wrong with that one's backups, the older one is not meant."""
+    history = write_json(tmp_path / "h.json", OLDER + newer)
+    code = {"in_hole": 21, "base_damaged": 31}[word]
+    assert refused(code, "--history", history, "-d", "sales", "--to", target)["reason"] == word
+    older = plan("--history", history, "-d", "sales", "--to", "2026-11-21T05:00:00Z")
+    assert older["familyGuid"].upper() == identity(2, 1) and kinds(older) == ["full", "log"]
+
+
+def test_what_the_old_primary_logged_fills_no_hole(tmp_path: Path) -> None:
+    """A forced failover at 08:00: the old primary goes on until 09:00, a log of the new one is missing."""
+    rows = [
+        row(1, "full", (10, 12), ("06:00:00", "06:00:10")),
+        row(2, "log", (10, 20), ("07:00:00", "07:00:01")),
+        row(3, "log", (20, 40), ("09:00:00", "09:00:01")),
+        row(4, "log", (20, 30), ("08:00:00", "08:00:01"), forks=(1, 2), ForkPointLSN=str(34 * 10**15 + 25 * 10**6 + 1)),
+        row(6, "log", (35, 45), ("08:50:00", "08:50:01"), forks=(2, 2)),
+    ]
+    history = write_json(tmp_path / "h.json", rows)
+    found = refused(21, "--history", history, "--to", "2026-11-21T08:30:00Z")
+    assert found["reason"] == "in_hole" and found["hole"]["cause"] == "log_missing", found
+    assert found["before"]["at"] == "2026-11-21T08:00:00Z" and "had left" in found["message"], found
+    assert [m["backupSetGuid"].upper() for m in plan("--history", history, "--to", "2026-11-21T07:59:00Z")["members"]][:2] == [identity(1, 1), identity(1, 2)]
+
+
+def test_the_end_of_a_log_that_is_restored_whole(tmp_path: Path) -> None:
+    """With minimally logged changes all of it comes, with what was committed until the end of the second in which it ended."""
+    rows = [
+        row(1, "full", (10, 12), ("06:00:00", "06:00:10")),
+        row(2, "log", (10, 20), ("07:00:00", "07:00:05"), HasBulkLoggedData=1),
+        row(3, "log", (20, 30), ("08:00:00", "08:00:01")),
+    ]
+    history = write_json(tmp_path / "h.json", rows)
+    assert refused(21, "--history", history, "--to", "2026-11-21T07:00:05.300Z")["reason"] == "bulk_logged"
+    assert kinds(plan("--history", history, "--to", "2026-11-21T07:00:06Z")) == ["full", "log", "log"]
 
 
 def test_refusals_name_the_nearest_moments(two: tuple[Sim, Sim], ledger: Ledger, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from fixtures.sidecar import Sidecar
 from fixtures.sqlsim import Sim
 
 NUMBERS = itertools.count(1)
+CORRUPT = 25  # exit code
 WAYS = ["flip", "truncate", "remove", "empty"]
 
 
@@ -217,6 +218,20 @@ def test_another_database_of_the_name_is_not_taken_for_a_damaged_one(sim: Sim, s
     assert restore.run("--to", "latest", "-d", "twice", "--as", "wrong", code=None).code != 0
     assert state(world[1], "wrong") == "absent"
     world[1].query("DROP DATABASE newest; DROP DATABASE older")
+
+
+def test_everything_without_a_database_that_cannot_be_read_is_no_success(world: tuple[History, Sim], restore: Restore, tmp_path: Path) -> None:
+    h, target = world
+    store = copy_store(h.sidecar.store, tmp_path / "unreadable")
+    for path in store.rglob("*.json"):
+        if "~" in str(path):
+            path.chmod(0o644)
+            path.write_bytes(b"{")
+    other = Restore(target, store, tmp_path)
+    done = other.run("--to", "latest", "--dry-run", code=CORRUPT)
+    assert h.database in done.err and "none of" in done.err, done.err
+    done = other.run("--to", "latest", "-d", h.database, "--dry-run", code=CORRUPT)
+    assert "none of" in done.err, done.err
 
 
 def test_an_empty_store(world: tuple[History, Sim], tmp_path: Path) -> None:

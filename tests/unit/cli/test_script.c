@@ -75,7 +75,7 @@ static void whole_paths(void **state) {
     add(&s, BACKUP_DIFF, "https://host/c/d.bak", false, false);
     add(&s, BACKUP_LOG, "C:\\b\\l.trn", false, false);
     char *text = text_of(&s);
-    IN_ORDER(text, "USE master;", "@database sysname = N'sales'", "state <> 1", "RETURN;",
+    IN_ORDER(text, "USE master;", "@database sysname = N'sales'", "IF DB_ID(@database) IS NOT NULL", "RETURN;",
              "RESTORE DATABASE @database FROM DISK = N'/b/a.bak'\n    WITH FILE = 1, NORECOVERY, CHECKSUM;", "IF @@ERROR <> 0",
              "RESTORE DATABASE @database FROM URL = N'https://host/c/d.bak'\n    WITH FILE = 2, NORECOVERY, CHECKSUM;",
              "IF @@ERROR <> 0", "RESTORE LOG @database FROM DISK = N'C:\\b\\l.trn'\n    WITH FILE = 3, NORECOVERY, CHECKSUM;",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/support/unit.h"
 
+#include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/str.h"
 #include "common/restore/manifests.h"
@@ -116,6 +117,46 @@ static void test_unreadable_ones_are_left_out_and_told(void **state) {
     mem_free(six);
 }
 
+/* Also where the newest manifests and all of fulls are: any that can be read says which database it is. */
+static void test_a_folder_of_which_nothing_can_be_read_is_listed(void **state) {
+    (void)state;
+    struct source_history h;
+    struct source_list list;
+    size_t *found, count;
+    put(1, 0, 100, "orders", "My%20Orders~00000001");
+    put(2, 0, 3, "stock", "stock~00000002");
+    for (uint32_t n = 0; n < 100; n++) {
+        char *path = manifest_path(1, n, "My%20Orders~00000001");
+        if (n == 50) { /* as long as one can be read, its name is known */
+            assert_succeeds(source_databases(source, &list, &err), err);
+            assert_int_equal(list.count, 2);
+            assert_string_equal(list.items[0].name, "orders");
+            assert_false(list.items[0].unreadable);
+            source_list_done(&list);
+        }
+        assert_succeeds(file_write_durable(path, "{", 1, 0600, &err), err);
+        mem_free(path);
+    }
+    assert_succeeds(source_databases(source, &list, &err), err);
+    assert_int_equal(list.count, 2);
+    assert_succeeds(source_find(&list, "my orders", &found, &count, &err), err);
+    assert_int_equal(count, 1);
+    assert_true(list.items[found[0]].unreadable);
+    assert_int_equal(list.items[found[0]].newest_at / CLOCK_SECOND, sets_backup(1, 99).finish_at / CLOCK_SECOND);
+    assert_fails(source_history(source, list.items[found[0]].folder, false, &h, &err), err, ERR_CORRUPT, "none of 100 manifests");
+    mem_free(found);
+    source_list_done(&list);
+}
+
+static void test_names_that_differ_in_case(void **state) {
+    (void)state;
+    struct source_database items[] = {{.name = "SALES"}, {.name = "Zeta"}, {.name = "sales"}};
+    const struct source_list list = {.items = items, .count = 3};
+    assert_false(source_list_repeats(&list, 0));
+    assert_false(source_list_repeats(&list, 1));
+    assert_true(source_list_repeats(&list, 2));
+}
+
 static void test_probe(void **state) {
     (void)state;
     struct backup b = sets_backup(1, 1);
@@ -138,6 +179,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_names, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_earlier_name_and_two_of_one_name, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unreadable_ones_are_left_out_and_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_folder_of_which_nothing_can_be_read_is_listed, setup, teardown),
+        cmocka_unit_test(test_names_that_differ_in_case),
         cmocka_unit_test_setup_teardown(test_probe, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
