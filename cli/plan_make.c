@@ -244,8 +244,8 @@ static int try_candidate(void *user, size_t index, struct candidate_failure *ret
         c->made = made;
         return 0;
     }
-    *ret_failure = (struct candidate_failure){
-        .refused = refusal.reason, .harmed = c->options->avoid_count > avoided || made.chain.loaded.unreadable_total};
+    *ret_failure = (struct candidate_failure){.refused = refusal.reason,
+                                              .harmed = c->options->avoid_count > avoided || made.chain.loaded.unreadable_total};
     origin_chain_done(&made.chain);
     if (!c->tried || !candidate_is_later(ret_failure))
         c->refusal = refusal;

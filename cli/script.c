@@ -202,7 +202,8 @@ int script_write(const struct script *script, struct buf *out, struct err *err) 
     put_variables(script, out);
     buf_puts(out,
              "\nIF " IS_RESTORING "\nBEGIN\n"
-             "    RAISERROR(N'The database %s is RESTORING already: a secondary of log shipping or a mirror, or what an earlier run of "
+             "    RAISERROR(N'The database %s is RESTORING already: a secondary of log shipping or a mirror, or what an earlier "
+             "run of "
              "this script left. Change @database, or drop that one if it is not needed.', 16, 1, @database);\n    RETURN;\nEND\n"
              "IF DB_ID(@database) IS NOT NULL\nBEGIN\n"
              "    RAISERROR(N'There is a database %s already. Change @database, or take the tail of that one first: BACKUP LOG "

@@ -96,7 +96,8 @@ struct chain_plan {
 
 /* What people must know of a plan that is `before_path`. */
 #define CHAIN_BEFORE_PATH_TEXT                                                                                                   \
-    "the backups of the recovery fork that was in use at the moment do not reach it. The plan takes those of a fork that was begun "  \
+    "the backups of the recovery fork that was in use at the moment do not reach it. The plan takes those of a fork that was "   \
+    "begun "                                                                                                                     \
     "later: if the database was restored in between, rows of the moment itself are lost, and this is what that restore gave it"
 
 enum chain_refusal_reason {

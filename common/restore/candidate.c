@@ -2,9 +2,8 @@
 #include "common/restore/candidate.h"
 
 bool candidate_is_later(const struct candidate_failure *failure) {
-    return !failure->harmed &&
-           (failure->refused == CHAIN_REFUSED_BEFORE_WINDOW || failure->refused == CHAIN_REFUSED_NO_BACKUPS ||
-            failure->refused == CHAIN_REFUSED_MARK_UNKNOWN);
+    return !failure->harmed && (failure->refused == CHAIN_REFUSED_BEFORE_WINDOW || failure->refused == CHAIN_REFUSED_NO_BACKUPS ||
+                                failure->refused == CHAIN_REFUSED_MARK_UNKNOWN);
 }
 
 int candidate_choose(const size_t *indexes, size_t count, candidate_try_fn *try_one, void *user, size_t *ret_place,

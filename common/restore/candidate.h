@@ -27,7 +27,7 @@ bool candidate_is_later(const struct candidate_failure *failure);
  * Tries `indexes`, newest first. 0 with the place (in `indexes`) of the one that covers the target; else -1 with the failure of the
  * one that is meant: the first that was there, or the newest.
  */
-int candidate_choose(const size_t *indexes, size_t count, candidate_try_fn *try_one, void *user, size_t *ret_place, struct err *err)
-    ERR_CHECK;
+int candidate_choose(const size_t *indexes, size_t count, candidate_try_fn *try_one, void *user, size_t *ret_place,
+                     struct err *err) ERR_CHECK;
 
 #endif
