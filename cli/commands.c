@@ -144,6 +144,11 @@ static const struct cli_option restore_options[] = {
     {"--stop-on-interrupt", 0, NULL, NULL, NULL, NULL, "through a sidecar: Ctrl-C ends the restore too, not only the watching"},
 };
 
+static const struct cli_option restores_resume_options[] = {
+    {"--no-wait", 0, NULL, NULL, NULL, NULL, "end as soon as it has accepted"},
+    {"--stop-on-interrupt", 0, NULL, NULL, NULL, NULL, "Ctrl-C ends the restore too, not only the watching"},
+};
+
 static const struct cli_option restores_keep_options[] = {
     {"--until", 0, "WHEN", NULL, NULL, NULL, "drop it then instead: a moment, or how long from now (7d)"},
 };
@@ -319,6 +324,19 @@ static const struct cli_command commands[] = {
                 "taken is "
                 "lost: 'restores ID'\n"
                 "says how each database stands and what to do next.\n",
+    },
+    {
+        .name = "restores resume",
+        .words = "ID",
+        .min = 1,
+        .max = 1,
+        .run = cmd_restores_resume,
+        OPTIONS(restores_resume_options),
+        .summary = "go on with a restore that ended early and left databases in the middle of it",
+        .text =
+            "With what was asked for at first. Databases that it finished are left alone; a last log that is only in staging is\n"
+            "shipped first.\n",
+        .examples = "restores resume 20261121T024700Z-restore-1a2b3c4d\n",
     },
     {
         .name = "restores keep",

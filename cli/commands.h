@@ -22,6 +22,7 @@ int cmd_inspect(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_restore(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_restores(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_restores_cancel(struct cli *cli, struct err *err) ERR_CHECK;
+int cmd_restores_resume(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_restores_keep(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_steps(struct cli *cli, struct err *err) ERR_CHECK;
 int cmd_verify(struct cli *cli, struct err *err) ERR_CHECK;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/ask.h"
+#include "cli/commands.h"
 #include "cli/out.h"
 #include "cli/restore.h"
 #include "cli/words.h"
@@ -280,31 +281,31 @@ static int read_times(struct cli *cli, Mssql__V1__RunRestoreRequest *q, struct e
     return cli_time("--expires", text, cli->now, 1, &q->expires_at, err);
 }
 
+static int check_watching(const struct cli *cli, struct err *err) {
+    if (cli_given(&cli->args, "--no-wait") && cli_given(&cli->args, "--stop-on-interrupt"))
+        return err_set(err, ERR_USAGE, "--no-wait and --stop-on-interrupt do not go together");
+    return 0;
+}
+
 static int check(struct cli *cli, struct err *err) {
     static const char *const others[] = {"--server", "--password-file", "--staging", "--staging-size",
                                          "--state",  "--resume",        "--sql-ca"};
     for (size_t i = 0; i < ARRAY_LEN(others); i++)
         if (cli_given(&cli->args, others[i])) {
             err_set(err, ERR_USAGE, "%s is for a restore without a sidecar", others[i]);
+            if (!strcmp(others[i], "--resume"))
+                return err_hint(err, "With a sidecar: restores resume ID");
             return err_hint(err, "Name the backups with --store, or leave it out: a sidecar restores to its own server");
         }
-    if (cli_given(&cli->args, "--no-wait") && cli_given(&cli->args, "--stop-on-interrupt"))
-        return err_set(err, ERR_USAGE, "--no-wait and --stop-on-interrupt do not go together");
-    return 0;
+    return check_watching(cli, err);
 }
 
-static int run(struct cli *cli, const struct restore_spec *spec, struct err *err) {
-    Mssql__V1__RunRestoreRequest q = MSSQL__V1__RUN_RESTORE_REQUEST__INIT;
+/* Watches the stream to its end and tells what it came to. */
+static int watch(struct cli *cli, const char *method, const ProtobufCMessage *request, struct err *err) {
     struct watching w = {.cli = cli, .wait = !cli_given(&cli->args, "--no-wait")};
-    q.spec = (Mssql__V1__RestoreSpec *)(uintptr_t)&spec->spec; /* packed at once */
-    set(&q.request_id, value(cli, "--request-id"));
-    set(&q.reason, value(cli, "--reason"));
-    q.cancel_on_disconnect = cli_given(&cli->args, "--stop-on-interrupt");
-    if (read_times(cli, &q, err) < 0)
-        return -1;
     w.bars = restore_bars_new(cli);
     int64_t timeout = cli_given(&cli->args, "--timeout") ? cli->timeout_ms : 0; /* terabytes take hours */
-    int rc = ask_stream(cli, "RunRestore", &q.base, &mssql__v1__run_restore_event__descriptor, timeout, on_event, &w, err);
+    int rc = ask_stream(cli, method, request, &mssql__v1__run_restore_event__descriptor, timeout, on_event, &w, err);
     restore_bars_free(w.bars);
     rc = judge(&w, rc, err);
     for (size_t i = 0; i < w.count; i++)
@@ -315,6 +316,24 @@ static int run(struct cli *cli, const struct restore_spec *spec, struct err *err
     mem_free(w.restore_id);
     mem_free(w.request_id);
     return rc;
+}
+
+static int run(struct cli *cli, const struct restore_spec *spec, struct err *err) {
+    Mssql__V1__RunRestoreRequest q = MSSQL__V1__RUN_RESTORE_REQUEST__INIT;
+    q.spec = (Mssql__V1__RestoreSpec *)(uintptr_t)&spec->spec; /* packed at once */
+    set(&q.request_id, value(cli, "--request-id"));
+    set(&q.reason, value(cli, "--reason"));
+    q.cancel_on_disconnect = cli_given(&cli->args, "--stop-on-interrupt");
+    if (read_times(cli, &q, err) < 0)
+        return -1;
+    return watch(cli, "RunRestore", &q.base, err);
+}
+
+int cmd_restores_resume(struct cli *cli, struct err *err) {
+    Mssql__V1__ResumeRestoreRequest q = MSSQL__V1__RESUME_RESTORE_REQUEST__INIT;
+    q.id = cli->args.words[0];
+    q.cancel_on_disconnect = cli_given(&cli->args, "--stop-on-interrupt");
+    return check_watching(cli, err) < 0 ? -1 : watch(cli, "ResumeRestore", &q.base, err);
 }
 
 int restore_remote(struct cli *cli, struct err *err) {

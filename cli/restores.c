@@ -51,6 +51,10 @@ static void print_more(const struct cli *cli, const Mssql__V1__Restore *r, int64
     char ago[TEXT_MAX];
     if (*r->message)
         cli_field(cli, "  why", state_color(r->state), "%s", r->message);
+    for (size_t i = 0; i < r->n_unfinished; i++)
+        cli_field(cli, "  unfinished", CLI_WARN, "%s: 'restores resume %s' goes on", r->unfinished[i], r->id);
+    for (size_t i = 0; i < r->n_tails; i++)
+        cli_field(cli, "  only in staging", CLI_BAD, "%s, the last log of a database", r->tails[i]);
     for (size_t i = 0; i < r->n_copies; i++) {
         const Mssql__V1__RestoredCopy *c = r->copies[i];
         if (c->dropped_at)
@@ -135,7 +139,7 @@ int cmd_restores(struct cli *cli, struct err *err) {
     }
     print_table(cli, s);
     for (size_t i = 0; i < s->n_restores; i++)
-        if (s->restores[i]->n_copies || *s->restores[i]->message) {
+        if (s->restores[i]->n_copies || s->restores[i]->n_unfinished || *s->restores[i]->message) {
             cli_say(cli, CLI_PLAIN, "%s", s->restores[i]->id);
             print_more(cli, s->restores[i], s->now_at);
         }

@@ -105,6 +105,13 @@ static void directories(struct agent *agent) {
             staging_path(agent->staging));
     else if (agent->staging_err.class == ERR_NONE && agent->staging_read_err.class != ERR_NONE)
         put(agent, CONDITION_STAGING_WRITABLE, CONDITION_FALSE, "NotReadable", "%s", agent->staging_read_err.text);
+    else if (agent->staging_err.class == ERR_NONE && agent->space.aside)
+        put(agent, CONDITION_STAGING_WRITABLE, CONDITION_TRUE, "FilesSetAside",
+            "%s; %u files that end in .unsure are of interrupted log backups that could not be read, while msdb could not be "
+            "asked: "
+            "they may hold log that nothing else has. Let the login read msdb, and remove them when the chain is whole without "
+            "them",
+            staging_path(agent->staging), agent->space.aside);
     else if (agent->staging_err.class == ERR_NONE)
         put(agent, CONDITION_STAGING_WRITABLE, CONDITION_TRUE, "Writable", "%s", staging_path(agent->staging));
     else
@@ -201,6 +208,12 @@ static void rpo(struct agent *agent, int64_t now) {
         put(agent, CONDITION_RPO_MET, CONDITION_FALSE, "NothingRestorable", "a database has no restorable moment yet");
 }
 
+static void unfinished(struct agent *agent, unsigned count) {
+    char text[480];
+    restores_unfinished_text(agent, text, sizeof(text));
+    put(agent, CONDITION_RESTORING, CONDITION_FALSE, "Unfinished", "%u restores ended early and left something: %s", count, text);
+}
+
 static void restores(struct agent *agent) {
     struct restores_counts n;
     restores_count(agent, &n);
@@ -209,6 +222,8 @@ static void restores(struct agent *agent) {
             n.waiting, n.running);
     else if (n.running)
         put(agent, CONDITION_RESTORING, CONDITION_TRUE, "Running", "%u restores run", n.running);
+    else if (n.unfinished)
+        unfinished(agent, n.unfinished);
     else
         put(agent, CONDITION_RESTORING, CONDITION_FALSE, "Idle",
             "no restore runs; %u restored copies will be dropped by themselves", n.copies);

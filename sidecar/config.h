@@ -93,9 +93,10 @@ struct sidecar_config {
         int64_t sql_workers, store_workers, queue, journal_entries;
         int64_t fetch_bytes_per_s; /* 0: no limit */
         int64_t retry_min_ms, retry_max_ms; /* backoff of connections and of the store */
+        int64_t restore_clear_ms; /* most that a restore waits for before it begins to change something */
     } limits;
     struct {
-        int64_t grace_ms, prestop_ms, resume_ms;
+        int64_t grace_ms, prestop_ms, resume_ms, leave_ms;
     } shutdown;
     char *umask_text;
     int64_t umask;

@@ -193,8 +193,15 @@ static const struct conf_key keys[] = {
     {"limits.retryMin", CONF_DURATION, 0, AT(limits.retry_min_ms), "1s", 10, HOUR_MS,
      .doc = "first wait before something that failed is tried again"},
     {"limits.retryMax", CONF_DURATION, 0, AT(limits.retry_max_ms), "1m", 10, 24 * HOUR_MS, .doc = "longest such wait"},
+    {"limits.restoreClear", CONF_DURATION, 0, AT(limits.restore_clear_ms), "30m", 1000, 7 * 24 * HOUR_MS,
+     .doc = "a restore that has changed nothing yet is given up when backups of its databases, the server or the store keep it "
+            "waiting "
+            "so long"},
     {"shutdown.grace", CONF_DURATION, 0, AT(shutdown.grace_ms), "20s", 0, HOUR_MS,
      .doc = "on SIGTERM staged backups are shipped for at most so long"},
+    {"shutdown.leaveAfter", CONF_DURATION, 0, AT(shutdown.leave_ms), "20s", 100, HOUR_MS,
+     .doc = "after that, work that hangs (a volume that does not answer) is left so long later; the next start finds it as after "
+            "a crash"},
     {"shutdown.prestop", CONF_DURATION, 0, AT(shutdown.prestop_ms), "20s", 0, HOUR_MS,
      .doc = "/prestop takes last log backups for at most so long"},
     {"shutdown.resumeAfter", CONF_DURATION, 0, AT(shutdown.resume_ms), "15m", 1000, 24 * HOUR_MS,

@@ -26,10 +26,10 @@ struct instruments {
         *restore_seconds, *restore_bytes, *restored_databases;
     /* state, set when somebody looks */
     struct metric *up, *info, *condition, *databases, *chain_state, *chain_broken_since, *from, *until, *off_volume,
-        *last_success, *log_age, *next, *staged, *staging_quota, *staging_free, *unshipped, *oldest_unshipped, *journal_used,
-        *store_up, *store_bytes, *store_sets, *server_log_used, *paused, *clock_offset, *running, *progress, *rpo_target,
-        *restores_running, *restored_copies, *scrub_pass, *scrub_sets, *scrub_bytes, *scrub_findings, *damaged, *linked,
-        *sessions, *session_failures, *commands_open, *commands, *media_differs, *trials, *trial_at, *trial_verified,
+        *last_success, *log_age, *next, *staged, *staging_quota, *staging_free, *staging_aside, *unshipped, *oldest_unshipped,
+        *journal_used, *store_up, *store_bytes, *store_sets, *server_log_used, *paused, *clock_offset, *running, *progress,
+        *rpo_target, *restores_running, *restored_copies, *scrub_pass, *scrub_sets, *scrub_bytes, *scrub_findings, *damaged,
+        *linked, *sessions, *session_failures, *commands_open, *commands, *media_differs, *trials, *trial_at, *trial_verified,
         *trial_reached, *trial_speed, *trial_log_seconds;
 };
 
@@ -102,6 +102,8 @@ static void make_gauges(struct instruments *m) {
     m->staged = metrics_gauge(m->reg, P "staged_bytes", "Bytes of our files in staging.", NULL);
     m->staging_quota = metrics_gauge(m->reg, P "staging_quota_bytes", "What may be in staging.", NULL);
     m->staging_free = metrics_gauge(m->reg, P "staging_free_bytes", "Free space of the staging volume.", NULL);
+    m->staging_aside = metrics_gauge(m->reg, P "staging_set_aside_files",
+                                     "Files of interrupted log backups that nobody could judge and that are not shipped.", NULL);
     m->unshipped = metrics_gauge(m->reg, P "unshipped_backups", "Backups that are staged and not in the store.", NULL);
     m->oldest_unshipped = metrics_gauge(m->reg, P "oldest_unshipped_seconds", "Age of the oldest of them; 0 when there is none.",
                                         NULL);
@@ -207,6 +209,7 @@ static void collect_restores(struct instruments *m, const struct agent *agent) {
     restores_count(agent, &n);
     metric_set(m->restores_running, n.running, "running");
     metric_set(m->restores_running, n.waiting, "waiting");
+    metric_set(m->restores_running, n.unfinished, "unfinished");
     metric_set(m->restored_copies, n.copies);
 }
 
@@ -231,6 +234,7 @@ static void collect_sidecar(struct instruments *m, struct agent *agent, int64_t 
     metric_set(m->staged, (double)agent->space.used_bytes);
     metric_set(m->staging_quota, (double)staging_quota(staging_limits_get(agent->staging), &agent->space));
     metric_set(m->staging_free, (double)agent->space.free_bytes);
+    metric_set(m->staging_aside, agent->space.aside);
     metric_set(m->unshipped, job_unshipped(agent, &oldest));
     metric_set(m->oldest_unshipped, oldest && now > oldest ? seconds(now - oldest) : 0);
     metric_set(m->journal_used, journal_used(agent->journal));

@@ -15,6 +15,7 @@
 #include "sidecar/config_wait.h"
 #include "sidecar/instruments.h"
 #include "sidecar/job/job.h"
+#include "sidecar/leave.h"
 #include "sidecar/prepare.h"
 #include "sidecar/restore/runs.h"
 #include "sidecar/rpc/service.h"
@@ -203,6 +204,7 @@ static int run(struct program *p, struct err *err) {
         ev_run(p->loop, 0);
     }
     if (p->agent) {
+        leave_after(p->config->shutdown.leave_ms);
         uplink_stop(p->agent->uplink);
         web_stop(p->agent);
         service_free(p->agent);

@@ -86,23 +86,27 @@ static bool explained(const struct chain_hole *hole) {
     return hole->who[0] || hole->cause_at || hole->cause == CHAIN_HOLE_BULK_LOGGED;
 }
 
-static bool is_witness(const struct catalog_entry *e, const struct chain_hole *hole) {
-    return e->note.has_hole && e->backup.incarnation == hole->incarnation && lsn_cmp(e->backup.last_lsn, hole->from_lsn) > 0;
+static bool is_witness(const struct catalog_entry *e, const struct question *q) {
+    return e->backup.incarnation == q->incarnation && lsn_cmp(e->backup.last_lsn, q->from_lsn) > 0;
 }
 
-/* The oldest manifests behind the hole that tell of one. */
-static void find_witnesses(struct agent *agent, const struct database *db, const struct chain_hole *hole, struct question *q) {
+static void add_witness(const struct agent *agent, const struct database *db, const struct backup *set, struct question *q) {
+    char rest[STORE_NAME_MAX];
+    struct err ignored;
+    memmove(q->names[1], q->names[0], sizeof(q->names) - sizeof(q->names[0]));
+    name_manifest(rest, set);
+    if (name_join(q->names[0], agent->scope, db->folder, rest, &ignored) == 0 && q->name_count < WITNESSES_MAX)
+        q->name_count++;
+}
+
+/* The oldest manifests behind each hole that tell of one. All of the catalog is walked, once for all holes: this is the loop's time. */
+static void find_witnesses(struct agent *agent, const struct database *db, struct question *questions, size_t count) {
     struct catalog_entry e = {.index = CATALOG_NONE};
     struct err ignored;
-    char rest[STORE_NAME_MAX];
-    while (catalog_previous(keeper_catalog(agent->keeper), db->catalog_id, &e, &ignored) > 0) {
-        if (!is_witness(&e, hole))
-            continue;
-        memmove(q->names[1], q->names[0], sizeof(q->names) - sizeof(q->names[0]));
-        name_manifest(rest, &e.backup);
-        if (name_join(q->names[0], agent->scope, db->folder, rest, &ignored) == 0 && q->name_count < WITNESSES_MAX)
-            q->name_count++;
-    }
+    while (catalog_previous(keeper_catalog(agent->keeper), db->catalog_id, &e, &ignored) > 0)
+        for (size_t i = 0; e.note.has_hole && i < count; i++)
+            if (is_witness(&e, &questions[i]))
+                add_witness(agent, db, &e.backup, &questions[i]);
 }
 
 /* A hole that a data backup has closed is seen in the backups only when the next log comes: until then its cause is in the manifest alone. */
@@ -125,10 +129,17 @@ static void ask(struct past *p, const struct question *q) {
     p->waiting[p->waiting_count++] = *q;
 }
 
-static void ask_about(struct agent *agent, const struct database *db, const struct chain_hole *hole) {
-    struct question q = {.catalog_id = db->catalog_id, .incarnation = hole->incarnation, .from_lsn = hole->from_lsn};
-    find_witnesses(agent, db, hole, &q);
-    ask(agent->past, &q);
+static void ask_about_holes(struct agent *agent, const struct database *db) {
+    _cleanup_free_ struct question *questions = mem_array(db->hole_count + 1, sizeof(*questions));
+    size_t count = 0;
+    for (unsigned i = 0; i < db->hole_count; i++)
+        if (!explained(&db->holes[i]))
+            questions[count++] = (struct question){
+                .catalog_id = db->catalog_id, .incarnation = db->holes[i].incarnation, .from_lsn = db->holes[i].from_lsn};
+    if (count)
+        find_witnesses(agent, db, questions, count);
+    for (size_t i = 0; i < count; i++)
+        ask(agent->past, &questions[i]);
 }
 
 void past_load(struct agent *agent, struct database *db) {
@@ -139,9 +150,7 @@ void past_load(struct agent *agent, struct database *db) {
         agent->past->agent = agent;
     }
     count_healings(agent, db);
-    for (unsigned i = 0; i < db->hole_count; i++)
-        if (!explained(&db->holes[i]))
-            ask_about(agent, db, &db->holes[i]);
+    ask_about_holes(agent, db);
     struct question newest = {.catalog_id = db->catalog_id, .unknown = true};
     ask_newest(agent, db, &newest);
     ask(agent->past, &newest);

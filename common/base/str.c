@@ -264,6 +264,25 @@ bool str_is_clean_utf8(const char *s, size_t len) {
     return true;
 }
 
+char *str_to_utf8(char *dst, size_t dst_bytes, const char *src) {
+    size_t left = strlen(src), used = 0;
+    while (left) {
+        size_t n = utf8_sequence((const unsigned char *)src, left);
+        size_t take = n ? n : 1;
+        if (used + take >= dst_bytes)
+            break;
+        if (n)
+            memcpy(dst + used, src, n);
+        else
+            dst[used] = '?';
+        used += take;
+        src += take;
+        left -= take;
+    }
+    dst[used] = 0;
+    return dst;
+}
+
 void str_hex(char *dst, const uint8_t *data, size_t len) {
     static const char hex[] = "0123456789abcdef";
     for (size_t i = 0; i < len; i++) {

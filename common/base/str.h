@@ -36,6 +36,8 @@ bool str_glob(const char *pattern, const char *s);
 const char *str_nearest(const char *s, const char *const *candidates, size_t count);
 /* Valid UTF-8 without NUL or other control characters (tab allowed)? */
 bool str_is_clean_utf8(const char *s, size_t len);
+/* Copies; what is no UTF-8 becomes '?', and what does not fit is cut between characters. Returns dst. */
+char *str_to_utf8(char *dst, size_t dst_bytes, const char *src);
 void str_hex(char *dst, const uint8_t *data, size_t len); /* dst: 2 * len + 1 bytes, lower case */
 bool str_unhex(const char *s, uint8_t *dst, size_t len); /* exactly 2 * len digits */
 

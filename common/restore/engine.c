@@ -334,7 +334,7 @@ static int settle_tail(struct engine *e, struct item *it, struct err *err) {
     if (it->entry->step < RESTORE_TAIL_TAKEN || !is_open(e, it))
         return 0;
     if (it->entry->step == RESTORE_TAIL_TAKEN && tail_ship(it, err) < 0)
-        return -1;
+        return err->class == ERR_CORRUPT ? tail_give_up(it, err) : -1;
     return tail_reconsider(it, &again, err);
 }
 

@@ -145,6 +145,8 @@ int tail_take(struct item *item, struct err *err) ERR_CHECK;
 int tail_ship(struct item *item, struct err *err) ERR_CHECK;
 /* After a crash at EVICTED: what became of it. The step is TAIL_TAKEN or CHECKED afterwards. */
 int tail_settle(struct item *item, struct err *err) ERR_CHECK;
+/* The database is open again, with everything that its tail had, and the tail's file is bad: the step is CHECKED. The file stays. */
+int tail_give_up(struct item *item, struct err *err) ERR_CHECK;
 void tail_on_evicted(void *user, const char *who); /* user: the item */
 /* A tail that was shipped, and the database is open all the same: the BACKUP was not finished, or somebody opened it since. Its
  * commits go on, so it is as if it had not been evicted: the step is CHECKED then, and *ret_again says so. */

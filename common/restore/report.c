@@ -135,7 +135,8 @@ static void give_back(struct item *it) {
 
 static void advise(struct item *it) {
     struct restore_result *r = it->result;
-    const char *id = it->engine->request.id;
+    const struct restore_env *env = it->engine->env;
+    const char *id = it->engine->request.id, *resume = env->resume_command ? env->resume_command : "mssqlctl restore --resume";
     if (it->foreign) {
         restore_lines_add(&it->next,
                           "The database '%s' that is there now is left as it is. Ask for a restore anew, or under another name",
@@ -143,19 +144,19 @@ static void advise(struct item *it) {
         return;
     }
     if (!strcmp(r->db_state, "absent") || it->entry->step < RESTORE_EVICTED) {
-        restore_lines_add(&it->next, "Nothing was changed. Restore %s can be resumed, or asked for anew", id);
+        restore_lines_add(&it->next, "Nothing was changed: restore %s can be asked for anew", id);
         return;
     }
     if (strcmp(r->db_state, "RESTORING") != 0) {
-        restore_lines_add(&it->next, "The database is %s. Resume restore %s to go on", r->db_state, id);
+        restore_lines_add(&it->next, "The database is %s. '%s %s' goes on", r->db_state, resume, id);
         return;
     }
     struct buf name;
     char at[CLOCK_TEXT_MAX];
     buf_init(&name, SQL_TEXT_MAX);
     sql_quote_name(&name, it->target);
-    restore_lines_add(&it->next, "The database is RESTORING%s%s. Resume restore %s to go on",
-                      r->reached_at ? ", restored up to " : "", r->reached_at ? clock_format(at, r->reached_at) : "", id);
+    restore_lines_add(&it->next, "The database is RESTORING%s%s. '%s %s' goes on", r->reached_at ? ", restored up to " : "",
+                      r->reached_at ? clock_format(at, r->reached_at) : "", resume, id);
     restore_lines_add(&it->next, "RESTORE DATABASE %s WITH RECOVERY; -- opens it as it is: no further backup can be applied then",
                       name.data);
     if (it->entry->over == RESTORE_OVER_NOTHING)

@@ -101,6 +101,7 @@ struct restore_env {
     const char *staging_server; /* the same one as SQL Server sees it */
     uint64_t staging_bytes; /* the most that staged files of all databases take together; 0: free space less a reserve */
     const char *program_version; /* for manifests; NULL: "" */
+    const char *resume_command; /* in front of an id, what a person types to go on; NULL: "mssqlctl restore --resume" */
     /* NULL: no tail can be taken, and what needs one is refused. */
     int (*ship_tail)(void *user, const struct restore_tail *tail, struct err *err);
     void (*progress)(void *user, const struct restore_progress *progress); /* may be NULL */

@@ -219,8 +219,24 @@ static int take_once(struct evict *e, const char *before, struct sql_server *ser
     return 0;
 }
 
+/* Cancelled or timed out: the backup may have come to its end all the same. 0 when it is there; else err stays what it was. */
+static int what_became(struct evict *e, const struct sql_server *server, bool *ret_unsure, struct err *err) {
+    struct restore_tail_request over = *e->request;
+    enum restore_tail_state state;
+    struct err why;
+    err_clear(&why);
+    over.statement_over = true; /* the session has answered */
+    sql_session_resume(e->session);
+    if (restore_tail_find(e->session, &over, server, &state, &why) < 0)
+        return err_hint(err, "What became of the tail is not known: %s", why.text);
+    if (state == RESTORE_TAIL_FOUND)
+        return 0;
+    *ret_unsure = state != RESTORE_TAIL_FOUND_NOT;
+    return *ret_unsure || e->request->damaged ? -1 : give_back(e, err);
+}
+
 int restore_tail_take(struct sql_session *session, const struct restore_tail_request *request, struct sql_server *server,
-                      struct restore_tail_result *ret_result, struct err *err) {
+                      struct restore_tail_result *ret_result, bool *reterr_unsure, struct err *err) {
     struct evict e;
     struct err why;
     struct buf before;
@@ -234,26 +250,21 @@ int restore_tail_take(struct sql_session *session, const struct restore_tail_req
         rc = err_set(err, ERR_CANCELLED, "asked to stop before the tail was taken");
     if (rc == 0 && !request->damaged)
         rc = evict_look(&e, false, err);
-    bool changed = false;
+    bool begun = false;
     while (rc == 0) {
         e.attempts++;
-        changed = !request->damaged;
+        begun = true;
         err_clear(&why);
         if (take_once(&e, before.len ? before.data : NULL, server, &why) == 0)
             break;
         rc = evict_again(&e, &why, err);
     }
     buf_done(&before);
-    if (rc < 0 && changed && !restore_identity_thrown(&why) && sql_session_alive(session)) {
-        /* Cancelled or timed out: the backup may have come to its end all the same. */
-        enum restore_tail_state state = RESTORE_TAIL_FOUND_NOT;
-        err_clear(&why);
-        sql_session_resume(session);
-        if (restore_tail_find(session, request, server, &state, &why) == 0 && state == RESTORE_TAIL_FOUND)
-            rc = 0;
-        else
-            (void)give_back(&e, err);
-    }
+    bool unsure = begun && rc < 0 && !restore_identity_thrown(&why); /* thrown: the batch ended before the BACKUP */
+    if (unsure && sql_session_alive(session))
+        rc = what_became(&e, server, &unsure, err);
+    if (rc < 0)
+        *reterr_unsure = unsure;
     if (rc < 0)
         return err_context(err, "tail of the log of '%s'", request->database);
     *ret_result = (struct restore_tail_result){.evicted = e.seen, .attempts = e.attempts};
@@ -261,71 +272,6 @@ int restore_tail_take(struct sql_session *session, const struct restore_tail_req
 }
 
 /* --- afterwards ------------------------------------------------------------------------------------------------ */
-
-static int running_row(void *user, const struct sql_row *row, struct err *err) {
-    (void)row, (void)err;
-    *(bool *)user = true;
-    return 0;
-}
-
-/* A session that died leaves its BACKUP to the server, which may bring it to its end. */
-static int wait_for_backup(struct sql_session *session, const struct restore_tail_request *r, struct err *err) {
-    static const struct timespec pause = {.tv_nsec = 100 * 1000000};
-    int64_t until = clock_mono_us() + (r->evict_ms > 0 ? r->evict_ms : RESTORE_EVICT_MS_DEFAULT) * 1000;
-    struct buf text;
-    buf_init(&text, 4096);
-    buf_puts(&text, "SELECT session_id FROM sys.dm_exec_requests WHERE session_id <> @@SPID AND command LIKE N'BACKUP%' "
-                    "AND database_id = DB_ID(");
-    sql_quote_text(&text, r->database);
-    buf_puts(&text, ")");
-    int rc = sql_text_check(&text, "running backups", err);
-    for (bool running = true; rc == 0 && running && clock_mono_us() < until;) {
-        running = false;
-        rc = restore_ask(session, text.data, running_row, &running, NULL, err);
-        if (rc == 0 && running)
-            nanosleep(&pause, NULL);
-    }
-    buf_done(&text);
-    return rc;
-}
-
-/* There is nothing at the path that could be a backup; other failures leave that open. */
-static bool says_no_backup(const struct err *err) {
-    return err->class == ERR_NOT_FOUND || err->class == ERR_CORRUPT;
-}
-
-int restore_tail_find(struct sql_session *session, const struct restore_tail_request *r, const struct sql_server *server,
-                      enum restore_tail_state *ret_state, struct err *err) {
-    const char *const paths[] = {r->server_path};
-    struct sql_history *row = mem_alloc(sizeof(*row));
-    struct sql_header *header = mem_alloc(sizeof(*header));
-    struct err e;
-    err_clear(&e);
-    int rc = wait_for_backup(session, r, err);
-    /* The file is what counts: msdb may not have been told (3009). */
-    int read = rc == 0 ? sql_header_read(session, paths, 1, server ? &server->clock : NULL, header, &e) : -1;
-    bool there = read == 0 && !strcmp(header->name, r->run_id);
-    bool unsure = rc == 0 && read < 0 && !says_no_backup(&e), noted = false;
-    if (rc == 0 && !there && server && sql_session_alive(session)) {
-        struct err why;
-        err_clear(&why);
-        noted = sql_history_find(session, server, r->run_id, NULL, row, &why) == 0;
-        if (!noted && why.class != ERR_NOT_FOUND) {
-            err_copy(&e, &why);
-            unsure = true;
-        }
-    }
-    if (rc == 0 && unsure && !noted) {
-        err_copy(err, &e);
-        rc = -1;
-    }
-    mem_free(row);
-    mem_free(header);
-    if (rc < 0)
-        return err_context(err, "looking for the tail '%s'", r->run_id);
-    *ret_state = there ? RESTORE_TAIL_FOUND : noted ? RESTORE_TAIL_FOUND_GONE : RESTORE_TAIL_FOUND_NOT;
-    return 0;
-}
 
 struct access_job {
     bool found;

@@ -37,6 +37,7 @@ struct restore_tail_request {
     enum sql_compression compression;
     int64_t evict_ms; /* to get the database for ourselves; 0: RESTORE_EVICT_MS_DEFAULT */
     int access; /* sys.databases.user_access before: put back when it comes to nothing */
+    bool statement_over; /* restore_tail_find(): its BACKUP is known not to run any more */
     const atomic_bool *cancel; /* before the backup began; may be NULL */
     void (*progress)(void *user, double percent); /* may be NULL */
     void (*evicted)(void *user, const char *who); /* somebody who was thrown out or in the way; may be NULL */
@@ -49,13 +50,14 @@ struct restore_tail_result {
 };
 
 /*
- * Throws everybody out and takes the tail; the session must be in another database (master). On failure the database is as
- * it was before, open to all who could use it; a partial file may be at the path. Only when the connection was lost in the
- * middle it is not known how it stands (sql_session_alive() is false): restore_tail_find() with another session then.
+ * Throws everybody out and takes the tail; the session must be in another database (master). On failure *reterr_unsure tells
+ * whether it may have been taken all the same (the connection was lost in the middle, nobody can look, the file is gone):
+ * the path is to be left alone then, and restore_tail_find() decides. Otherwise the database is as it was before, open to all
+ * who could use it; a partial file may be at the path, and its log was not truncated.
  * ERR_BUSY: it could not be had for ourselves in time (who was in the way is said).
  */
 int restore_tail_take(struct sql_session *session, const struct restore_tail_request *request, struct sql_server *server,
-                      struct restore_tail_result *ret_result, struct err *err) ERR_CHECK;
+                      struct restore_tail_result *ret_result, bool *reterr_unsure, struct err *err) ERR_CHECK;
 /* For a database that is restored over without a tail: throws everybody out, and whoever came back before the RESTORE that
  * follows got the database (3101): repeat both. restore_evict_text() in front of the RESTORE in one batch leaves hardly a gap. */
 int restore_evict(struct sql_session *session, const struct restore_tail_request *request, struct restore_tail_result *ret_result,
@@ -63,13 +65,15 @@ int restore_evict(struct sql_session *session, const struct restore_tail_request
 /* "ALTER DATABASE ... SET SINGLE_USER WITH ROLLBACK IMMEDIATE;" */
 void restore_evict_text(const char *database, struct buf *out);
 
-/* After a crash: what became of it. */
+/* After a crash: what became of it. Only what is proven is said; the rest is an error, and nothing may be removed then. */
 enum restore_tail_state {
-    RESTORE_TAIL_FOUND_NOT, /* there is no such set */
+    RESTORE_TAIL_FOUND_NOT, /* it was not taken: no BACKUP of it runs, and nothing was truncated; or the database is open again */
     RESTORE_TAIL_FOUND, /* it is at the path: ship it, in whatever state the database is by now */
-    RESTORE_TAIL_FOUND_GONE, /* msdb says that it was taken, and it is not at the path: that is said loudly */
+    RESTORE_TAIL_FOUND_GONE, /* the database is as a tail leaves it, and there is no file: that is said loudly */
+    RESTORE_TAIL_STATE_COUNT,
 };
-/* Waits (evict_ms) for a BACKUP LOG of the earlier session that may still be running. */
+/* Waits (evict_ms) for a BACKUP LOG of the earlier session that may still be running; ERR_BUSY when it runs longer. ERR_PERMISSION when
+ * the login cannot see whether it runs, and it would matter. */
 int restore_tail_find(struct sql_session *session, const struct restore_tail_request *request, const struct sql_server *server,
                       enum restore_tail_state *ret_state, struct err *err) ERR_CHECK;
 /* Opens the database to others again after a take or an eviction that came to nothing. `access` is what sys.databases.user_access

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "common/restore/engine_int.h"
@@ -60,7 +61,7 @@ static void remove_file(const struct item *it) {
     unlink(path);
 }
 
-/* It was tried and did not work: the acknowledgement may cover that too. */
+/* It was tried, and was certainly not taken: the acknowledgement may cover that too. */
 static int without_tail(struct item *it, const struct err *why, struct err *err) {
     struct restore_guard_view view;
     remove_file(it);
@@ -81,6 +82,7 @@ int tail_take(struct item *it, struct err *err) {
     struct restore_tail_request q;
     struct restore_tail_result result = {0};
     struct err why;
+    bool unsure = true;
     char run[RESTORE_ID_MAX + 32];
     struct guid g; /* another attempt is another set: msdb remembers the first one by its name, too */
     guid_random(&g);
@@ -94,23 +96,22 @@ int tail_take(struct item *it, struct err *err) {
     _cleanup_free_ char *only_if = only_if_judged(it);
     make_request(it, path, only_if, &q);
     err_clear(&why);
-    int rc = restore_tail_take(it->apply.session, &q, &e->target.server, &result, &why);
-    if (rc == 0)
+    if (restore_tail_take(it->apply.session, &q, &e->target.server, &result, &unsure, &why) == 0)
         return restore_journal_step(&e->journal, it->entry, RESTORE_TAIL_TAKEN, err);
     if (restore_identity_thrown(&why)) {
         it->foreign = true;
         return stand_refuse(it, STAND_FOREIGN, err);
     }
-    if (why.class == ERR_CANCELLED && sql_session_alive(it->apply.session)) {
+    if (unsure) {
+        engine_log(it, "it is not known whether the tail was taken: %s", why.text);
+        if (!sql_session_alive(it->apply.session) && roll_connect(it, true, err) < 0)
+            return -1;
+        return tail_settle(it, err);
+    }
+    if (why.class == ERR_CANCELLED) {
         remove_file(it);
         err_copy(err, &why);
         return -1;
-    }
-    if (!sql_session_alive(it->apply.session)) {
-        engine_log(it, "the connection was lost while the tail was taken: %s", why.text);
-        if (roll_connect(it, true, err) < 0)
-            return -1;
-        return tail_settle(it, err);
     }
     return without_tail(it, &why, err);
 }
@@ -121,11 +122,12 @@ int tail_settle(struct item *it, struct err *err) {
     _cleanup_free_ char *path = server_path(it);
     make_request(it, path, NULL, &q);
     if (restore_tail_find(it->apply.session, &q, &it->engine->target.server, &state, err) < 0)
-        return -1;
+        return err_hint(err, "Nothing is removed: '%s' may hold the last commits, and nothing else does", path);
     if (state == RESTORE_TAIL_FOUND)
         return restore_journal_step(&it->engine->journal, it->entry, RESTORE_TAIL_TAKEN, err);
     if (state == RESTORE_TAIL_FOUND_GONE) {
-        err_set(err, ERR_DATA_LOSS, "the tail of the log of '%s' was taken into '%s', and that file is not there any more",
+        err_set(err, ERR_DATA_LOSS,
+                "the tail of the log of '%s' was to go into '%s': the database is as a tail leaves it, and the file is gone",
                 it->target, path);
         return err_hint(err,
                         "The database is RESTORING. Look for the file before anything else; RESTORE DATABASE ... WITH RECOVERY "
@@ -173,6 +175,19 @@ static void note_saved(struct item *it, const struct restore_tail *tail, const s
     item_edited(it);
 }
 
+/* The next statement destroys what the tail was taken of, so all of the file must be good, and stay so: after a power loss it may be
+ * shorter than SQL Server wrote it, and its header would not tell. */
+static int verify(const struct item *it, const char *server, const char *local, struct err *err) {
+    static const struct sql_call call = {.timeout_s = SQL_TIMEOUT_NONE};
+    if (file_fsync_path(local, err) < 0)
+        return -1;
+    if (sql_verify(it->apply.session, &server, 1, &call, err) == 0)
+        return 0;
+    return err_class_transient(err->class)
+               ? -1
+               : err_hint(err, "The database still has it all: RESTORE DATABASE ... WITH RECOVERY opens it, and then resume");
+}
+
 int tail_ship(struct item *it, struct err *err) {
     struct engine *e = it->engine;
     struct restore_target target = {0};
@@ -202,10 +217,12 @@ int tail_ship(struct item *it, struct err *err) {
         .program_version = e->env->program_version ? e->env->program_version : "",
     };
     engine_progress(it, RESTORE_TAIL_TAKEN, BACKUP_LOG, -1, "shipping the tail of the log");
-    int rc = restore_tail_inspect(it->apply.session, &facts, &tail, err);
+    int rc = verify(it, server, local, err);
+    if (rc == 0)
+        rc = restore_tail_inspect(it->apply.session, &facts, &tail, err);
     target_done(&target);
     if (rc < 0)
-        return err_context(err, "the tail of '%s'", it->target);
+        return err_context(err, "the tail of '%s', which is in '%s' and nowhere else", it->target, local);
     rc = e->env->ship_tail(e->env->user, &tail, err);
     if (rc < 0)
         (void)err_context(err, "the tail of '%s', which is in '%s' and nowhere else", it->target, local);
@@ -221,6 +238,18 @@ int tail_ship(struct item *it, struct err *err) {
         return -1;
     remove_file(it);
     return 0;
+}
+
+int tail_give_up(struct item *it, struct err *err) {
+    _cleanup_free_ char *path = local_path(it);
+    restore_lines_add(&it->warnings, "the tail in '%s' is no whole backup, and the database was opened again: it is judged anew",
+                      path);
+    engine_log(it, "the tail in '%s' is no whole backup, and the database was opened again: it is judged anew", path);
+    err_clear(err);
+    if (restore_tail_undo(it->apply.session, it->target, it->entry->user_access, err) < 0)
+        return -1;
+    set_run(it, NULL);
+    return restore_journal_step(&it->engine->journal, it->entry, RESTORE_CHECKED, err);
 }
 
 int tail_reconsider(struct item *it, bool *ret_again, struct err *err) {

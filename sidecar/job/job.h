@@ -83,6 +83,7 @@ struct job {
     struct journal_entry entry;
     unsigned slot;
     bool journaled;
+    bool settled; /* its incarnation was found out before: younger sets of the chain are known by now */
     uint64_t pending_bytes; /* added to agent->pending_bytes */
     bool looked; /* server_state and sizes are filled in */
     struct chain_server_state server_state;
@@ -165,7 +166,7 @@ void job_recover_drafts(struct agent *agent);
 bool job_recover_begin(struct agent *agent);
 /* Begins what else the journal knew, and the staged files that it did not know. Called once, with the scan. */
 void job_recover_all(struct agent *agent, const struct staged_file *files, unsigned file_count);
-/* One that is found out about again, in the middle of a life. */
+/* One that is found out about again, in the middle of a life; the entry's incarnation is right. */
 void job_recover_late(struct agent *agent, struct database *db, enum lane lane, const struct journal_entry *entry, bool journaled,
                       unsigned slot);
 /* Asks again about runs whose fate is not known yet. */

@@ -62,6 +62,7 @@ static void find_out(struct agent *agent, struct database *db, enum lane lane, c
         if (found[i].slot == p->slot)
             entry = found[i].entry;
     mem_free(found);
+    entry.incarnation = p->set.incarnation; /* the header may have told another one than was planned */
     job_recover_late(agent, entry.database[0] ? db : databases_find_or_add(agent, ""), lane, &entry, p->journaled, p->slot);
 }
 

@@ -54,7 +54,11 @@ static bool settle_incarnation(struct job *job) {
         databases_load_tips(job->agent, db);
     if (!db->tips_known)
         return false;
-    if (!committed_before(job))
+    if (committed_before(job))
+        return true;
+    if (job->settled)
+        job->set.incarnation = job->manifest.backup.incarnation = job->entry.incarnation;
+    else
         job->set.incarnation = job->manifest.backup.incarnation = incarnation_of(&job->entry, &job->set, &db->taken,
                                                                                  &job->verdict);
     return true;
@@ -336,6 +340,7 @@ void job_recover_late(struct agent *agent, struct database *db, enum lane lane, 
                       unsigned slot) {
     struct job *job = recover_one(agent, entry, db);
     job->lane = lane;
+    job->settled = true;
     job->journaled = journaled;
     job->slot = slot;
     await_resume(job);

@@ -107,6 +107,33 @@ static void give_up(struct job *job, const char *why) {
     job_set_outcome(job, OUTCOME_FAILED, "interrupted", NULL);
 }
 
+/* msdb cannot be asked, and the file is no whole backup (any more?). If BACKUP LOG succeeded, nothing else has what it took out of the
+ * log: nobody but a person may throw it away. The chain goes on without it, and sees a hole when there is one. */
+static void set_aside(struct job *job, const struct err *why) {
+    struct err err;
+    log_error(LOG_ERROR, why,
+              "interrupted log backup cannot be read, and msdb cannot be asked whether it was taken: its file is set aside",
+              NULL);
+    if (staging_set_aside(job->agent->staging, job->entry.run_id, job->entry.kind, job->entry.stripes, &err) < 0) {
+        job->err = err;
+        job_set_outcome(job, OUTCOME_DEFERRED, "staging_unusable", NULL); /* asked again */
+        return;
+    }
+    job_clean(job); /* the journal's entry; the files have another name */
+    job_set_outcome(job, OUTCOME_FAILED, "set_aside", NULL);
+}
+
+/* What a file that is not whole means. in_history: msdb says that it was a success, so it is kept and said. */
+static void judge_torn(struct job *job, bool in_history, bool unknown) {
+    struct err why = job->err;
+    if (in_history)
+        return;
+    if (unknown && job->entry.kind == BACKUP_LOG)
+        set_aside(job, &why);
+    else
+        give_up(job, "its file is not complete");
+}
+
 /* PLANNED: the statement may not have begun, may have failed, be running, or have succeeded without our knowing. */
 static void resume_planned(struct job *job, struct sql_session *session, const struct sql_clock *clock) {
     bool running = false;
@@ -123,7 +150,8 @@ static void resume_planned(struct job *job, struct sql_session *session, const s
     job_backup_name(job, name, sizeof(name));
     struct sql_history row;
     bool in_history = sql_history_find(session, &job->server, name, NULL, &row, &job->err) == 0;
-    if (!in_history && job->err.class != ERR_NOT_FOUND && job->err.class != ERR_PERMISSION) {
+    bool unknown = !in_history && job->err.class == ERR_PERMISSION;
+    if (!in_history && job->err.class != ERR_NOT_FOUND && !unknown) {
         job_fail(job);
         return;
     }
@@ -136,8 +164,8 @@ static void resume_planned(struct job *job, struct sql_session *session, const s
     }
     /* not in msdb: history may have failed (3009) while the backup succeeded; a complete header says so */
     keep(job, session, clock, true);
-    if (!job->taken && !in_history && job->outcome != OUTCOME_DEFERRED && job->err.class == ERR_CORRUPT)
-        give_up(job, "its file is not complete");
+    if (!job->taken && job->outcome != OUTCOME_DEFERRED && job->err.class == ERR_CORRUPT)
+        judge_torn(job, in_history, unknown);
 }
 
 static void resume_with(struct job *job, struct sql_session *session) {

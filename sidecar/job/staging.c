@@ -2,6 +2,7 @@
 #include "sidecar/job/staging.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,6 +16,7 @@
 
 #define RESERVE_NAME ".reserve"
 #define MARK_NAME ".mssql-sidecar"
+#define ASIDE_SUFFIX ".unsure"
 #define GIB (UINT64_C(1) << 30)
 
 struct staging {
@@ -270,6 +272,21 @@ int staging_scan(struct staging *staging, struct staged_file **ret_files, unsign
     return 0;
 }
 
+int staging_set_aside(struct staging *staging, const char *run_id, enum backup_kind kind, uint32_t stripes, struct err *err) {
+    for (uint32_t i = 0; i < stripes; i++) {
+        _cleanup_free_ char *name = staging_file_name(run_id, kind, i, stripes);
+        _cleanup_free_ char *path = file_join(staging->path, name), *aside = mem_printf("%s" ASIDE_SUFFIX, path);
+        if (rename(path, aside) < 0 && errno != ENOENT)
+            return err_os(err, ERR_NONE, errno, "set staged file %s aside", path);
+    }
+    return file_fsync_dir(staging->path, err);
+}
+
+static int count_aside(void *user, const char *name) {
+    *(unsigned *)user += str_ends(name, ASIDE_SUFFIX);
+    return 0;
+}
+
 int staging_measure(struct staging *staging, struct staging_state *ret_state, struct err *err) {
     struct file_space space;
     if (file_space_of(staging->path, &space, err) < 0)
@@ -283,6 +300,8 @@ int staging_measure(struct staging *staging, struct staging_state *ret_state, st
         state.used_bytes += files[i].bytes;
     mem_free(files);
     state.reserve_held = file_exists(staging->reserve_path);
+    if (file_each(staging->path, count_aside, &state.aside, err) < 0)
+        return err_context(err, "staging");
     *ret_state = state;
     return 0;
 }

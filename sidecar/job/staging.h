@@ -30,6 +30,7 @@ struct staging_state {
     uint64_t used_bytes; /* our staged files; the reserve file does not count */
     uint64_t pending_bytes; /* estimates of backups that run now */
     bool reserve_held; /* the reserve file exists */
+    unsigned aside; /* files that were set aside */
 };
 
 enum staging_verdict {
@@ -93,6 +94,10 @@ int staging_sync(struct staging *staging, const char *run_id, enum backup_kind k
 /* Durably removes every file of the run. */
 int staging_remove(struct staging *staging, const char *run_id, enum backup_kind kind, uint32_t stripes,
                    struct err *err) ERR_CHECK;
+
+/* Gives the files of a run a name that nothing of ours looks at (".unsure" behind it); durable. staging_measure() counts them. */
+int staging_set_aside(struct staging *staging, const char *run_id, enum backup_kind kind, uint32_t stripes,
+                      struct err *err) ERR_CHECK;
 
 const char *const *staging_fault_points(void);
 

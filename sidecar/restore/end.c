@@ -61,7 +61,9 @@ static void end_work(struct pool_item *item) {
             log_error(LOG_WARN, &err, "the end of a restore could not be recorded in the store", "restore", w->ticket.id, NULL);
         json_decref(document);
     }
-    if (ticket_save(&w->ticket, run->agent->config->paths.state, &w->err) < 0)
+    if (left_read(&w->ticket, run->agent->config->paths.state, &err) < 0)
+        log_error(LOG_WARN, &err, "what a restore left behind is not known", "restore", w->ticket.id, NULL);
+    if (ticket_file_save(&run->file, &w->ticket, run->agent->config->paths.state, &w->err) < 0)
         log_error(LOG_ERROR, &w->err, "the end of a restore could not be written down; after a restart it is gone on with",
                   "restore", w->ticket.id, NULL);
 }
@@ -81,12 +83,14 @@ static void end_done(struct pool_item *item) {
     struct agent *agent = run->agent;
     if (run->work.place.store)
         keeper_put_store(agent->keeper, run->work.place.store);
+    left_take(&run->ticket, &run->work.ticket);
     ticket_done(&run->work.ticket);
     run->work = (struct run_work){0};
     run->working = false;
     if (atomic_load(&agent->stopping))
         return;
     run->state = RUN_ENDED;
+    left_supersede(run);
     tell(run);
     run_tell(run);
     instruments_restored(agent, &run->ticket.err, run->report);
@@ -109,7 +113,7 @@ void run_end(struct run *run) {
     run->state = RUN_ENDING;
     run->working = true;
     run->ticket.ended = true;
-    ticket_copy(&w->ticket, &run->ticket);
+    run_ticket_copy(run, &w->ticket);
     err_clear(&w->err);
     w->answer = run->report;
     if (run->ticket.targets.count && keeper_state(agent->keeper)->configured &&
@@ -120,49 +124,6 @@ void run_end(struct run *run) {
         w->item.work(&w->item); /* the queue is full of other small writes: this one is worth the wait */
         end_done(&w->item);
     }
-}
-
-/* ---- saving beside the flow ---- */
-
-struct save {
-    struct pool_item item;
-    struct run *run;
-    struct ticket ticket;
-    const char *state_dir;
-    struct err err;
-    void (*fn)(void *user, struct run *run, const struct err *err);
-    void *user;
-};
-
-static void save_work(struct pool_item *item) {
-    struct save *s = container_of(item, struct save, item);
-    if (ticket_save(&s->ticket, s->state_dir, &s->err) < 0)
-        log_error(LOG_ERROR, &s->err, "the ticket of a restore could not be written", "restore", s->ticket.id, NULL);
-}
-
-static void save_done(struct pool_item *item) {
-    struct save *s = container_of(item, struct save, item);
-    s->run->saving--;
-    if (s->fn)
-        s->fn(s->user, s->run, &s->err);
-    ticket_done(&s->ticket);
-    mem_free(s);
-}
-
-void run_save(struct run *run, void (*fn)(void *user, struct run *run, const struct err *err), void *user) {
-    struct save *s = mem_alloc(sizeof(*s));
-    s->item = (struct pool_item){.work = save_work, .done = save_done};
-    s->run = run;
-    s->state_dir = run->agent->config->paths.state;
-    s->fn = fn;
-    s->user = user;
-    err_clear(&s->err);
-    ticket_copy(&s->ticket, &run->ticket);
-    run->saving++;
-    if (restores_submit(run->agent, RESTORES_ASK, &s->item))
-        return;
-    save_work(&s->item);
-    save_done(&s->item);
 }
 
 /* ---- forgetting ---- */
@@ -187,7 +148,7 @@ static void remove_done(struct pool_item *item) {
 /* Over, nobody listens, nothing of it is to be done any more. */
 static bool forgettable(const struct run *run) {
     return run->state == RUN_ENDED && !run->working && !run->saving && !run->dropping && !run->protecting && !run->watches &&
-           !run->ticket.protect.count && !ticket_has_copies(&run->ticket);
+           !run->ticket.protect.count && !ticket_has_copies(&run->ticket) && !left_any(run);
 }
 
 void runs_forget_old(struct restores *r) {

@@ -14,6 +14,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "common/restore/journal.h"
 #include "sidecar/job/job.h"
 #include "sidecar/restore/message.h"
 #include "sidecar/restore/record.h"
@@ -36,7 +37,7 @@ static void on_log(void *user, const char *id, const char *database, const char 
 
 static int enter(struct run *run, struct restore_env *ret_env) {
     struct run_work *w = &run->work;
-    if (ticket_save(&w->ticket, run->agent->config->paths.state, &w->err) < 0 ||
+    if (ticket_file_save(&run->file, &w->ticket, run->agent->config->paths.state, &w->err) < 0 ||
         work_place_enter(&w->place, ret_env, &w->err) < 0)
         return -1;
     ret_env->ship_tail = run_ship_tail;
@@ -59,12 +60,28 @@ static void prepare_work(struct pool_item *item) {
     work_place_leave(&w->place);
 }
 
+/* Has it begun? What the engine's journal knows (a tail that is nowhere else) is gone when another one is begun. */
+static int has_journal(const struct restore_env *env, const char *id, bool *ret_has, struct err *err) {
+    struct restore_journal journal;
+    struct err why;
+    bool has = restore_journal_load(env->journal_dir, id, &journal, &why) == 0;
+    if (has)
+        restore_journal_done(&journal);
+    else if (why.class != ERR_NOT_FOUND) {
+        err_copy(err, &why);
+        return -1;
+    }
+    *ret_has = has;
+    return 0;
+}
+
 static int resume_or_run(struct run_work *w, const struct restore_env *env) {
-    int rc = restore_resume(env, w->ticket.id, &w->report, &w->err);
-    if (rc == 0 || w->err.class != ERR_NOT_FOUND || w->report.count)
-        return rc;
-    restore_report_done(&w->report);
-    return restore_run(env, &w->ticket.request, &w->report, &w->err); /* nothing to resume: it had not begun */
+    bool begun;
+    if (has_journal(env, w->ticket.id, &begun, &w->err) < 0)
+        return -1;
+    w->reported = true;
+    return begun ? restore_resume(env, w->ticket.id, &w->report, &w->err)
+                 : restore_run(env, &w->ticket.request, &w->report, &w->err);
 }
 
 static void restore_work(struct pool_item *item) {
@@ -77,7 +94,6 @@ static void restore_work(struct pool_item *item) {
         w->executed = true;
         if (resume_or_run(w, &env) == 0)
             err_clear(&w->err);
-        w->reported = true;
     }
     work_place_leave(&w->place);
 }
@@ -212,10 +228,12 @@ static void prepare_done(struct pool_item *item) {
         return;
     if (why.class == ERR_NONE && atomic_load(&run->cancel))
         err_set(&why, ERR_CANCELLED, "cancelled before anything was changed");
-    if (why.class == ERR_NONE)
+    if (why.class == ERR_NONE) {
         run->state = RUN_CLEARING;
-    else
+        run->clearing_us = clock_mono_us();
+    } else {
         finish(run, &why);
+    }
     scheduler_wake(run->agent);
 }
 
@@ -233,7 +251,7 @@ static bool submit(struct run *run, void (*work)(struct pool_item *), void (*don
     }
     if (!run->ticket.started_at)
         run->ticket.started_at = clock_wall();
-    ticket_copy(&run->work.ticket, &run->ticket);
+    run_ticket_copy(run, &run->work.ticket);
     run->work.item = (struct pool_item){.work = work, .done = done};
     run->state = state;
     run->working = true;
@@ -266,8 +284,12 @@ static bool all_cleared(struct run *run) {
         if (db && !cleared(run, db))
             return false;
     }
+    if (run->agent->orphans_unasked) {
+        err_set(&run->waiting_for, ERR_BUSY, "staged backups of an earlier life are being asked about");
+        return false;
+    }
     err_clear(&run->waiting_for);
-    return !run->agent->orphans_unasked;
+    return true;
 }
 
 /* Server and store were seen since the start, and backups of an earlier life are known. */
@@ -276,10 +298,52 @@ static bool world_is_there(const struct run *run) {
     return a->recovery_begun && a->server_reachable && keeper_state(a->keeper)->usable;
 }
 
+static void say_what_is_away(struct run *run) {
+    const struct agent *a = run->agent;
+    if (!a->server_reachable)
+        err_set(&run->waiting_for, ERR_CONNECT, "SQL Server is not reachable");
+    else if (!keeper_state(a->keeper)->usable)
+        err_set(&run->waiting_for, ERR_STORE, "the store cannot be used: %s", keeper_state(a->keeper)->error.text);
+    else
+        err_set(&run->waiting_for, ERR_BUSY, "backups of an earlier life are being looked for");
+}
+
+/* One that may have changed something waits as long as it takes. */
+static bool waited_too_long(struct run *run, struct err *ret_why) {
+    int64_t most_ms = run->agent->config->limits.restore_clear_ms;
+    char text[32];
+    if (!run->clearing_us || run->earlier_life || (clock_mono_us() - run->clearing_us) / 1000 < most_ms)
+        return false;
+    str_from_duration(text, sizeof(text), most_ms);
+    err_set(ret_why, ERR_TIMEOUT, "it could not begin for %s, and nothing was changed: %s", text, run->waiting_for.text);
+    err_hint(ret_why, "limits.restoreClear is how long it waits");
+    return true;
+}
+
+/* Everything of its databases must be in the store before something is changed. */
+static void clear(struct run *run) {
+    struct err why;
+    bool there = world_is_there(run);
+    if (atomic_load(&run->cancel) && !there) {
+        err_set(&why, ERR_CANCELLED, "cancelled while the server or the store is away: its databases stay as they are");
+        finish(run, &why);
+        return;
+    }
+    if (!there)
+        say_what_is_away(run);
+    else if (all_cleared(run)) {
+        if (submit(run, restore_work, restore_done, RUN_RUNNING))
+            run->clearing_us = 0;
+        return;
+    }
+    if (waited_too_long(run, &why))
+        finish(run, &why);
+}
+
 void run_step(struct run *run, int64_t now) {
     struct err cancelled;
     (void)now;
-    if (run->working)
+    if (run->working || !run->durable)
         return;
     switch (run->state) {
     case RUN_QUEUED:
@@ -297,12 +361,7 @@ void run_step(struct run *run, int64_t now) {
             run->state = run->ticket.targets.count ? RUN_CLEARING : RUN_QUEUED;
         break;
     case RUN_CLEARING:
-        if (atomic_load(&run->cancel) && !world_is_there(run)) {
-            err_set(&cancelled, ERR_CANCELLED, "cancelled while the server or the store is away: its databases stay as they are");
-            finish(run, &cancelled);
-        } else if (world_is_there(run) && all_cleared(run)) {
-            submit(run, restore_work, restore_done, RUN_RUNNING);
-        }
+        clear(run);
         break;
     default:
         break;

@@ -15,7 +15,8 @@ struct handoff_call {
     void *arg;
     struct handoff_call *next;
     /* under the lock */
-    bool running, ended, abandoned; /* running: fn is at work and may look at arg */
+    bool must; /* cancel ends the waiting only when fn has run */
+    bool running, ran, ended, abandoned; /* running: fn is at work and may look at arg */
     struct err err;
 };
 
@@ -68,6 +69,7 @@ static void begin(struct handoff *h, struct handoff_call *call) {
     call->fn(call, call->arg); /* the worker stays while it is running: arg is there, and so is the call */
     pthread_mutex_lock(&h->lock);
     call->running = false;
+    call->ran = true;
     pthread_cond_broadcast(&h->changed);
     pthread_mutex_unlock(&h->lock);
 }
@@ -132,14 +134,18 @@ static void wait_a_moment(struct handoff *h) {
     pthread_cond_timedwait(&h->changed, &h->lock, &until);
 }
 
-int handoff_run(struct handoff *h, handoff_fn *fn, void *arg, const atomic_bool *cancel, struct err *err) {
+static bool may_leave(const struct handoff_call *call, const atomic_bool *cancel) {
+    return call->handoff->stopping || (cancel && atomic_load(cancel) && (call->ran || !call->must));
+}
+
+static int run(struct handoff *h, bool must, handoff_fn *fn, void *arg, const atomic_bool *cancel, struct err *err) {
     struct handoff_call *call = mem_alloc(sizeof(*call));
-    *call = (struct handoff_call){.handoff = h, .fn = fn, .arg = arg};
+    *call = (struct handoff_call){.handoff = h, .must = must, .fn = fn, .arg = arg};
     pthread_mutex_lock(&h->lock);
     call->next = h->waiting;
     h->waiting = call;
     ev_async_send(h->loop, &h->wake);
-    while (call->running || (!call->ended && !h->stopping && !(cancel && atomic_load(cancel))))
+    while (call->running || (!call->ended && !may_leave(call, cancel)))
         wait_a_moment(h);
     struct err result = call->err;
     bool ended = call->ended;
@@ -152,6 +158,14 @@ int handoff_run(struct handoff *h, handoff_fn *fn, void *arg, const atomic_bool 
         return 0;
     err_copy(err, &result);
     return -1;
+}
+
+int handoff_run(struct handoff *h, handoff_fn *fn, void *arg, const atomic_bool *cancel, struct err *err) {
+    return run(h, false, fn, arg, cancel, err);
+}
+
+int handoff_must(struct handoff *h, handoff_fn *fn, void *arg, const atomic_bool *cancel, struct err *err) {
+    return run(h, true, fn, arg, cancel, err);
 }
 
 void handoff_end(struct handoff_call *call, const struct err *err) {

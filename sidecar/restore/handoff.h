@@ -28,6 +28,9 @@ void handoff_free(struct handoff *handoff);
 
 /* On a worker. The result is what handoff_end() was given. cancel (may be NULL) ends the waiting, not what was begun. */
 int handoff_run(struct handoff *handoff, handoff_fn *fn, void *arg, const atomic_bool *cancel, struct err *err) ERR_CHECK;
+/* As handoff_run(), for what must not be left undone: cancel is looked at only after fn was called. Only the end of the program prevents
+ * that. */
+int handoff_must(struct handoff *handoff, handoff_fn *fn, void *arg, const atomic_bool *cancel, struct err *err) ERR_CHECK;
 /* Loop thread: once per call. err class NONE is success. */
 void handoff_end(struct handoff_call *call, const struct err *err);
 

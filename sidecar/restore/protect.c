@@ -8,6 +8,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/str.h"
 #include "sidecar/job/job.h"
 #include "sidecar/request.h"
 #include "sidecar/restore/runs_int.h"
@@ -56,18 +57,29 @@ void protect_note(struct run *run, const struct restore_report *report) {
 
 /* ---- the backup ---- */
 
+static struct run_protect *tries_of(struct run *run, const char *database) {
+    for (size_t i = 0; i < run->protect_count; i++)
+        if (!strcmp(run->protect[i].database, database))
+            return &run->protect[i];
+    run->protect = mem_realloc(run->protect, (run->protect_count + 1) * sizeof(*run->protect));
+    struct run_protect *t = &run->protect[run->protect_count++];
+    *t = (struct run_protect){0};
+    str_copy(t->database, sizeof(t->database), database);
+    return t;
+}
+
 static void on_result(void *user, struct request_item *item, const struct job *job) {
     struct run *run = user;
     if (job->outcome == OUTCOME_COMPLETED) {
         log_event(LOG_INFO, "restored database has its first full backup", "restore", run->ticket.id, "database", item->db->name,
                   NULL);
         ticket_names_remove(&run->ticket.protect, item->db->name);
-        run->protect_failed = 0;
         run_save(run, NULL, NULL);
         return;
     }
-    run->protect_failed++;
-    run->protect_us = clock_mono_us() + AGAIN_US;
+    struct run_protect *tries = tries_of(run, item->db->name);
+    tries->failed++;
+    tries->next_us = clock_mono_us() + AGAIN_US;
     log_error(LOG_WARN, &job->err, "the first full backup of a restored database was not taken yet", "restore", run->ticket.id,
               "database", item->db->name, "reason", job->reason, NULL);
 }
@@ -76,6 +88,7 @@ static void on_end(void *user, struct request *request) {
     struct run *run = user;
     (void)request;
     run->protecting = false;
+    scheduler_wake(run->agent); /* the next one's turn */
 }
 
 /* Seen by the look that came after its end, and nothing else stands against a backup. */
@@ -89,7 +102,7 @@ static void drop_unwanted(struct run *run) {
     for (size_t i = run->ticket.protect.count; i-- > 0;) {
         const char *name = run->ticket.protect.items[i];
         char gone[SQL_NAME_MAX];
-        if (wanted(run, name) && run->protect_failed < FAILURES_MAX)
+        if (wanted(run, name) && tries_of(run, name)->failed < FAILURES_MAX)
             continue;
         memcpy(gone, name, sizeof(gone));
         ticket_names_remove(&run->ticket.protect, gone);
@@ -98,31 +111,36 @@ static void drop_unwanted(struct run *run) {
         run_save(run, NULL, NULL);
 }
 
+static void ask(struct run *run, char *name) {
+    struct request_spec spec = {.kind = BACKUP_FULL,
+                                .trigger = "restore",
+                                .reason = "first full backup after a restore",
+                                .databases = &name,
+                                .database_count = 1};
+    struct request_events events = {.result = on_result, .end = on_end, .user = run};
+    struct request *request;
+    struct err err;
+    run->protecting = request_new(run->agent, &spec, &events, &request, &err) == 0;
+    if (run->protecting)
+        return;
+    log_error(LOG_WARN, &err, "the first full backup of a restored database could not be asked for", "database", name, NULL);
+    tries_of(run, name)->next_us = clock_mono_us() + AGAIN_US;
+}
+
+/* One after the other, in turn: one that cannot be backed up does not use up the others' tries. */
 void protect_tick(struct run *run, int64_t now) {
-    struct agent *agent = run->agent;
     (void)now;
-    if (run->state != RUN_ENDED || !run->ticket.protect.count || run->protecting || run->protect_us > clock_mono_us() ||
-        agent->draining)
+    if (run->state != RUN_ENDED || !run->ticket.protect.count || run->protecting || run->agent->draining)
         return;
     drop_unwanted(run);
-    for (size_t i = 0; i < run->ticket.protect.count; i++) {
-        char *name = run->ticket.protect.items[i];
-        struct request_spec spec = {.kind = BACKUP_FULL,
-                                    .trigger = "restore",
-                                    .reason = "first full backup after a restore",
-                                    .databases = &name,
-                                    .database_count = 1};
-        struct request_events events = {.result = on_result, .end = on_end, .user = run};
-        struct request *request;
-        struct err err;
-        if (!ready(run, databases_find(agent, name)))
+    size_t count = run->ticket.protect.count;
+    for (size_t i = 0; i < count; i++) {
+        size_t turn = (run->protect_turn + i) % count;
+        char *name = run->ticket.protect.items[turn];
+        if (!ready(run, databases_find(run->agent, name)) || tries_of(run, name)->next_us > clock_mono_us())
             continue;
-        run->protecting = request_new(agent, &spec, &events, &request, &err) == 0;
-        if (!run->protecting) {
-            log_error(LOG_WARN, &err, "the first full backup of a restored database could not be asked for", "database", name,
-                      NULL);
-            run->protect_us = clock_mono_us() + AGAIN_US;
-        }
+        run->protect_turn = (unsigned)turn + 1;
+        ask(run, name);
         return;
     }
 }

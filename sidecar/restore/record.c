@@ -17,12 +17,12 @@ static int name_of(char dst[STORE_NAME_MAX], const char *scope, const struct tic
 }
 
 static json_t *document_of(const struct ticket *t) {
-    char target[CHAIN_TARGET_TEXT_MAX];
+    char target[CHAIN_TARGET_TEXT_MAX], reason[TICKET_REASON_MAX], by[TICKET_BY_MAX];
     json_t *root = document_new(), *databases = json_array();
     document_set_text(root, "requestId", t->request_id);
     document_set_text(root, "restoreId", t->id);
-    document_set_text(root, "reason", t->reason);
-    document_set_text(root, "by", t->by);
+    document_set_text(root, "reason", str_to_utf8(reason, sizeof(reason), t->reason));
+    document_set_text(root, "by", str_to_utf8(by, sizeof(by), t->by));
     document_set_text(root, "to", chain_target_format(target, &t->request.target));
     for (size_t i = 0; i < t->request.wish_count; i++)
         json_array_append_new(databases,
@@ -77,7 +77,7 @@ int record_begin(struct store *store, const char *scope, const struct ticket *t,
 }
 
 int record_finish(struct store *store, const char *scope, const struct ticket *t, const json_t *results, struct err *err) {
-    char name[STORE_NAME_MAX];
+    char name[STORE_NAME_MAX], message[ERR_TEXT_MAX];
     if (name_of(name, scope, t, err) < 0)
         return -1;
     json_t *root = document_of(t);
@@ -86,7 +86,7 @@ int record_finish(struct store *store, const char *scope, const struct ticket *t
                       t->err.class == ERR_NONE        ? "completed"
                       : t->err.class == ERR_CANCELLED ? "cancelled"
                                                       : "failed");
-    document_set_text(root, "message", t->err.class == ERR_NONE ? "" : t->err.text);
+    document_set_text(root, "message", t->err.class == ERR_NONE ? "" : str_to_utf8(message, sizeof(message), t->err.text));
     if (results)
         json_object_set_new(root, "results", json_deep_copy(results));
     int rc = document_put(store, name, root, STORE_PUT_REPLACE, "restore", err);

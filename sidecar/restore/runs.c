@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "common/restore/journal.h"
 #include "sidecar/restore/message.h"
 #include "sidecar/restore/runs_int.h"
 #include "sidecar/status.h"
@@ -19,12 +20,13 @@
 
 /* ---- life of one ---- */
 
-static struct run *run_new(struct agent *agent, const struct ticket *ticket) {
+struct run *run_new(struct agent *agent, const struct ticket *ticket) {
     struct run *run = mem_alloc(sizeof(*run));
     run->agent = agent;
     run->ticket = *ticket;
     run->state = ticket->ended ? RUN_ENDED : RUN_QUEUED;
     pthread_mutex_init(&run->lock, NULL);
+    ticket_file_init(&run->file);
     run->next = agent->restores->runs;
     agent->restores->runs = run;
     return run;
@@ -39,9 +41,20 @@ void run_free(struct run *run) {
     if (run->report)
         mssql__v1__restore_report__free_unpacked(run->report, NULL);
     pthread_mutex_destroy(&run->lock);
+    ticket_file_done(&run->file);
+    mem_free(run->protect);
     ticket_done(&run->ticket);
     mem_free(run->progress);
     mem_free(run);
+}
+
+void run_remove(struct run *run) {
+    for (struct run **p = &run->agent->restores->runs; *p; p = &(*p)->next)
+        if (*p == run) {
+            *p = run->next;
+            break;
+        }
+    run_free(run);
 }
 
 /* ---- progress ---- */
@@ -128,6 +141,7 @@ bool restores_submit(struct agent *agent, enum restores_pool which, struct pool_
     } pools[RESTORES_POOL_COUNT] = {
         [RESTORES_RUN] = {"restore", 2}, /* each does several databases in parallel */
         [RESTORES_ASK] = {"restore-ask", 1},
+        [RESTORES_SAVE] = {"tickets", 1},
         [RESTORES_FETCH] = {"fetch", 2},
     };
     struct restores *r = agent->restores;
@@ -140,20 +154,41 @@ bool restores_submit(struct agent *agent, enum restores_pool which, struct pool_
 
 /* ---- all of them ---- */
 
+/* What the engine's journal says of a restore whose ticket is of no use: enough to name it, and to go on with it. */
+static void rebuild(struct agent *agent, const char *id, const struct err *why, struct ticket *ret_ticket) {
+    _cleanup_free_ char *folder = ticket_folder(agent->config->paths.state, id);
+    struct restore_journal journal;
+    struct err ignored; /* then there is only the name */
+    ticket_init(ret_ticket);
+    str_copy(ret_ticket->id, sizeof(ret_ticket->id), id);
+    str_copy(ret_ticket->request_id, sizeof(ret_ticket->request_id), id);
+    ret_ticket->ended = true;
+    ret_ticket->err = *why;
+    if (restore_journal_load(folder, id, &journal, &ignored) < 0)
+        return;
+    restore_request_done(&ret_ticket->request);
+    restore_request_copy(&ret_ticket->request, &journal.request);
+    ret_ticket->requested_at = ret_ticket->started_at = journal.created_at;
+    left_note(ret_ticket, &journal);
+    restore_journal_done(&journal);
+}
+
 static int load_one(void *user, const char *id, struct err *err) {
     struct agent *agent = user;
     struct ticket t;
-    if (ticket_load(agent->config->paths.state, id, &t, err) < 0) {
-        log_error(LOG_ERROR, err, "the ticket of a restore cannot be read: what it did is not known, it is not gone on with",
-                  "restore", id, NULL);
+    bool readable = ticket_load(agent->config->paths.state, id, &t, err) == 0;
+    if (!readable) {
+        log_error(LOG_ERROR, err, "the ticket of a restore cannot be read: it is not gone on with by itself", "restore", id,
+                  NULL);
+        rebuild(agent, id, err, &t);
         err_clear(err);
-        return 0;
     }
     struct run *run = run_new(agent, &t);
-    run->earlier_life = true;
+    run->durable = run->earlier_life = true;
+    run->unreadable = !readable;
     atomic_store(&run->cancel, t.cancelled);
     struct err why;
-    if (t.ended && run_answer_load(run, &why) < 0 && why.class != ERR_NOT_FOUND)
+    if (readable && t.ended && run_answer_load(run, &why) < 0 && why.class != ERR_NOT_FOUND)
         log_error(LOG_WARN, &why, "the answer of a restore cannot be read", "restore", id, NULL);
     if (!t.ended)
         log_event(LOG_WARN, "restore of an earlier life is not over; it is gone on with", "restore", id, NULL);
@@ -231,117 +266,7 @@ struct run *restores_find(struct agent *agent, const char *id) {
     return NULL;
 }
 
-/* ---- beginning ---- */
-
-static int check_spec(const struct agent *agent, const struct run_spec *spec, struct err *err) {
-    unsigned open = 0;
-    if (agent->draining)
-        return err_set(err, ERR_STATE, "the sidecar is stopping");
-    if (*spec->request_id && !restore_id_valid(spec->request_id))
-        return err_set(err, ERR_USAGE,
-                       "a request id has up to %d letters, digits, '-', '_' and '.', and begins with a letter or digit",
-                       RESTORE_ID_MAX - 1);
-    if (spec->expires_at && spec->expires_in_us)
-        return err_set(err, ERR_USAGE, "say when copies go, or after which time, not both");
-    if (spec->expires_at < 0 || spec->expires_in_us < 0 || (spec->expires_at && spec->expires_at <= clock_wall()))
-        return err_set(err, ERR_USAGE, "copies cannot go in the past");
-    for (const struct run *run = agent->restores->runs; run; run = run->next)
-        open += run->state != RUN_ENDED;
-    if (open >= RUNS_OPEN_MAX)
-        return err_set(err, ERR_LIMIT, "%u restores are under way already: wait for some of them", open);
-    return 0;
-}
-
-static int make_ticket(struct agent *agent, const struct run_spec *spec, struct ticket *t, struct err *err) {
-    int64_t now = clock_wall();
-    ticket_init(t);
-    restore_request_done(&t->request);
-    if (message_restore_request(spec->spec, &t->request, err) < 0)
-        return -1;
-    if (restore_id_make(t->id, now, err) < 0)
-        return -1;
-    str_copy(t->request.id, sizeof(t->request.id), t->id);
-    restore_request_set(&t->request.scope, agent->scope);
-    t->request.requested_at = t->requested_at = now;
-    str_copy(t->request_id, sizeof(t->request_id), *spec->request_id ? spec->request_id : t->id);
-    str_copy(t->reason, sizeof(t->reason), spec->reason);
-    str_copy(t->by, sizeof(t->by), spec->by);
-    t->expires_at = spec->expires_at;
-    t->expires_in_us = spec->expires_in_us;
-    if ((t->expires_at || t->expires_in_us) && t->request.finish != RESTORE_FINISH_RECOVER)
-        return err_set(err, ERR_USAGE, "only a copy that is recovered can go by itself: its identity is what it is known by");
-    return restore_request_check(&t->request, err);
-}
-
-/* Refused before anything was begun: asking again with the same id is another try. */
-static void forget_refused(struct agent *agent, struct run *old) {
-    struct restores *r = agent->restores;
-    struct err err;
-    if (ticket_remove(agent->config->paths.state, old->ticket.id, &err) < 0)
-        log_error(LOG_WARN, &err, "ticket of a refused restore could not be removed", NULL);
-    for (struct run **p = &r->runs; *p; p = &(*p)->next)
-        if (*p == old) {
-            *p = old->next;
-            break;
-        }
-    run_free(old);
-}
-
-static json_t *comparable(const struct restore_request *request) {
-    json_t *json = restore_request_to_json(request);
-    json_object_del(json, "id");
-    json_object_del(json, "requestedAt");
-    json_object_del(json, "token");
-    return json;
-}
-
-/* An id that is used for something else by mistake must not look like success. */
-static int check_same(struct agent *agent, const struct run_spec *spec, const struct run *known, struct err *err) {
-    struct ticket t;
-    int rc = make_ticket(agent, spec, &t, err);
-    if (rc == 0) {
-        json_t *asked = comparable(&t.request), *before = comparable(&known->ticket.request);
-        if (!json_equal(asked, before)) {
-            rc = err_set(err, ERR_CONFLICT, "request '%s' was made before, and asked for something else", spec->request_id);
-            err_hint(err, "Another restore needs another request id");
-        }
-        json_decref(asked);
-        json_decref(before);
-    }
-    ticket_done(&t);
-    return rc;
-}
-
-int restores_begin(struct agent *agent, const struct run_spec *spec, struct run **ret_run, bool *ret_joined, struct err *err) {
-    struct run *known = *spec->request_id ? restores_find(agent, spec->request_id) : NULL;
-    bool refused = known && known->state == RUN_ENDED && !known->ticket.targets.count && !known->working && !known->saving &&
-                   !known->watches;
-    struct ticket t;
-    if (known && !refused) {
-        if (check_same(agent, spec, known, err) < 0)
-            return -1;
-        *ret_run = known;
-        *ret_joined = true;
-        return 0;
-    }
-    if (check_spec(agent, spec, err) < 0)
-        return -1;
-    if (make_ticket(agent, spec, &t, err) < 0) {
-        ticket_done(&t);
-        return -1;
-    }
-    if (refused)
-        forget_refused(agent, known);
-    struct run *run = run_new(agent, &t);
-    run->cancel_on_disconnect = spec->cancel_on_disconnect;
-    char target[CHAIN_TARGET_TEXT_MAX];
-    log_event(LOG_INFO, "restore was asked for", "restore", t.id, "request", t.request_id, "to",
-              chain_target_format(target, &t.request.target), "by", t.by, "reason", t.reason, NULL);
-    *ret_run = run;
-    *ret_joined = false;
-    scheduler_wake(agent);
-    return 0;
-}
+/* ---- ending ---- */
 
 int restores_cancel(struct agent *agent, struct run *run, struct err *err) {
     if (run->state == RUN_ENDED || run->state == RUN_ENDING)
@@ -351,8 +276,7 @@ int restores_cancel(struct agent *agent, struct run *run, struct err *err) {
     atomic_store(&run->cancel, true);
     run->ticket.cancelled = true;
     run->retry_us = 0;
-    if (run->ticket.started_at)
-        run_save(run, NULL, NULL);
+    run_save(run, NULL, NULL);
     scheduler_wake(agent);
     return 0;
 }
@@ -397,6 +321,10 @@ void restores_unwatch(struct agent *agent, struct run *run, void *user) {
 
 enum run_state run_state(const struct run *run) {
     return run->state;
+}
+
+bool run_durable(const struct run *run) {
+    return run->durable;
 }
 
 const char *run_id(const struct run *run) {
@@ -484,6 +412,10 @@ Mssql__V1__Restore *run_message(const struct run *run, bool with_results) {
     for (size_t i = 0; with_results && run->state == RUN_ENDED && run->report && i < run->report->n_results; i++)
         STATUS_APPEND(m, results, short_result(run->report->results[i]));
     add_copies(run, m);
+    for (size_t i = 0; run->state == RUN_ENDED && i < t->left.count; i++)
+        STATUS_APPEND(m, unfinished, mem_strdup(t->left.items[i]));
+    for (size_t i = 0; run->state == RUN_ENDED && i < t->tails.count; i++)
+        STATUS_APPEND(m, tails, mem_strdup(t->tails.items[i]));
     return m;
 }
 
@@ -501,6 +433,7 @@ void restores_count(const struct agent *agent, struct restores_counts *ret_count
     for (const struct run *run = agent->restores ? agent->restores->runs : NULL; run; run = run->next) {
         ret_counts->running += run->state != RUN_ENDED && run->state != RUN_WAITING;
         ret_counts->waiting += run->state == RUN_WAITING;
+        ret_counts->unfinished += left_any(run);
         for (size_t i = 0; i < run->ticket.copy_count; i++)
             ret_counts->copies += run->ticket.copies[i].expires_at && !run->ticket.copies[i].dropped_at;
     }

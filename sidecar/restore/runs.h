@@ -28,6 +28,9 @@ enum run_state {
 
 /* Who listens. All may be NULL. */
 struct run_events {
+    /* It is durable now and will be done; or (err) it could not be written down, and nothing follows. Not called for a run that was
+     * durable before. */
+    void (*begun)(void *user, const struct run *run, const struct err *err);
     void (*progress)(void *user, const Mssql__V1__RestoreProgress *progress);
     /* Last; the run stays known. */
     void (*end)(void *user, const struct run *run);
@@ -52,9 +55,11 @@ void restores_tick(struct agent *agent, int64_t now);
 /* Is there anything of it that a tick must watch closely? */
 bool restores_busy(const struct agent *agent);
 
-/* A new run, or the one that has this request id already (*ret_joined): under way, or over. */
+/* A new run, or the one that has this request id already (*ret_joined): under way, or over. Watch it at once: begun() comes later. */
 int restores_begin(struct agent *agent, const struct run_spec *spec, struct run **ret_run, bool *ret_joined,
                    struct err *err) ERR_CHECK;
+/* Goes on with a run that ended early and left something; one that is under way is joined. As with restores_begin(). */
+int restores_resume(struct agent *agent, struct run *run, bool cancel_on_disconnect, bool *ret_joined, struct err *err) ERR_CHECK;
 /* By its own or its request's id; NULL. */
 struct run *restores_find(struct agent *agent, const char *id);
 /* Orderly; its end comes as for any other. */
@@ -69,6 +74,7 @@ void restores_watch(struct run *run, const struct run_events *events);
 void restores_unwatch(struct agent *agent, struct run *run, void *user);
 
 enum run_state run_state(const struct run *run);
+bool run_durable(const struct run *run);
 const char *run_id(const struct run *run);
 const char *run_request_id(const struct run *run);
 /* How it ended: RUN_ENDED only. */
@@ -84,7 +90,10 @@ size_t restores_fault_points(const char **names, size_t max);
 
 struct restores_counts {
     unsigned running, waiting, copies;
+    unsigned unfinished; /* ended early, with something left */
 };
+/* The newest run that ended early and left something, in a sentence. */
+void restores_unfinished_text(const struct agent *agent, char *dst, size_t dst_bytes);
 void restores_count(const struct agent *agent, struct restores_counts *ret_counts);
 
 #endif

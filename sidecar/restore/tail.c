@@ -191,7 +191,8 @@ int run_ship_tail(void *user, const struct restore_tail *tail, struct err *err) 
     struct run *run = user;
     struct handoff *handoff = run->agent->restores->handoff;
     struct tail_call t = {.agent = run->agent, .tail = tail};
-    if (handoff_run(handoff, look, &t, &run->cancel, err) < 0)
+    /* whoever cancels does not mean the only copy of the last commits: it gets to where it is shipped from */
+    if (handoff_must(handoff, look, &t, &run->cancel, err) < 0)
         return err_context(err, "tail of database '%s'", tail->database);
     if (!t.job)
         return 0;
@@ -202,7 +203,7 @@ int run_ship_tail(void *user, const struct restore_tail *tail, struct err *err) 
     }
     log_event(LOG_INFO, "tail of the log is taken; shipping it", "restore", run->ticket.id, "database", tail->database, "run",
               t.job->entry.run_id, NULL);
-    int rc = handoff_run(handoff, enqueue, &t, &run->cancel, err);
+    int rc = handoff_must(handoff, enqueue, &t, &run->cancel, err);
     if (!t.taken)
         job_free(t.job); /* the program ends: the journal has it */
     return rc < 0 ? err_context(err, "tail of database '%s'", tail->database) : 0;

@@ -30,6 +30,8 @@ void ticket_done(struct ticket *t) {
     restore_request_done(&t->request);
     mem_free(t->targets.items);
     mem_free(t->protect.items);
+    mem_free(t->left.items);
+    mem_free(t->tails.items);
     mem_free(t->copies);
     *t = (struct ticket){0};
 }
@@ -43,6 +45,8 @@ void ticket_copy(struct ticket *dst, const struct ticket *src) {
     restore_request_copy(&dst->request, &src->request);
     dst->targets = names_copy(&src->targets);
     dst->protect = names_copy(&src->protect);
+    dst->left = names_copy(&src->left);
+    dst->tails = names_copy(&src->tails);
     dst->copies = src->copy_count ? mem_dup(src->copies, src->copy_count * sizeof(*src->copies)) : NULL;
 }
 
@@ -104,11 +108,12 @@ static json_t *copies_to_json(const struct ticket *t) {
     json_t *list = json_array();
     for (size_t i = 0; i < t->copy_count; i++) {
         const struct ticket_copy *c = &t->copies[i];
-        char database[GUID_TEXT_MAX], fork[GUID_TEXT_MAX];
-        json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:I,s:I,s:s}", "database", c->database, "databaseGuid",
-                                              guid_format(database, &c->database_guid), "recoveryFork",
-                                              guid_format(fork, &c->recovery_fork), "expiresAt", (json_int_t)c->expires_at,
-                                              "droppedAt", (json_int_t)c->dropped_at, "message", c->message));
+        char database[GUID_TEXT_MAX], fork[GUID_TEXT_MAX], message[TICKET_MESSAGE_MAX];
+        json_array_append_new(list,
+                              json_pack("{s:s,s:s,s:s,s:I,s:I,s:s}", "database", c->database, "databaseGuid",
+                                        guid_format(database, &c->database_guid), "recoveryFork",
+                                        guid_format(fork, &c->recovery_fork), "expiresAt", (json_int_t)c->expires_at, "droppedAt",
+                                        (json_int_t)c->dropped_at, "message", str_to_utf8(message, sizeof(message), c->message)));
     }
     return list;
 }
@@ -121,14 +126,17 @@ static json_t *names_to_json(const struct ticket_names *names) {
 }
 
 static json_t *to_json(const struct ticket *t) {
-    return json_pack(
-        "{s:i,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:b,s:b,s:s,s:s,s:i,s:I,s:I,s:o,s:o,s:o,s:o}", "format", FORMAT, "id", t->id,
-        "requestId", t->request_id, "reason", t->reason, "by", t->by, "requestedAt", (json_int_t)t->requested_at, "startedAt",
-        (json_int_t)t->started_at, "finishedAt", (json_int_t)t->finished_at, "cancelled", t->cancelled, "ended", t->ended,
-        "errorClass", t->err.class == ERR_NONE ? "" : err_class_name(t->err.class), "error",
-        t->err.class == ERR_NONE ? "" : t->err.text, "sqlError", t->err.sql_number, "expiresAt", (json_int_t)t->expires_at,
-        "expiresInUs", (json_int_t)t->expires_in_us, "request", restore_request_to_json(&t->request), "targets",
-        names_to_json(&t->targets), "protect", names_to_json(&t->protect), "copies", copies_to_json(t));
+    char error[ERR_TEXT_MAX], reason[TICKET_REASON_MAX], by[TICKET_BY_MAX]; /* one that was cut in a character is no JSON */
+    return json_pack("{s:i,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:b,s:b,s:s,s:s,s:i,s:I,s:I,s:o,s:o,s:o,s:o,s:o,s:o}", "format", FORMAT,
+                     "id", t->id, "requestId", t->request_id, "reason", str_to_utf8(reason, sizeof(reason), t->reason), "by",
+                     str_to_utf8(by, sizeof(by), t->by), "requestedAt", (json_int_t)t->requested_at, "startedAt",
+                     (json_int_t)t->started_at, "finishedAt", (json_int_t)t->finished_at, "cancelled", t->cancelled, "ended",
+                     t->ended, "errorClass", t->err.class == ERR_NONE ? "" : err_class_name(t->err.class), "error",
+                     t->err.class == ERR_NONE ? "" : str_to_utf8(error, sizeof(error), t->err.text), "sqlError",
+                     t->err.sql_number, "expiresAt", (json_int_t)t->expires_at, "expiresInUs", (json_int_t)t->expires_in_us,
+                     "request", restore_request_to_json(&t->request), "targets", names_to_json(&t->targets), "protect",
+                     names_to_json(&t->protect), "left", names_to_json(&t->left), "tails", names_to_json(&t->tails), "copies",
+                     copies_to_json(t));
 }
 
 int ticket_save(const struct ticket *t, const char *state_dir, struct err *err) {
@@ -147,6 +155,26 @@ int ticket_save(const struct ticket *t, const char *state_dir, struct err *err) 
     if (rc < 0)
         return err_context(err, "ticket of restore %s", t->id);
     return fault_point("restore.ticket.saved", FAULT_AFTER, err);
+}
+
+void ticket_file_init(struct ticket_file *file) {
+    *file = (struct ticket_file){0};
+    pthread_mutex_init(&file->lock, NULL);
+}
+
+void ticket_file_done(struct ticket_file *file) {
+    pthread_mutex_destroy(&file->lock);
+}
+
+int ticket_file_save(struct ticket_file *file, const struct ticket *t, const char *state_dir, struct err *err) {
+    int rc = 0;
+    pthread_mutex_lock(&file->lock);
+    if (t->version > file->written)
+        rc = ticket_save(t, state_dir, err);
+    if (rc == 0 && t->version > file->written)
+        file->written = t->version;
+    pthread_mutex_unlock(&file->lock);
+    return rc;
 }
 
 /* ---- reading ---- */
@@ -197,6 +225,11 @@ static bool read_names(struct ticket_names *names, const json_t *list) {
     return json_is_array(list);
 }
 
+/* Tickets of an older version do not have it. */
+static bool read_later(struct ticket_names *names, const json_t *list) {
+    return !list || read_names(names, list);
+}
+
 static bool read_error(struct ticket *t, const json_t *o) {
     char class[64];
     int64_t sql;
@@ -215,6 +248,7 @@ static bool read_members(struct ticket *t, const json_t *o) {
            number(o, "finishedAt", &t->finished_at) && flag(o, "cancelled", &t->cancelled) && flag(o, "ended", &t->ended) &&
            read_error(t, o) && number(o, "expiresAt", &t->expires_at) && number(o, "expiresInUs", &t->expires_in_us) &&
            read_names(&t->targets, json_object_get(o, "targets")) && read_names(&t->protect, json_object_get(o, "protect")) &&
+           read_later(&t->left, json_object_get(o, "left")) && read_later(&t->tails, json_object_get(o, "tails")) &&
            read_copies(t, json_object_get(o, "copies"));
 }
 
@@ -235,6 +269,8 @@ int ticket_load(const char *state_dir, const char *id, struct ticket *ret_ticket
     if (rc < 0) {
         mem_free(t.targets.items);
         mem_free(t.protect.items);
+        mem_free(t.left.items);
+        mem_free(t.tails.items);
         mem_free(t.copies);
         return -1;
     }

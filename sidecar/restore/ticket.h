@@ -8,6 +8,7 @@
 #ifndef MSSQL_SIDECAR_RESTORE_TICKET_H
 #define MSSQL_SIDECAR_RESTORE_TICKET_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -46,9 +47,22 @@ struct ticket {
     struct restore_request request;
     struct ticket_names targets; /* databases that it changes; none before it may change something */
     struct ticket_names protect; /* restored databases that wait for their first full backup */
+    struct ticket_names left; /* databases that it began to change and did not bring to their end, as the run ended */
+    struct ticket_names tails; /* files in staging that hold the last log of one of them and are not in the store */
     struct ticket_copy *copies;
     size_t copy_count;
+    uint64_t version; /* of what is in memory, not written: the higher one is the newer */
 };
+
+/* One ticket is written from several threads; an older version never goes over a newer one. */
+struct ticket_file {
+    pthread_mutex_t lock;
+    uint64_t written; /* version, under the lock */
+};
+void ticket_file_init(struct ticket_file *file);
+void ticket_file_done(struct ticket_file *file);
+/* As ticket_save(); success without a write when a newer version was written already. */
+int ticket_file_save(struct ticket_file *file, const struct ticket *ticket, const char *state_dir, struct err *err) ERR_CHECK;
 
 void ticket_init(struct ticket *ticket);
 void ticket_done(struct ticket *ticket);

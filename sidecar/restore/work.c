@@ -107,6 +107,7 @@ int work_place_enter(struct work_place *p, struct restore_env *ret_env, struct e
         .staging_server = p->staging_server,
         .staging_bytes = p->staging_bytes,
         .program_version = MSSQL_SIDECAR_VERSION,
+        .resume_command = "mssqlctl restores resume",
     };
     return 0;
 }

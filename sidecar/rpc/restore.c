@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RunRestore as a stream, CancelRestore, KeepRestore. */
+/* RunRestore and ResumeRestore as streams, CancelRestore, KeepRestore. */
 #include <string.h>
 
 #include "common/base/clock.h"
@@ -32,6 +32,7 @@ struct watch {
     struct agent *agent;
     struct rpc_call *call;
     struct run *run;
+    bool joined;
 };
 
 static void send(struct watch *w, Mssql__V1__RunRestoreEvent *event) {
@@ -39,12 +40,12 @@ static void send(struct watch *w, Mssql__V1__RunRestoreEvent *event) {
     (void)!rpc_call_send(w->call, &event->base, &err); /* gone or full: on_cancel and the keepalive decide */
 }
 
-static void send_accepted(struct watch *w, bool joined) {
+static void send_accepted(struct watch *w) {
     Mssql__V1__RestoreAccepted accepted = MSSQL__V1__RESTORE_ACCEPTED__INIT;
     Mssql__V1__RunRestoreEvent event = MSSQL__V1__RUN_RESTORE_EVENT__INIT;
     accepted.request_id = (char *)(uintptr_t)run_request_id(w->run); /* packed at once */
     accepted.restore_id = (char *)(uintptr_t)run_id(w->run);
-    accepted.joined = joined;
+    accepted.joined = w->joined;
     event.event_case = MSSQL__V1__RUN_RESTORE_EVENT__EVENT_ACCEPTED;
     event.accepted = &accepted;
     send(w, &event);
@@ -101,11 +102,34 @@ static void on_cancel(void *user, struct rpc_call *call) {
     mem_free(w);
 }
 
+static void on_begun(void *user, const struct run *run, const struct err *err) {
+    struct watch *w = user;
+    (void)run;
+    if (err->class == ERR_NONE) {
+        send_accepted(w);
+        return;
+    }
+    rpc_call_fail(w->call, err);
+    mem_free(w);
+}
+
+/* The run is begun or joined: it is told from here on. What is accepted is durable. */
+static void follow(struct watch *w) {
+    if (run_durable(w->run))
+        send_accepted(w);
+    if (run_state(w->run) == RUN_ENDED) {
+        on_end(w, w->run);
+        return;
+    }
+    struct run_events events = {.begun = on_begun, .progress = on_progress, .end = on_end, .user = w};
+    restores_watch(w->run, &events);
+    rpc_call_on_cancel(w->call, on_cancel, w);
+}
+
 void service_run_restore(void *user, struct rpc_call *call, const ProtobufCMessage *request) {
     struct agent *agent = user;
     const Mssql__V1__RunRestoreRequest *q = (const void *)request;
     struct err err;
-    bool joined;
     if (!service_opened(agent, call) || !service_trusted(call, "a restore"))
         return;
     struct run_spec spec = {
@@ -119,19 +143,12 @@ void service_run_restore(void *user, struct rpc_call *call, const ProtobufCMessa
     };
     struct watch *w = mem_alloc(sizeof(*w));
     *w = (struct watch){.agent = agent, .call = call};
-    if (restores_begin(agent, &spec, &w->run, &joined, &err) < 0) {
+    if (restores_begin(agent, &spec, &w->run, &w->joined, &err) < 0) {
         rpc_call_fail(call, &err);
         mem_free(w);
         return;
     }
-    send_accepted(w, joined);
-    if (run_state(w->run) == RUN_ENDED) {
-        on_end(w, w->run);
-        return;
-    }
-    struct run_events events = {.progress = on_progress, .end = on_end, .user = w};
-    restores_watch(w->run, &events);
-    rpc_call_on_cancel(call, on_cancel, w);
+    follow(w);
 }
 
 /* ---- the others ---- */
@@ -147,6 +164,23 @@ static struct run *find(struct agent *agent, struct rpc_call *call, const char *
         err_set(&err, ERR_USAGE, "name the restore");
     rpc_call_fail(call, &err);
     return NULL;
+}
+
+void service_resume_restore(void *user, struct rpc_call *call, const ProtobufCMessage *request) {
+    struct agent *agent = user;
+    const Mssql__V1__ResumeRestoreRequest *q = (const void *)request;
+    struct err err;
+    struct run *run;
+    if (!service_opened(agent, call) || !service_trusted(call, "going on with a restore") || !(run = find(agent, call, q->id)))
+        return;
+    struct watch *w = mem_alloc(sizeof(*w));
+    *w = (struct watch){.agent = agent, .call = call, .run = run};
+    if (restores_resume(agent, run, q->cancel_on_disconnect, &w->joined, &err) < 0) {
+        rpc_call_fail(call, &err);
+        mem_free(w);
+        return;
+    }
+    follow(w);
 }
 
 void service_cancel_restore(void *user, struct rpc_call *call, const ProtobufCMessage *request) {

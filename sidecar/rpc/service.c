@@ -16,6 +16,8 @@ static const struct rpc_method methods[] = {
     {"/mssql.v1.Sidecar/Preflight", RPC_UNARY, &mssql__v1__preflight_request__descriptor, service_preflight},
     {"/mssql.v1.Sidecar/PlanRestore", RPC_UNARY, &mssql__v1__plan_restore_request__descriptor, service_plan_restore},
     {"/mssql.v1.Sidecar/RunRestore", RPC_SERVER_STREAM, &mssql__v1__run_restore_request__descriptor, service_run_restore},
+    {"/mssql.v1.Sidecar/ResumeRestore", RPC_SERVER_STREAM, &mssql__v1__resume_restore_request__descriptor,
+     service_resume_restore},
     {"/mssql.v1.Sidecar/CancelRestore", RPC_UNARY, &mssql__v1__cancel_restore_request__descriptor, service_cancel_restore},
     {"/mssql.v1.Sidecar/KeepRestore", RPC_UNARY, &mssql__v1__keep_restore_request__descriptor, service_keep_restore},
     {"/mssql.v1.Sidecar/Verify", RPC_SERVER_STREAM, &mssql__v1__verify_request__descriptor, service_verify},

@@ -24,6 +24,7 @@ void service_resume(void *user, struct rpc_call *call, const ProtobufCMessage *r
 void service_preflight(void *user, struct rpc_call *call, const ProtobufCMessage *request);
 void service_plan_restore(void *user, struct rpc_call *call, const ProtobufCMessage *request);
 void service_run_restore(void *user, struct rpc_call *call, const ProtobufCMessage *request);
+void service_resume_restore(void *user, struct rpc_call *call, const ProtobufCMessage *request);
 void service_cancel_restore(void *user, struct rpc_call *call, const ProtobufCMessage *request);
 void service_keep_restore(void *user, struct rpc_call *call, const ProtobufCMessage *request);
 void service_verify(void *user, struct rpc_call *call, const ProtobufCMessage *request);

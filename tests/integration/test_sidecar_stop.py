@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 from fixtures.lab import Lab
+from fixtures.restores import ready
 from fixtures.sidecar import Sidecar, free_port
 
 EVERY = {"policy": {"logBackup": {"interval": "10s"}}}
@@ -91,3 +93,26 @@ def test_an_address_of_its_own(lab: Lab) -> None:
     sidecar.http = other
     assert sidecar.get("/readyz")[0] == 503
     assert sidecar.stop() == 0
+
+
+def test_work_that_hangs_does_not_hold_the_stop(lab: Lab, tmp_path: Path) -> None:
+    """As on a volume whose server is dead: the worker cannot be ended, the program can, and the next start goes on."""
+    sidecar = lab.protected()
+    lab.write()
+    lab.load.stop()
+    sidecar.stop()
+    pause = tmp_path / "pause"
+    sidecar.config["shutdown"] = {"grace": "500ms", "leaveAfter": "2s"}
+    sidecar.start(fault=f"staging.synced:before:pause:{pause}")
+    ready(sidecar, lab.database)
+    with sidecar.rpc() as rpc:
+        events = rpc.run_backup(databases=[lab.database], kind="log", seconds=120)
+        sidecar.wait_until("the worker to hang", lambda s: pause.exists())
+        code = sidecar.stop()
+        events.cancel()
+    assert code == 18, f"the exit code of a timeout: {code}\n{sidecar.log()[-3000:]}"
+    assert said(sidecar, "stopping by force") == 1
+    pause.unlink()
+    sidecar.start()
+    sidecar.wait_shipped()
+    lab.prove(sidecar)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+import threading
 from typing import Any, Callable, Optional
 
 from ..contract import SqlType
@@ -13,6 +14,8 @@ from .nodes import Func
 
 Builder = Callable[[Any, list[Ex], Func], Ex]
 REGISTRY: dict[str, tuple[int, int, Builder]] = {}
+_LOADING = threading.Lock()
+_LOADED = False
 AGGREGATES = {"COUNT", "COUNT_BIG", "SUM", "AVG", "MIN", "MAX", "STRING_AGG", "STDEV", "STDEVP", "VAR", "VARP", "CHECKSUM_AGG"}
 RANKING = {"ROW_NUMBER", "RANK", "DENSE_RANK", "NTILE", "LAG", "LEAD", "FIRST_VALUE", "LAST_VALUE"}
 
@@ -198,7 +201,12 @@ def same_text(ex: Ex, length: Optional[int] = None) -> SqlType:
 
 
 def _load() -> None:
-    if not REGISTRY:
+    """The first sessions of a server come at once: none may look before all functions are there."""
+    global _LOADED  # pylint: disable=global-statement
+    if _LOADED:
+        return
+    with _LOADING:
         for name in ("func_string", "func_date", "func_math", "func_system"):
             importlib.import_module("." + name, __package__)
+        _LOADED = True
 

@@ -1,115 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/restore/tail.h"
 
-#include "common/base/clock.h"
-#include "common/base/file.h"
-#include "common/base/str.h"
 #include "common/store/backups.h"
-#include "tests/unit/restore/target_make.h"
-#include "tests/unit/support/fake_sql.h"
-
-#define SET "11111111-8A2C-4C6C-9BF5-2E02090C8EBC"
-#define FAMILY "33333333-8A2C-4C6C-9BF5-2E02090C8EBC"
-#define FORK "44444444-8A2C-4C6C-9BF5-2E02090C8EBC"
-
-static unsigned seen;
-static char last_seen[1024];
-
-static void on_evicted(void *user, const char *who) {
-    (void)user;
-    seen++;
-    str_copy(last_seen, sizeof(last_seen), who);
-}
-
-static struct restore_tail_request request_make(void) {
-    seen = 0;
-    return (struct restore_tail_request){.database = "sales]x",
-                                         .run_id = "r1-tail-1",
-                                         .server_path = "/s/r1-tail-1.trn",
-                                         .compression = SQL_COMPRESSION_DEFAULT,
-                                         .evict_ms = 5000,
-                                         .evicted = on_evicted};
-}
-
-/* Who is in the database, and then who has locks in it when nobody is. */
-static void expect_sessions(struct fake_sql *sql, const char *id) {
-    fake_sql_expect(sql, "FROM sys.dm_exec_sessions WHERE session_id <> @@SPID");
-    fake_sql_also(sql, "DB_ID(N'sales]x')");
-    fake_sql_columns(sql, 4, "session_id", "login_name", "host_name", "program_name");
-    if (id) {
-        fake_sql_row(sql, id, "app", "web-1", "shop");
-        return;
-    }
-    fake_sql_expect(sql, "FROM sys.dm_tran_locks");
-    fake_sql_columns(sql, 4, "session_id", "login_name", "host_name", "program_name");
-}
-
-static void expect_backup(struct fake_sql *sql) {
-    fake_sql_expect(sql, "ALTER DATABASE [sales]]x] SET SINGLE_USER WITH ROLLBACK IMMEDIATE; BACKUP LOG [sales]]x] TO DISK = "
-                         "N'/s/r1-tail-1.trn' WITH INIT, FORMAT, NAME = N'r1-tail-1', CHECKSUM");
-    fake_sql_also(sql, ", NORECOVERY");
-    fake_sql_not(sql, "NO_TRUNCATE");
-}
-
-static void expect_success(struct fake_sql *sql) {
-    expect_backup(sql);
-    fake_sql_message(sql, 3014, 0, "BACKUP LOG successfully processed 3 pages in 0.030 seconds (83.8 MB/sec).");
-}
-
-static void expect_busy(struct fake_sql *sql, int number) {
-    expect_backup(sql);
-    fake_sql_message(sql, number, 16, "Exclusive access could not be obtained because the database is in use.");
-    fake_sql_message(sql, 3013, 16, "BACKUP LOG is terminating abnormally.");
-}
-
-static void expect_no_backup_running(struct fake_sql *sql) {
-    fake_sql_expect(sql, "FROM sys.dm_exec_requests");
-    fake_sql_columns(sql, 1, "session_id");
-}
-
-static void expect_header(struct fake_sql *sql, const char *name) {
-    fake_sql_expect(sql, "RESTORE HEADERONLY FROM DISK = N'/s/r1-tail-1.trn'");
-    fake_sql_columns(sql, 20, "BackupName", "BackupType", "ServerName", "DatabaseName", "DatabaseVersion", "FirstLSN", "LastLSN",
-                     "BackupStartDate", "BackupFinishDate", "Flags", "RecoveryForkID", "FirstRecoveryForkID", "FamilyGUID",
-                     "BackupSetGUID", "BindingID", "HasBackupChecksums", "LastValidRestoreTime", "TimeZone", "RecoveryModel",
-                     "CompatibilityLevel");
-    fake_sql_row(sql, name, "2", "sql-0", "sales]x", "957", "39000000048800001", "39000000051800001", "2026-11-21T14:00:00",
-                 "2026-11-21T14:00:05", "848", FORK, FORK, FAMILY, SET, FAMILY, "1", NULL, "8", "FULL", "160");
-}
-
-static void expect_no_file(struct fake_sql *sql) {
-    fake_sql_expect(sql, "RESTORE HEADERONLY");
-    fake_sql_message(
-        sql, 3201, 16,
-        "Cannot open backup device '/s/r1-tail-1.trn'. Operating system error 2(The system cannot find the file specified.).");
-}
-
-static void expect_history(struct fake_sql *sql, bool found) {
-    fake_sql_expect(sql, "WHERE s.name = N'r1-tail-1'");
-    fake_sql_columns(sql, 4, "backup_set_id", "type", "name", "backup_set_uuid");
-    if (found)
-        fake_sql_row(sql, "7", "L", "r1-tail-1", SET);
-}
-
-static void expect_undo(struct fake_sql *sql, const char *state, const char *access) {
-    fake_sql_expect(sql, "SELECT state, user_access FROM sys.databases WHERE name = N'sales]x'");
-    fake_sql_columns(sql, 2, "state", "user_access");
-    if (state)
-        fake_sql_row(sql, state, access);
-    if (state && !strcmp(state, "0") && strcmp(access, "0") != 0)
-        fake_sql_expect(sql, "ALTER DATABASE [sales]]x] SET MULTI_USER WITH ROLLBACK IMMEDIATE");
-}
+#include "tests/unit/restore/tail_make.h"
 
 static void test_taken(void **state) {
     struct fake_sql *sql = fake_sql_new();
     struct restore_tail_request q = request_make();
     struct restore_tail_result result;
+    bool unsure = false;
     struct sql_server server = {0};
     struct err err;
     (void)state;
     expect_sessions(sql, "61");
     expect_success(sql);
-    assert_succeeds(restore_tail_take(fake_sql_session(sql), &q, &server, &result, &err), err);
+    assert_succeeds(restore_tail_take(fake_sql_session(sql), &q, &server, &result, &unsure, &err), err);
     fake_sql_done(sql);
     assert_int_equal(result.attempts, 1);
     assert_int_equal(result.evicted, 1);
@@ -123,6 +28,7 @@ static void test_grabbed(void **state) {
     struct fake_sql *sql = fake_sql_new();
     struct restore_tail_request q = request_make();
     struct restore_tail_result result;
+    bool unsure = false;
     struct sql_server server = {0};
     struct err err;
     (void)state;
@@ -137,25 +43,10 @@ static void test_grabbed(void **state) {
     /* What failed before the backup in the same batch does not matter when the backup is there. */
     expect_success(sql);
     fake_sql_message(sql, 5064, 16, "Changes to the state or options of database cannot be made at this time.");
-    assert_succeeds(restore_tail_take(fake_sql_session(sql), &q, &server, &result, &err), err);
+    assert_succeeds(restore_tail_take(fake_sql_session(sql), &q, &server, &result, &unsure, &err), err);
     fake_sql_done(sql);
     assert_int_equal(result.attempts, 5);
     assert_int_equal(result.evicted, 4);
-}
-
-static int64_t mono;
-static int64_t fake_mono(void) {
-    return mono += 10 * INT64_C(1000000);
-}
-static int slow_clock(void **state) {
-    (void)state;
-    clock_set_hooks(NULL, fake_mono);
-    return 0;
-}
-static int normal_clock(void **state) {
-    (void)state;
-    clock_set_hooks(NULL, NULL);
-    return 0;
 }
 
 /* The time is over after one attempt: the database is open to others again, and who was in the way is said. */
@@ -163,6 +54,7 @@ static void test_never(void **state) {
     struct fake_sql *sql = fake_sql_new();
     struct restore_tail_request q = request_make();
     struct restore_tail_result result;
+    bool unsure = false;
     struct sql_server server = {0};
     struct err err;
     (void)state;
@@ -173,9 +65,10 @@ static void test_never(void **state) {
     fake_sql_message(sql, 6102, 14, "User does not have permission to use the KILL statement.");
     expect_no_file(sql);
     expect_history(sql, false);
+    expect_state(sql, "0");
     expect_undo(sql, "0", "1");
     assert_fails(
-        restore_tail_take(fake_sql_session(sql), &q, &server, &result, &err), err, ERR_BUSY,
+        restore_tail_take(fake_sql_session(sql), &q, &server, &result, &unsure, &err), err, ERR_BUSY,
         "still in use after 1 attempts, last by session 77 of login 'app' on web-1, shop. The login may not end sessions");
     fake_sql_done(sql);
 }
@@ -184,6 +77,7 @@ static void test_fails(void **state) {
     struct fake_sql *sql = fake_sql_new();
     struct restore_tail_request q = request_make();
     struct restore_tail_result result;
+    bool unsure = false;
     struct sql_server server = {0};
     struct err err;
     (void)state;
@@ -191,11 +85,12 @@ static void test_fails(void **state) {
     expect_backup(sql);
     fake_sql_message(sql, 3201, 16, "Cannot open backup device '/s/x'. Operating system error 5(Access is denied.).");
     fake_sql_message(sql, 3013, 16, "BACKUP LOG is terminating abnormally.");
-    expect_no_backup_running(sql);
     expect_no_file(sql);
     expect_history(sql, false);
+    expect_state(sql, "0");
     expect_undo(sql, "0", "1");
-    assert_fails(restore_tail_take(fake_sql_session(sql), &q, &server, &result, &err), err, ERR_PERMISSION, "Access is denied");
+    assert_fails(restore_tail_take(fake_sql_session(sql), &q, &server, &result, &unsure, &err), err, ERR_PERMISSION,
+                 "Access is denied");
     assert_int_equal(err.sql_number, 3201);
     fake_sql_done(sql);
 
@@ -203,12 +98,12 @@ static void test_fails(void **state) {
     expect_sessions(sql, NULL);
     expect_backup(sql);
     fake_sql_message(sql, 9001, 21, "The log for database 'sales]x' is not available.");
-    expect_no_backup_running(sql);
     expect_no_file(sql);
     expect_history(sql, false);
+    expect_state(sql, "0");
     expect_undo(sql, "0", "1");
     fake_sql_message(sql, 5064, 16, "Changes to the state cannot be made at this time.");
-    assert_int_equal(restore_tail_take(fake_sql_session(sql), &q, &server, &result, &err), -1);
+    assert_int_equal(restore_tail_take(fake_sql_session(sql), &q, &server, &result, &unsure, &err), -1);
     assert_non_null(strstr(err.text, "is not available"));
     assert_non_null(strstr(err.text, "ALTER DATABASE ... SET MULTI_USER"));
     fake_sql_done(sql);
@@ -218,6 +113,7 @@ static void test_connection_lost(void **state) {
     struct fake_sql *sql = fake_sql_new();
     struct restore_tail_request q = request_make();
     struct restore_tail_result result;
+    bool unsure = false;
     struct sql_server server = {0};
     struct err err;
     (void)state;
@@ -225,8 +121,10 @@ static void test_connection_lost(void **state) {
     expect_backup(sql);
     fake_sql_fails(sql, ERR_CONNECT, "connection lost");
     fake_sql_dies(sql);
-    assert_fails(restore_tail_take(fake_sql_session(sql), &q, &server, &result, &err), err, ERR_CONNECT, "connection lost");
+    assert_fails(restore_tail_take(fake_sql_session(sql), &q, &server, &result, &unsure, &err), err, ERR_CONNECT,
+                 "connection lost");
     assert_false(sql_session_alive(fake_sql_session(sql)));
+    assert_true(unsure);
     fake_sql_done(sql);
 }
 
@@ -234,12 +132,14 @@ static void test_cancelled(void **state) {
     struct fake_sql *sql = fake_sql_new();
     struct restore_tail_request q = request_make();
     struct restore_tail_result result = {0};
+    bool unsure = false;
     struct sql_server server = {0};
     struct err err;
     atomic_bool cancel = true;
     (void)state;
     q.cancel = &cancel;
-    assert_fails(restore_tail_take(fake_sql_session(sql), &q, &server, &result, &err), err, ERR_CANCELLED, "asked to stop");
+    assert_fails(restore_tail_take(fake_sql_session(sql), &q, &server, &result, &unsure, &err), err, ERR_CANCELLED,
+                 "asked to stop");
     fake_sql_done(sql);
 
     sql = fake_sql_new(); /* too late: it is there */
@@ -247,20 +147,20 @@ static void test_cancelled(void **state) {
     expect_sessions(sql, NULL);
     expect_backup(sql);
     fake_sql_fails(sql, ERR_CANCELLED, "statement cancelled");
-    expect_no_backup_running(sql);
     expect_header(sql, "r1-tail-1");
-    assert_succeeds(restore_tail_take(fake_sql_session(sql), &q, &server, &result, &err), err);
+    assert_succeeds(restore_tail_take(fake_sql_session(sql), &q, &server, &result, &unsure, &err), err);
     fake_sql_done(sql);
 
     sql = fake_sql_new(); /* in time: it is open again */
     expect_sessions(sql, NULL);
     expect_backup(sql);
     fake_sql_fails(sql, ERR_CANCELLED, "statement cancelled");
-    expect_no_backup_running(sql);
     expect_no_file(sql);
     expect_history(sql, false);
+    expect_state(sql, "0");
     expect_undo(sql, "0", "1");
-    assert_fails(restore_tail_take(fake_sql_session(sql), &q, &server, &result, &err), err, ERR_CANCELLED, "tail of the log");
+    assert_fails(restore_tail_take(fake_sql_session(sql), &q, &server, &result, &unsure, &err), err, ERR_CANCELLED,
+                 "tail of the log");
     fake_sql_done(sql);
 }
 
@@ -269,6 +169,7 @@ static void test_damaged(void **state) {
     struct fake_sql *sql = fake_sql_new();
     struct restore_tail_request q = request_make();
     struct restore_tail_result result;
+    bool unsure = false;
     struct sql_server server = {0};
     struct err err;
     (void)state;
@@ -278,79 +179,15 @@ static void test_damaged(void **state) {
     fake_sql_not(sql, "NORECOVERY");
     fake_sql_not(sql, "ALTER DATABASE");
     fake_sql_message(sql, 3014, 0, "BACKUP LOG successfully processed 3 pages in 0.030 seconds (83.8 MB/sec).");
-    assert_succeeds(restore_tail_take(fake_sql_session(sql), &q, &server, &result, &err), err);
+    assert_succeeds(restore_tail_take(fake_sql_session(sql), &q, &server, &result, &unsure, &err), err);
     fake_sql_done(sql);
     sql = fake_sql_new(); /* nothing was changed, so nothing is put back */
     fake_sql_expect(sql, "BACKUP LOG [sales]]x]");
     fake_sql_message(sql, 9003, 20, "The log scan number passed to log scan in database 'sales]x' is not valid.");
-    assert_int_equal(restore_tail_take(fake_sql_session(sql), &q, &server, &result, &err), -1);
-    fake_sql_done(sql);
-}
-
-static void test_find(void **state) {
-    enum restore_tail_state found;
-    struct restore_tail_request q = request_make();
-    struct sql_server server = {0};
-    struct err err;
-    (void)state;
-    struct fake_sql *sql = fake_sql_new();
-    fake_sql_expect(sql, "FROM sys.dm_exec_requests"); /* the earlier session's BACKUP comes to its end first */
-    fake_sql_columns(sql, 1, "session_id");
-    fake_sql_row(sql, "55");
-    expect_no_backup_running(sql);
-    expect_header(sql, "r1-tail-1");
-    assert_succeeds(restore_tail_find(fake_sql_session(sql), &q, &server, &found, &err), err);
-    assert_int_equal(found, RESTORE_TAIL_FOUND);
-    fake_sql_done(sql);
-
-    sql = fake_sql_new(); /* somebody else's file */
-    expect_no_backup_running(sql);
-    expect_header(sql, "another");
-    expect_history(sql, false);
-    assert_succeeds(restore_tail_find(fake_sql_session(sql), &q, &server, &found, &err), err);
-    assert_int_equal(found, RESTORE_TAIL_FOUND_NOT);
-    fake_sql_done(sql);
-
-    sql = fake_sql_new(); /* taken, and the file is gone */
-    expect_no_backup_running(sql);
     expect_no_file(sql);
-    expect_history(sql, true);
-    assert_succeeds(restore_tail_find(fake_sql_session(sql), &q, &server, &found, &err), err);
-    assert_int_equal(found, RESTORE_TAIL_FOUND_GONE);
-    fake_sql_done(sql);
-
-    sql = fake_sql_new(); /* half a file */
-    expect_no_backup_running(sql);
-    fake_sql_expect(sql, "RESTORE HEADERONLY");
-    fake_sql_message(sql, 3256, 16, "The backup set on device was terminated while it was being created and is incomplete.");
     expect_history(sql, false);
-    assert_succeeds(restore_tail_find(fake_sql_session(sql), &q, &server, &found, &err), err);
-    assert_int_equal(found, RESTORE_TAIL_FOUND_NOT);
-    fake_sql_done(sql);
-
-    sql = fake_sql_new(); /* it cannot be read: nobody may take it for absent */
-    expect_no_backup_running(sql);
-    fake_sql_expect(sql, "RESTORE HEADERONLY");
-    fake_sql_message(sql, 3201, 16, "Cannot open backup device. Operating system error 5(Access is denied.).");
-    expect_history(sql, false);
-    assert_fails(restore_tail_find(fake_sql_session(sql), &q, &server, &found, &err), err, ERR_PERMISSION,
-                 "looking for the tail");
-    fake_sql_done(sql);
-
-    sql = fake_sql_new(); /* msdb does not answer */
-    expect_no_backup_running(sql);
-    expect_no_file(sql);
-    fake_sql_expect(sql, "WHERE s.name = N'r1-tail-1'");
-    fake_sql_message(sql, 229, 14, "The SELECT permission was denied on the object 'backupset'.");
-    assert_fails(restore_tail_find(fake_sql_session(sql), &q, &server, &found, &err), err, ERR_PERMISSION, "SELECT permission");
-    fake_sql_done(sql);
-
-    sql = fake_sql_new();
-    expect_no_backup_running(sql);
-    fake_sql_expect(sql, "RESTORE HEADERONLY");
-    fake_sql_fails(sql, ERR_CONNECT, "connection lost");
-    fake_sql_dies(sql);
-    assert_fails(restore_tail_find(fake_sql_session(sql), &q, &server, &found, &err), err, ERR_CONNECT, "connection lost");
+    expect_state(sql, "4");
+    assert_int_equal(restore_tail_take(fake_sql_session(sql), &q, &server, &result, &unsure, &err), -1);
     fake_sql_done(sql);
 }
 
@@ -521,7 +358,6 @@ int main(void) {
         cmocka_unit_test(test_connection_lost),
         cmocka_unit_test(test_cancelled),
         cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_find),
         cmocka_unit_test(test_undo),
         cmocka_unit_test(test_evict),
         cmocka_unit_test(test_inspect),

@@ -75,11 +75,46 @@ static void what_was_planned_otherwise_stays(void **state) {
     assert_false(left);
 }
 
+/* full, log 20-30 (not known), log 30-40: the segment begins behind what is missing. */
+static uint32_t of_missing(unsigned first, unsigned last, unsigned char fork, int64_t at, const char *trigger, bool *ret_left) {
+    struct backup full = set_of(BACKUP_FULL, 10, 20, 10), log = set_of(BACKUP_LOG, 30, 40, 11);
+    struct backup set = set_of(BACKUP_LOG, first, last, 12);
+    struct journal_entry entry = {.kind = BACKUP_LOG, .incarnation = 3, .not_before = {20, 1, 1}};
+    struct chain_verdict verdict;
+    struct chain_tip tip;
+    memset(&verdict, 0, sizeof(verdict));
+    memcpy(entry.trigger, trigger, strlen(trigger) + 1);
+    log.start_at = INT64_C(1000000) * 35;
+    set.first_fork = set.last_fork = fork_of(fork);
+    set.start_at = set.finish_at = set.valid_until = INT64_C(1000000) * at;
+    chain_tip_init(&tip);
+    chain_tip_add(&tip, &full);
+    chain_tip_add(&tip, &log);
+    uint32_t n = incarnation_of(&entry, &set, &tip, &verdict);
+    *ret_left = verdict.new_incarnation;
+    return n;
+}
+
+/* Its draft could not be read, and that of the next one could: it is what is missing, and the files were not put back. */
+static void what_comes_late_stays(void **state) {
+    (void)state;
+    bool left;
+    assert_int_equal(of_missing(20, 30, 2, 30, "schedule", &left), 3);
+    assert_false(left);
+    assert_int_equal(of_missing(20, 25, 2, 25, "adopted", &left), 3); /* one more is missing behind it */
+    assert_false(left);
+    assert_int_equal(of_missing(20, 30, 2, 50, "schedule", &left), 4); /* taken later: the LSNs were used again */
+    assert_true(left);
+    assert_int_equal(of_missing(20, 36, 2, 30, "schedule", &left), 4); /* it reaches into the segment: not what is missing */
+    assert_true(left);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_continues_stays),
         cmocka_unit_test(what_repeats_lsns_leaves),
         cmocka_unit_test(what_was_planned_otherwise_stays),
+        cmocka_unit_test(what_comes_late_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

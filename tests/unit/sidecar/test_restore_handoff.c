@@ -38,15 +38,18 @@ static void keep(struct handoff_call *call, void *arg) {
     w->kept = call;
 }
 
+typedef int run_fn(struct handoff *handoff, handoff_fn *fn, void *arg, const atomic_bool *cancel, struct err *err);
+
 struct job {
     struct world *w;
     handoff_fn *fn;
+    run_fn *run;
 };
 
 static void *worker(void *arg) {
     struct job *job = arg;
     err_clear(&job->w->result);
-    job->w->rc = handoff_run(job->w->handoff, job->fn, job->w, &job->w->cancel, &job->w->result);
+    job->w->rc = job->run(job->w->handoff, job->fn, job->w, &job->w->cancel, &job->w->result);
     atomic_store(&job->w->over, true);
     return NULL;
 }
@@ -56,8 +59,9 @@ static void turn(struct world *w) {
     usleep(1000);
 }
 
-static void run(struct world *w, handoff_fn *fn, bool (*until)(struct world *w), void (*then)(struct world *w)) {
-    struct job job = {w, fn};
+static void run_with(struct world *w, run_fn *how, handoff_fn *fn, bool (*until)(struct world *w),
+                     void (*then)(struct world *w)) {
+    struct job job = {w, fn, how};
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, worker, &job), 0);
     while (!until(w))
@@ -67,6 +71,10 @@ static void run(struct world *w, handoff_fn *fn, bool (*until)(struct world *w),
     while (!atomic_load(&w->over))
         turn(w);
     pthread_join(thread, NULL);
+}
+
+static void run(struct world *w, handoff_fn *fn, bool (*until)(struct world *w), void (*then)(struct world *w)) {
+    run_with(w, handoff_run, fn, until, then);
 }
 
 static bool is_over(struct world *w) {
@@ -147,6 +155,24 @@ static void stopped_before_it_begins(void **state) {
     assert_true(w->rc == 0 || w->result.class == ERR_CANCELLED);
 }
 
+/* What must be done is done, whoever cancelled before; the waiting for its end is what cancel is about. */
+static void cancelled_before_it_must_begin(void **state) {
+    struct world *w = *state;
+    atomic_store(&w->cancel, true);
+    run_with(w, handoff_must, end_at_once, is_over, NULL);
+    assert_int_equal(w->rc, 0);
+    assert_int_equal(w->seen, 1);
+}
+
+static void cancelled_while_what_must_be_done_is_kept(void **state) {
+    struct world *w = *state;
+    atomic_store(&w->cancel, true);
+    run_with(w, handoff_must, keep, is_over, NULL);
+    assert_int_equal(w->seen, 1);
+    assert_int_equal(w->result.class, ERR_CANCELLED);
+    handoff_end(w->kept, &good);
+}
+
 static int setup(void **state) {
     struct world *w = mem_alloc(sizeof(*w));
     w->loop = ev_loop_new(EVFLAG_AUTO);
@@ -173,6 +199,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(cancelled_and_never_ended, setup, teardown),
         cmocka_unit_test_setup_teardown(stopped_while_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(stopped_before_it_begins, setup, teardown),
+        cmocka_unit_test_setup_teardown(cancelled_before_it_must_begin, setup, teardown),
+        cmocka_unit_test_setup_teardown(cancelled_while_what_must_be_done_is_kept, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

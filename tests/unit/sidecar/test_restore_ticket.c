@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/support/unit.h"
 
+#include <jansson.h>
+
 #include "common/base/file.h"
 #include "common/base/str.h"
 #include "sidecar/restore/record.h"
@@ -134,6 +136,104 @@ static void damaged_ones_are_refused(void **state) {
     ticket_done(&t);
 }
 
+/* Texts are cut to their room, in the middle of a character if need be: the end of a restore must be written all the same. */
+static void a_cut_text_is_written(void **state) {
+    char *dir = *state;
+    struct ticket t, back;
+    struct store *store;
+    assert_succeeds(store_open(dir, NULL, &store, &err), err);
+    for (size_t cut = 0; cut < 3; cut++) {
+        fill(&t, "20260101T000000Z-restore-00000001", "uid-1");
+        t.ended = true;
+        t.err.class = ERR_SQL;
+        memset(t.err.text, 'x', sizeof(t.err.text));
+        memcpy(t.err.text + sizeof(t.err.text) - 1 - cut, "\xe2\x82\xac", cut); /* the begin of a euro sign */
+        t.err.text[sizeof(t.err.text) - 1] = 0;
+        str_copy(t.reason, sizeof(t.reason), "\xc3\x28 bad");
+        str_copy(t.by, sizeof(t.by), "\xff");
+        str_copy(t.copies[0].message, sizeof(t.copies[0].message), "caf\xc3");
+        assert_succeeds(ticket_save(&t, dir, &err), err);
+        assert_succeeds(ticket_load(dir, t.id, &back, &err), err);
+        assert_int_equal(back.err.class, ERR_SQL);
+        assert_memory_equal(back.err.text, t.err.text, sizeof(t.err.text) - 4);
+        assert_string_equal(back.reason, "?( bad");
+        assert_string_equal(back.by, "?");
+        assert_string_equal(back.copies[0].message, "caf?");
+        assert_succeeds(record_finish(store, "ns/sql", &t, NULL, &err), err);
+        str_copy(back.id, sizeof(back.id), "20260101T000000Z-restore-00000002");
+        assert_fails(record_begin(store, "ns/sql", &back, &err), err, ERR_EXISTS, "failed: xxx");
+        ticket_done(&t);
+        ticket_done(&back);
+    }
+    store_free(store);
+}
+
+/* Copies are written by several threads: the order in which they were made counts, not the one in which they come. */
+static void an_older_version_never_goes_over_a_newer_one(void **state) {
+    char *dir = *state;
+    struct ticket t, old, back;
+    struct ticket_file file;
+    ticket_file_init(&file);
+    fill(&t, "20260101T000000Z-restore-00000001", "uid-1");
+    t.version = 1;
+    ticket_copy(&old, &t);
+    t.cancelled = true;
+    t.version = 2;
+    assert_succeeds(ticket_file_save(&file, &t, dir, &err), err);
+    assert_succeeds(ticket_file_save(&file, &old, dir, &err), err);
+    assert_succeeds(ticket_load(dir, t.id, &back, &err), err);
+    assert_true(back.cancelled);
+    ticket_done(&back);
+    t.ended = true;
+    t.version = 3;
+    assert_succeeds(ticket_file_save(&file, &t, dir, &err), err);
+    assert_succeeds(ticket_load(dir, t.id, &back, &err), err);
+    assert_true(back.ended);
+    ticket_done(&back);
+    /* one that could not be written leaves the way open for another try */
+    t.version = 4;
+    assert_int_equal(ticket_file_save(&file, &t, "/proc/nowhere", &err), -1);
+    t.ended = false;
+    assert_succeeds(ticket_file_save(&file, &t, dir, &err), err);
+    assert_succeeds(ticket_load(dir, t.id, &back, &err), err);
+    assert_false(back.ended);
+    ticket_done(&back);
+    ticket_done(&old);
+    ticket_done(&t);
+    ticket_file_done(&file);
+}
+
+/* What a run left is durable, and a ticket of before knew nothing of it. */
+static void what_is_left_comes_back(void **state) {
+    char *dir = *state, *data;
+    size_t len;
+    struct ticket t, back;
+    fill(&t, "20260101T000000Z-restore-00000001", "uid-1");
+    ticket_names_add(&t.left, "Bücher");
+    ticket_names_add(&t.tails, "x-tail-1-abcd.trn");
+    assert_succeeds(ticket_save(&t, dir, &err), err);
+    assert_succeeds(ticket_load(dir, t.id, &back, &err), err);
+    assert_int_equal(back.left.count, 1);
+    assert_string_equal(back.left.items[0], "Bücher");
+    assert_int_equal(back.tails.count, 1);
+    assert_string_equal(back.tails.items[0], "x-tail-1-abcd.trn");
+    ticket_done(&back);
+    _cleanup_free_ char *folder = ticket_folder(dir, t.id), *path = file_join(folder, "ticket.json");
+    assert_succeeds(file_read_all(path, 1 << 20, &data, &len, &err), err);
+    json_t *root = json_loadb(data, len, 0, NULL);
+    json_object_del(root, "left");
+    json_object_del(root, "tails");
+    char *text = json_dumps(root, 0);
+    assert_succeeds(file_write_durable(path, text, strlen(text), 0600, &err), err);
+    assert_succeeds(ticket_load(dir, t.id, &back, &err), err);
+    assert_int_equal(back.left.count, 0);
+    free(text);
+    json_decref(root);
+    mem_free(data);
+    ticket_done(&back);
+    ticket_done(&t);
+}
+
 static void a_request_is_executed_once(void **state) {
     char *dir = *state;
     struct ticket first, second;
@@ -171,6 +271,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_ticket_comes_back_as_it_was, setup, teardown),
         cmocka_unit_test_setup_teardown(removed_ones_are_gone_with_everything, setup, teardown),
         cmocka_unit_test_setup_teardown(damaged_ones_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_cut_text_is_written, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_older_version_never_goes_over_a_newer_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_left_comes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(a_request_is_executed_once, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
