@@ -41,7 +41,7 @@ static int split(const char *word, char sep, const char *form, char **ret_first,
 
 static int add_secret(struct bootstrap *plan, const char *word, struct err *err) {
     _cleanup_free_ char *name = NULL;
-    const char *key;
+    const char *key = NULL;
     if (split(word, '/', "NAME/KEY", &name, &key, err) < 0)
         return -1;
     if (!is_key(key))
@@ -51,7 +51,7 @@ static int add_secret(struct bootstrap *plan, const char *word, struct err *err)
 
 static int add_service(struct bootstrap *plan, const char *word, struct err *err) {
     _cleanup_free_ char *name = NULL;
-    const char *text;
+    const char *text = NULL;
     int64_t port;
     if (split(word, ':', "NAME:PORT", &name, &text, err) < 0)
         return -1;
@@ -69,7 +69,7 @@ static int add_bundle(struct bootstrap *plan, const char *name, struct err *err)
 
 static int add_pair(json_t *map, const char *word, struct err *err) {
     _cleanup_free_ char *key = NULL;
-    const char *value;
+    const char *value = NULL;
     if (split(word, '=', "KEY=VALUE", &key, &value, err) < 0)
         return -1;
     if (json_object_set_new(map, key, json_string(value)) < 0)

@@ -61,7 +61,7 @@ static void done(struct pool_item *item) {
     struct hold_work *h = container_of(item, struct hold_work, work.item);
     keeper_put_store(h->work.agent->keeper, h->store);
     if (h->work.err.class != ERR_NONE) {
-        rpc_call_fail(h->work.call, &h->work.err);
+        service_fail(&h->work);
         drop(h);
         return;
     }
@@ -79,7 +79,7 @@ static void done(struct pool_item *item) {
     r->hold->expires_at = h->hold.expires_at;
     holds_replace(h->work.agent, h->folder, h->all, h->count);
     r->backups = kept(h);
-    rpc_call_reply(h->work.call, &r->base);
+    service_reply(&h->work, &r->base);
     mssql__v1__set_hold_response__free_unpacked(r, NULL);
     drop(h);
 }

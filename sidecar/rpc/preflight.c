@@ -38,7 +38,7 @@ static void done(struct pool_item *item) {
         m->message = mem_strdup(p->checks.items[i].message);
         STATUS_APPEND(r, checks, m);
     }
-    rpc_call_reply(p->work.call, &r->base);
+    service_reply(&p->work, &r->base);
     mssql__v1__preflight_response__free_unpacked(r, NULL);
     sql_checks_done(&p->checks);
     secret_free(p->password);

@@ -76,6 +76,16 @@ bool service_submit(struct service_work *work) {
     return false;
 }
 
+void service_reply(const struct service_work *work, const ProtobufCMessage *answer) {
+    if (work->agent->rpc)
+        rpc_call_reply(work->call, answer);
+}
+
+void service_fail(const struct service_work *work) {
+    if (work->agent->rpc)
+        rpc_call_fail(work->call, &work->err);
+}
+
 void service_get_status(void *user, struct rpc_call *call, const ProtobufCMessage *request) {
     const Mssql__V1__GetStatusRequest *q = (const void *)request;
     Mssql__V1__Status *status = status_build(user, q->databases, q->n_databases, !q->without_databases);

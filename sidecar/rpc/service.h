@@ -46,5 +46,8 @@ struct service_work {
 bool service_opened(struct agent *agent, struct rpc_call *call);
 /* Fails the call when the worker's queue is full; false then, and the caller frees. */
 bool service_submit(struct service_work *work);
+/* What a worker found. Nothing when the program ends and its calls have ended with the service. */
+void service_reply(const struct service_work *work, const ProtobufCMessage *answer);
+void service_fail(const struct service_work *work);
 
 #endif

@@ -63,7 +63,7 @@ def rules(schema):
 
 
 def main():
-    print("# Custom resources\n\nMade from the schemas in `crd/` by `tests/tools/crd_reference.py`. Group `dbaas.cozy.io`, version `v1alpha1`; all are namespaced.\n\nThis version has no controller yet: the API server keeps and checks these objects, and nothing acts on them.\n")
+    print("# Custom resources\n\nMade from the schemas in `crd/` by `tests/tools/crd_reference.py`. Group `dbaas.cozy.io`, version `v1alpha1`; all are namespaced.\n\nThe controller acts on them. It does not yet make new instances (`provision`, `verification.target: ephemeral`), and restores only into the instance that the backups are of.\n")
     for plural in ORDER:
         with open(os.path.join(ROOT, "crd", plural + ".yaml"), encoding="utf-8") as file:
             text = file.read()
