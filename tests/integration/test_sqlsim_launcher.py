@@ -357,7 +357,7 @@ def test_control_port_survives_nonsense(sim):
         sim.do("delay_logins", minutes=3)
     with pytest.raises(RuntimeError, match="which session"):
         sim.do("drop_session")
-    raw = socket.create_connection(("127.0.0.1", sim._control._socket.getpeername()[1]), 10)
+    raw = socket.create_connection(sim._control.address, 10)
     raw.sendall(b'not json\n[1]\n{"do": 5}\n')
     lines = raw.makefile().readline, raw
     for _ in range(3):

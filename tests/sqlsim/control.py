@@ -210,7 +210,7 @@ class Control:
     command that waits holds nobody else up, and nobody reads another's answer."""
 
     def __init__(self, host: str, port: int, timeout: float = 120.0) -> None:
-        self._address, self._timeout = (host, port), timeout
+        self.address, self._timeout = (host, port), timeout
         self._own = threading.local()
         self._lock = threading.Lock()
         self._open: list[Any] = []
@@ -218,7 +218,7 @@ class Control:
 
     def _connection(self) -> tuple[socket.socket, Any]:
         if not hasattr(self._own, "pair"):
-            made = socket.create_connection(self._address, self._timeout)
+            made = socket.create_connection(self.address, self._timeout)
             self._own.pair = (made, made.makefile("rb"))
             with self._lock:
                 self._open += [self._own.pair[1], made]
