@@ -20,7 +20,7 @@ from fixtures.sidecar import Sidecar, wait_for
 pytestmark = pytest.mark.simulator("tears staged files, and makes backups fail and wait")
 
 
-def with_a_tail(lab: Lab, fault: str) -> Sidecar:
+def with_a_tail(lab: Lab, fault: str, healing: str = "auto") -> Sidecar:
     """Rows that no backup has, and a sidecar that begins anew with the fault."""
     sidecar = lab.protected()
     lab.write(5)
@@ -28,6 +28,7 @@ def with_a_tail(lab: Lab, fault: str) -> Sidecar:
     lab.write(5)
     lab.load.stop()
     sidecar.stop()
+    sidecar.config["policy"]["healing"] = {"mode": healing}
     sidecar.start(fault=fault)
     ready(sidecar, lab.database)
     return sidecar
@@ -98,10 +99,8 @@ def test_a_tail_that_is_not_whole_destroys_nothing(lab: Lab, tmp_path: Path) -> 
     went_on(lab, sidecar, "short")
 
 
-def test_a_bad_tail_and_the_database_was_opened(lab: Lab, tmp_path: Path) -> None:
-    """All that the tail had is in the database still: it is opened, as the error says, and then its tail is taken again."""
-    pause = tmp_path / "pause"
-    sidecar = with_a_tail(lab, f"restore.tail_taken:after:pause:{pause}")
+def opened_after_a_bad_tail(lab: Lab, pause: Path, healing: str) -> tuple[Sidecar, Path]:
+    sidecar = with_a_tail(lab, f"restore.tail_taken:after:pause:{pause}", healing)
     Background(sidecar, [lab.database], request_id="opened")
     sidecar.wait_until("the tail to be taken", lambda s: pause.exists())
     sidecar.kill()
@@ -113,6 +112,12 @@ def test_a_bad_tail_and_the_database_was_opened(lab: Lab, tmp_path: Path) -> Non
     assert "WITH RECOVERY" in ended["message"], ended
     lab.sim.query(f"RESTORE DATABASE [{lab.database}] WITH RECOVERY")
     assert lab.load.acked <= rows_of(lab.sim, lab.database)
+    return sidecar, tail
+
+
+def test_a_bad_tail_and_the_database_was_opened(lab: Lab, tmp_path: Path) -> None:
+    """All that the tail had is in the database still, and nowhere else."""
+    sidecar, tail = opened_after_a_bad_tail(lab, tmp_path / "pause", "alert")
     with sidecar.rpc() as rpc:
         again = Outcome(resume(rpc, "opened"))
     assert not again.good, "the log that the tail held is nowhere: what came before it cannot be had to the end"
@@ -120,6 +125,18 @@ def test_a_bad_tail_and_the_database_was_opened(lab: Lab, tmp_path: Path) -> Non
     assert lab.load.acked <= rows_of(lab.sim, lab.database), "nothing was destroyed"
     assert tail.exists() and str(tail) in " ".join(again.results[0].warnings), again
     assert not of_status(sidecar, "opened").get("unfinished")
+    assert sidecar.stop() == 0
+
+
+def test_a_bad_tail_and_the_chain_was_healed(lab: Lab, tmp_path: Path) -> None:
+    """The database was opened and a backup of it was taken since: the tail is taken again, and nothing is lost."""
+    sidecar, tail = opened_after_a_bad_tail(lab, tmp_path / "pause", "auto")
+    sidecar.wait_until("the chain to be healed", lambda s: s.database(lab.database).get("chainState") == "Intact" and len(s.manifests()) > 3)
+    with sidecar.rpc() as rpc:
+        again = Outcome(resume(rpc, "opened"))
+    assert again.good, again
+    assert lab.load.acked <= rows_of(lab.sim, lab.database) <= lab.load.tried
+    assert tail.exists() and str(tail) in " ".join(again.results[0].warnings), again
     assert sidecar.stop() == 0
 
 
